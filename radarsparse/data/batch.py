@@ -1,0 +1,108 @@
+"""Batches of scan pairs as sparse tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from radarsparse.config import LATTICE_STRIDE
+from radarsparse.data.scan import ScanPair
+from radarsparse.data.voxelize import Voxels, polar_features, voxelize_lidar, voxelize_radar
+from radarsparse.errors import InputError
+from radarsparse.geometry import Volume, observed_mask
+from radarsparse.sparse.tensor import SparseTensor, Support
+
+POSITION_FEATURES = 6
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step sees.
+
+    Attributes:
+        radar: features of `voxelize_radar`, stride 1.
+        lidar: features of `voxelize_lidar`, stride 1.
+        lattice: position features on all lattice cells of every sample, stride 8.
+    """
+
+    radar: SparseTensor
+    lidar: SparseTensor
+    lattice: SparseTensor
+
+
+def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
+    """Voxelise pairs and put them on the lattice.
+
+    Raises:
+        InputError: a pair has no radar or no LiDAR point in the volume.
+    """
+    lidar = [pair.lidar_in_radar_frame for pair in pairs]
+    for pair, points in zip(pairs, lidar, strict=True):
+        _check_inside(volume, pair.radar, f"frame {pair.name}: radar")
+        _check_inside(volume, points, f"frame {pair.name}: LiDAR")
+    return Batch(
+        radar=_stack([voxelize_radar(pair.radar, volume) for pair in pairs]),
+        lidar=_stack([voxelize_lidar(points, volume) for points in lidar]),
+        lattice=lattice(volume, len(pairs)),
+    )
+
+
+def observed_cells(pairs: Sequence[ScanPair], volume: Volume) -> Tensor:
+    """Which lattice rows of a batch a LiDAR ray crossed or hit, bool."""
+    cells = tuple(volume.lattice(LATTICE_STRIDE).T)
+    masks = [
+        observed_mask(volume, LATTICE_STRIDE, pair.lidar_origin_m, pair.lidar_in_radar_frame)
+        for pair in pairs
+    ]
+    return torch.from_numpy(np.concatenate([mask[cells] for mask in masks]))
+
+
+def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> SparseTensor:
+    """Voxelise one radar cloud.
+
+    Args:
+        points: [n, 5] x, y, z, doppler_mps, power_db, radar frame.
+        volume: where and how fine.
+        name: what to call the cloud in errors.
+
+    Raises:
+        InputError: no point lies in the volume.
+    """
+    _check_inside(volume, points, name)
+    return _stack([voxelize_radar(points, volume)])
+
+
+@lru_cache(maxsize=8)
+def lattice(volume: Volume, batch_size: int) -> SparseTensor:
+    """All lattice cells of every sample with their position; plans are shared between calls.
+
+    Features, each scaled to about one: x, y, z, range, azimuth, elevation.
+    """
+    cells = volume.lattice(LATTICE_STRIDE)
+    centers_m = volume.voxel_center(cells, LATTICE_STRIDE)
+    half_side_m = 0.5 * np.subtract(volume.maximum_m, volume.minimum_m)
+    middle_m = 0.5 * np.add(volume.maximum_m, volume.minimum_m)
+    cartesian = (centers_m - middle_m) / half_side_m
+    feats = np.concatenate([cartesian, polar_features(centers_m, volume)], axis=1)
+    voxels = Voxels(cells, feats.astype(np.float32))
+    return _stack([voxels] * batch_size, stride=LATTICE_STRIDE)
+
+
+def _check_inside(volume: Volume, points: NDArray[np.float32], name: str) -> None:
+    if not volume.contains(points).any():
+        raise InputError(
+            f"{name}: none of {len(points)} points lies in the box {volume.minimum_m} .."
+            f" {volume.maximum_m} m within {np.degrees(volume.azimuth_max_rad):g} deg of azimuth"
+        )
+
+
+def _stack(samples: Sequence[Voxels], stride: int = 1) -> SparseTensor:
+    numbers = np.repeat(np.arange(len(samples)), [len(sample.index) for sample in samples])
+    index = np.concatenate([sample.index for sample in samples])
+    coords = torch.from_numpy(np.concatenate([numbers[:, None], index], axis=1))
+    feats = torch.from_numpy(np.concatenate([sample.feats for sample in samples]))
+    return SparseTensor.on(Support(coords, len(samples), stride), feats)

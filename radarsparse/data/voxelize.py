@@ -1,0 +1,121 @@
+"""From points to voxels with features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radarsparse.geometry import Volume, azimuth_rad
+
+Floats = NDArray[np.float32]
+
+LIDAR_FEATURES = 5
+RADAR_FEATURES = 11
+INTENSITY_SCALE = 255.0
+_DOPPLER_SCALE_MPS = 5.0
+_POWER_CENTER_DB = 60.0
+_POWER_SCALE_DB = 10.0
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Active voxels of one cloud.
+
+    Attributes:
+        index: int64 [n, 3], sorted by (x, y, z).
+        feats: float32 [n, c].
+    """
+
+    index: NDArray[np.int64]
+    feats: Floats
+
+
+def voxelize_lidar(points: Floats, volume: Volume) -> Voxels:
+    """Voxels of a LiDAR cloud.
+
+    Args:
+        points: [m, 4] x, y, z, intensity (0 to 255), radar frame; those outside are left out.
+        volume: where and how fine.
+
+    Returns:
+        Features: mean offset from the centre in half voxels (3), intensity (0 to 1), log count.
+    """
+    points = points[volume.contains(points)]
+    groups = _Groups.of(volume.voxel_index(points))
+    intensity = groups.mean(points[:, 3:4]) / INTENSITY_SCALE
+    feats = [_offset(groups, points, volume), intensity, np.log(groups.count)[:, None]]
+    return Voxels(groups.index, np.concatenate(feats, axis=1).astype(np.float32))
+
+
+def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
+    """Voxels of a radar cloud.
+
+    Args:
+        points: [m, 5] x, y, z, doppler_mps, power_db, radar frame; those outside are left out.
+        volume: where and how fine.
+
+    Returns:
+        Features, each scaled to about one: log count, mean offset (3), Doppler mean and spread,
+        power mean and maximum, range, azimuth, elevation.
+    """
+    points = points[volume.contains(points)]
+    groups = _Groups.of(volume.voxel_index(points))
+    doppler = points[:, 3:4] / _DOPPLER_SCALE_MPS
+    power = (points[:, 4:5] - _POWER_CENTER_DB) / _POWER_SCALE_DB
+    doppler_mean = groups.mean(doppler)
+    variance = groups.mean(doppler**2) - doppler_mean**2
+    feats = [
+        np.log(groups.count)[:, None],
+        _offset(groups, points, volume),
+        doppler_mean,
+        np.sqrt(np.maximum(variance, 0.0)),
+        groups.mean(power),
+        groups.maximum(power),
+        polar_features(volume.voxel_center(groups.index), volume),
+    ]
+    return Voxels(groups.index, np.concatenate(feats, axis=1).astype(np.float32))
+
+
+def polar_features(centers_m: NDArray[np.floating], volume: Volume) -> NDArray[np.floating]:
+    """Range, azimuth and elevation of points, each scaled to about one: [n, 3]."""
+    range_m = np.linalg.norm(centers_m, axis=1)
+    elevation_rad = np.arcsin(centers_m[:, 2] / np.maximum(range_m, 1e-6))
+    azimuth = azimuth_rad(centers_m) / volume.azimuth_max_rad
+    return np.stack([range_m / volume.range_max_m, azimuth, elevation_rad], axis=1)
+
+
+def _offset(groups: "_Groups", points: Floats, volume: Volume) -> NDArray[np.floating]:
+    mean_m = groups.mean(points[:, :3].astype(np.float64))
+    return (mean_m - volume.voxel_center(groups.index)) / (0.5 * volume.voxel_size_m)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Points grouped by voxel: `order` sorts them, group g starts at `start[g]`."""
+
+    index: NDArray[np.int64]
+    order: NDArray[np.int64]
+    start: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+    @staticmethod
+    def of(index: NDArray[np.int64]) -> "_Groups":
+        unique, inverse, count = np.unique(
+            index, axis=0, return_inverse=True, return_counts=True
+        )
+        order = np.argsort(inverse.reshape(-1), kind="stable")
+        start = np.concatenate([[0], np.cumsum(count)])[:-1].astype(np.int64)
+        return _Groups(unique.reshape(-1, 3), order, start, count)
+
+    def mean(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Mean over the points of each voxel."""
+        if len(self.count) == 0:
+            return np.zeros((0, values.shape[1]))
+        sums = np.add.reduceat(values[self.order].astype(np.float64), self.start, axis=0)
+        return sums / self.count[:, None]
+
+    def maximum(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Maximum over the points of each voxel."""
+        if len(self.count) == 0:
+            return np.zeros((0, values.shape[1]))
+        return np.maximum.reduceat(values[self.order], self.start, axis=0)

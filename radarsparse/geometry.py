@@ -1,0 +1,135 @@
+"""Transforms, the volume that a model works on, and the ray-cast observed mask."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radarsparse.config import VolumeSettings
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+
+
+def transform_points(T_to_from: Floats, points: Floats) -> Floats:
+    """Move points from one frame to another, keeping further columns.
+
+    Args:
+        T_to_from: [4, 4] rigid transform.
+        points: [n, 3 or more], x, y, z in metres first.
+
+    Returns:
+        A copy with the first three columns in the new frame, same dtype.
+    """
+    moved = points.copy()
+    moved[:, :3] = points[:, :3] @ T_to_from[:3, :3].T + T_to_from[:3, 3]
+    return moved
+
+
+def azimuth_rad(points: Floats) -> Floats:
+    """Angle of each point to the left of straight ahead, in radians."""
+    return np.arctan2(points[:, 1], points[:, 0])
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The box, the voxel size and the field of view that a model works on, in the radar frame."""
+
+    minimum_m: tuple[float, float, float]
+    maximum_m: tuple[float, float, float]
+    voxel_size_m: float
+    azimuth_max_rad: float
+
+    @staticmethod
+    def from_settings(settings: VolumeSettings) -> "Volume":
+        """The volume that a config describes."""
+        return Volume(
+            settings.minimum_m,
+            settings.maximum_m,
+            settings.voxel_size_m,
+            float(np.radians(settings.azimuth_max_deg)),
+        )
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along x, y and z."""
+        side_m = np.subtract(self.maximum_m, self.minimum_m)
+        x, y, z = np.rint(side_m / self.voxel_size_m).astype(int).tolist()
+        return x, y, z
+
+    @property
+    def range_max_m(self) -> float:
+        """Distance from the sensor to the farthest corner of the box."""
+        corners = np.maximum(np.abs(self.minimum_m), np.abs(self.maximum_m))
+        return float(np.linalg.norm(corners))
+
+    def contains(self, points: Floats) -> NDArray[np.bool_]:
+        """Which points lie in the box and the field of view.
+
+        Args:
+            points: [n, 3 or more], metres, radar frame.
+        """
+        index = self.voxel_index(points)
+        inside = np.logical_and(index >= 0, index < self.shape).all(axis=1)
+        return inside & (np.abs(azimuth_rad(points)) <= self.azimuth_max_rad)
+
+    def voxel_index(self, points: Floats) -> Ints:
+        """Index of the voxel that each point falls in; float64 so that no point changes voxel."""
+        scaled = (points[:, :3].astype(np.float64) - self.minimum_m) / self.voxel_size_m
+        return np.floor(scaled).astype(np.int64)
+
+    def voxel_center(self, index: Ints, stride: int = 1) -> Floats:
+        """Centres in metres of voxels given by their indices at a stride."""
+        return (index + 0.5) * (self.voxel_size_m * stride) + np.asarray(self.minimum_m)
+
+    def lattice(self, stride: int) -> Ints:
+        """All cells of a stride that reach into the field of view, sorted by (x, y, z).
+
+        Returns:
+            [m, 3] cell indices at that stride.
+        """
+        x, y, z = (side // stride for side in self.shape)
+        cells = np.stack(np.meshgrid(*map(np.arange, (x, y, z)), indexing="ij"), -1)
+        corners = np.stack(np.meshgrid(*([(0.0, 0.5, 1.0)] * 2), indexing="ij"), -1).reshape(-1, 2)
+        size_m = self.voxel_size_m * stride
+        ground_m = (cells[..., None, :2] + corners) * size_m + np.asarray(self.minimum_m[:2])
+        seen = np.abs(np.arctan2(ground_m[..., 1], ground_m[..., 0])) <= self.azimuth_max_rad
+        return cells[seen.any(-1)].astype(np.int64)
+
+
+def observed_mask(volume: Volume, stride: int, origin_m: Floats, points: Floats) -> NDArray[np.bool_]:
+    """Cells that a LiDAR ray crossed or hit, by exact traversal of the grid.
+
+    A ray meets the grid's planes at known shares of its length; between two neighbouring shares it
+    stays in one cell, which the midpoint names.
+
+    Args:
+        volume: the box whose cells are marked.
+        stride: side of a cell in voxels.
+        origin_m: [3] the LiDAR's position, radar frame.
+        points: [n, 3 or more] returns, radar frame, inside the box or not.
+
+    Returns:
+        [x, y, z] True where observed.
+    """
+    size_m = volume.voxel_size_m * stride
+    shape = np.array(volume.shape) // stride
+    start = (np.asarray(origin_m, dtype=np.float64) - volume.minimum_m) / size_m
+    end = (points[:, :3].astype(np.float64) - volume.minimum_m) / size_m
+    step = end - start
+    shares = [np.zeros((len(end), 1)), np.ones((len(end), 1))]
+    for axis in range(3):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = (np.arange(shape[axis] + 1) - start[axis]) / step[:, axis, None]
+        shares.append(np.clip(np.nan_to_num(crossing, posinf=1.0, neginf=0.0), 0.0, 1.0))
+    ordered = np.sort(np.concatenate(shares, axis=1), axis=1)
+    middle = 0.5 * (ordered[:, 1:] + ordered[:, :-1])
+    crossed = middle[ordered[:, 1:] > ordered[:, :-1]]
+    ray = np.nonzero(ordered[:, 1:] > ordered[:, :-1])[0]
+    cells = np.concatenate([start + crossed[:, None] * step[ray], end])
+    index = np.floor(cells).astype(np.int64)
+    index = index[np.logical_and(index >= 0, index < shape).all(axis=1)]
+    mask = np.zeros(shape, dtype=bool)
+    mask[tuple(index.T)] = True
+    return mask

@@ -1,0 +1,264 @@
+"""Read radar points and clouds from files, write clouds to files; the suffix names the format."""
+
+import io
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from plyfile import PlyData, PlyElement
+from pypcd4.pypcd4 import Encoding, PointCloud
+
+from radarsparse.data.scan import LIDAR_COLUMNS, RADAR_COLUMNS
+from radarsparse.errors import InputError
+
+Cloud = NDArray[np.float32]
+Table = Mapping[str, NDArray[Any]]
+Reader = Callable[[Path], NDArray[Any]]
+T = TypeVar("T")
+
+# What other programs call our columns, in lower case.
+ALIASES = {
+    "doppler_mps": ("doppler_mps", "doppler", "v_r"),
+    "power_db": ("power_db", "power", "snr", "mag"),
+}
+
+_logger = logging.getLogger("radarsparse")
+
+
+def read_radar(path: Path) -> Cloud:
+    """Read one radar cloud.
+
+    Formats: `.npz` (prepared frame, key `radar`), `.npy` [n, 5], `.bin` (float32, n x 5),
+    `.ply` and `.pcd` (named properties), `.txt` (a header of names, then rows, as Astyx has it).
+    Rows with a value that isn't finite are dropped with a warning.
+
+    Returns:
+        float32 [n, 5], `RADAR_COLUMNS`, in the file's frame.
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, of an unknown suffix or lacks columns.
+    """
+    points = _read(path, _RADAR_READERS)
+    if points.ndim != 2 or points.shape[1] != 5:
+        raise InputError(f"{path}: shape {points.shape} found, (n, 5) expected")
+    return _finite_rows(path, points)
+
+
+def read_cloud(path: Path) -> Cloud:
+    """Read one LiDAR or enhanced cloud.
+
+    Formats: `.ply` and `.pcd` (properties x, y, z, intensity), `.npz` (key `points`) and `.npy`.
+    Rows with a value that isn't finite are dropped with a warning.
+
+    Returns:
+        float32 [n, 4], `LIDAR_COLUMNS`, in the file's frame; intensity 0 where the file has none.
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, of an unknown suffix or lacks columns.
+    """
+    points = _read(path, _CLOUD_READERS)
+    if points.ndim != 2 or points.shape[1] not in (3, 4):
+        raise InputError(f"{path}: shape {points.shape} found, (n, 3 or 4) expected")
+    return _finite_rows(path, np.pad(points, ((0, 0), (0, 4 - points.shape[1]))))
+
+
+def write_cloud(path: Path, points: NDArray[np.floating]) -> None:
+    """Write a cloud as `.ply` (binary), `.pcd` (binary) or `.npz` (key `points`).
+
+    The file appears whole or not at all.
+
+    Args:
+        path: where to; its folder must exist.
+        points: [n, 4], x, y, z in metres and intensity, stored as float32.
+
+    Raises:
+        InputError: the suffix is unknown, the folder is missing, or the shape is another.
+    """
+    encode = _by_suffix(path, _ENCODERS)
+    if points.ndim != 2 or points.shape[1] != 4:
+        raise InputError(f"{path}: shape {points.shape} given, (n, 4) expected")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: no such folder: {path.parent}")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(encode(points.astype(np.float32)))
+    os.replace(part, path)
+
+
+def list_clouds(path: Path) -> list[Path]:
+    """The files that a path stands for, sorted by name.
+
+    Args:
+        path: a file, a folder of radar or cloud files, or a prepared data set (its `frames`).
+
+    Raises:
+        InputError: there is no such path, or the folder holds no file of a known suffix.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder")
+    folder = path / "frames" if (path / "frames").is_dir() else path
+    known = {*_RADAR_READERS, *_CLOUD_READERS}
+    files = [file for file in folder.iterdir() if file.suffix.lower() in known and file.is_file()]
+    visible = sorted(file for file in files if not file.name.startswith("."))
+    if not visible:
+        raise InputError(f"{folder}: no file ending in {', '.join(sorted(known))}")
+    return visible
+
+
+def _by_suffix(path: Path, known: Mapping[str, T]) -> T:
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise InputError(f"{path}: unknown suffix {suffix!r}; known: {', '.join(sorted(known))}")
+    return known[suffix]
+
+
+def _read(path: Path, readers: Mapping[str, Reader]) -> NDArray[Any]:
+    read = _by_suffix(path, readers)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return read(path)
+    except InputError:
+        raise
+    except Exception as error:  # broken files make the parsers raise nearly anything
+        raise InputError(f"{path}: unreadable: {type(error).__name__}: {error}") from error
+
+
+def _finite_rows(path: Path, points: NDArray[Any]) -> Cloud:
+    if len(points) == 0:
+        raise InputError(f"{path}: 0 points found, at least 1 expected")
+    with np.errstate(over="ignore"):
+        rows = points.astype(np.float32)
+    finite = rows[np.isfinite(rows).all(axis=1)]
+    if len(finite) == 0:
+        raise InputError(f"{path}: none of its {len(rows)} points is finite")
+    if len(finite) < len(rows):
+        dropped = len(rows) - len(finite)
+        _logger.warning("%s: dropped %d of %d points: NaN or inf", path, dropped, len(rows))
+    return finite
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    return np.load(path, allow_pickle=False)
+
+
+def _read_npz(path: Path, key: str) -> NDArray[Any]:
+    # numpy leaves a broken archive open when it is given the path
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        if key not in arrays:
+            raise InputError(f"{path}: no array {key!r}; found {_listed(arrays)}")
+        return arrays[key]
+
+
+def _read_bin(path: Path) -> NDArray[Any]:
+    size = path.stat().st_size
+    row_size = len(RADAR_COLUMNS) * np.dtype(np.float32).itemsize
+    if size % row_size:
+        raise InputError(
+            f"{path}: {size} bytes found, a multiple of {row_size} (float32, n x 5) expected"
+        )
+    return np.fromfile(path, dtype="<f4").reshape(-1, len(RADAR_COLUMNS))
+
+
+def _ply_table(path: Path) -> Table:
+    ply = PlyData.read(str(path))
+    if "vertex" not in ply:
+        elements = _listed(element.name for element in ply.elements)
+        raise InputError(f"{path}: no element 'vertex'; found {elements}")
+    return _lower(ply["vertex"].data)
+
+
+def _pcd_table(path: Path) -> Table:
+    cloud = PointCloud.from_path(path)
+    rows = np.atleast_1d(cloud.pc_data)
+    if len(rows) != cloud.metadata.points:
+        raise InputError(
+            f"{path}: cut off: {len(rows)} points found, {cloud.metadata.points} expected"
+        )
+    return _lower(rows)
+
+
+def _txt_table(path: Path) -> Table:
+    lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    names, rows = (lines[0], lines[1:]) if lines else ([], [])
+    widths = {len(row) for row in rows} - {len(names)}
+    if widths:
+        raise InputError(
+            f"{path}: a row of {min(widths)} values found, {len(names)} expected: {_listed(names)}"
+        )
+    columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)).T
+    return {name.lower(): column for name, column in zip(names, columns, strict=True)}
+
+
+def _lower(rows: NDArray[Any]) -> Table:
+    return {name.lower(): rows[name] for name in rows.dtype.names or ()}
+
+
+def _select(path: Path, table: Table, names: tuple[str, ...]) -> NDArray[Any]:
+    found = {
+        name: alias for name in names for alias in ALIASES.get(name, (name,)) if alias in table
+    }
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InputError(f"{path}: no column {_listed(missing)}; found {_listed(table)}")
+    return np.stack([table[found[name]] for name in names], axis=1)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def _radar_of(path: Path, table: Table) -> NDArray[Any]:
+    return _select(path, table, RADAR_COLUMNS)
+
+
+def _cloud_of(path: Path, table: Table) -> NDArray[Any]:
+    return _select(path, table, LIDAR_COLUMNS if "intensity" in table else LIDAR_COLUMNS[:3])
+
+
+def _encode_ply(points: Cloud) -> bytes:
+    rows = np.empty(len(points), dtype=[(name, "<f4") for name in LIDAR_COLUMNS])
+    for name, column in zip(LIDAR_COLUMNS, points.T, strict=True):
+        rows[name] = column
+    stream = io.BytesIO()
+    PlyData([PlyElement.describe(rows, "vertex")], byte_order="<").write(stream)
+    return stream.getvalue()
+
+
+def _encode_pcd(points: Cloud) -> bytes:
+    stream = io.BytesIO()
+    cloud = PointCloud.from_points(points, LIDAR_COLUMNS, [np.float32] * len(LIDAR_COLUMNS))
+    cloud.save(stream, Encoding.BINARY)
+    return stream.getvalue()
+
+
+def _encode_npz(points: Cloud) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, points=points)
+    return stream.getvalue()
+
+
+_RADAR_READERS: dict[str, Reader] = {
+    ".npz": lambda path: _read_npz(path, "radar"),
+    ".npy": _read_npy,
+    ".bin": _read_bin,
+    ".ply": lambda path: _radar_of(path, _ply_table(path)),
+    ".pcd": lambda path: _radar_of(path, _pcd_table(path)),
+    ".txt": lambda path: _radar_of(path, _txt_table(path)),
+}
+_CLOUD_READERS: dict[str, Reader] = {
+    ".npz": lambda path: _read_npz(path, "points"),
+    ".npy": _read_npy,
+    ".ply": lambda path: _cloud_of(path, _ply_table(path)),
+    ".pcd": lambda path: _cloud_of(path, _pcd_table(path)),
+}
+_ENCODERS: dict[str, Callable[[Cloud], bytes]] = {
+    ".ply": _encode_ply,
+    ".pcd": _encode_pcd,
+    ".npz": _encode_npz,
+}

@@ -1,0 +1,106 @@
+"""The denoiser: a sparse U-Net on the full lattice, conditioned on the radar."""
+
+import torch
+from torch import Tensor, nn
+
+from radarsparse.config import DenoiserSettings
+from radarsparse.data.batch import POSITION_FEATURES
+from radarsparse.models.blocks import FourierEmbedding, ResidualBlock, zero_parameters
+from radarsparse.models.condition import ConditionEncoder
+from radarsparse.sparse import (
+    InverseConv3d,
+    SparseTensor,
+    StridedConv3d,
+    SubmanifoldConv3d,
+    fill,
+)
+
+_LABEL_CHANNELS = 64
+
+
+class Stage(nn.Module):
+    """Residual blocks at one stride, each modulated by the noise level."""
+
+    def __init__(self, channels: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(channels, dropout) for _ in range(blocks))
+        self.modulations = nn.ModuleList(
+            nn.Linear(_LABEL_CHANNELS, 2 * channels) for _ in range(blocks)
+        )
+        for modulation in self.modulations:
+            zero_parameters(modulation)
+
+    def forward(self, x: SparseTensor, label: Tensor) -> SparseTensor:
+        """Refine `x`; label [b, _LABEL_CHANNELS] is one row per sample."""
+        sample = x.coords[:, 0]
+        for block, modulation in zip(self.blocks, self.modulations, strict=True):
+            x = block(x, modulation(label)[sample])
+        return x
+
+
+class Denoiser(nn.Module):
+    """Noisy latent and presence on the lattice to their clean estimate (before preconditioning).
+
+    Args:
+        settings: widths at strides 8, 16, 32 and of the condition encoder.
+        latent_channels: channels of the latent; presence comes on top.
+    """
+
+    def __init__(self, settings: DenoiserSettings, latent_channels: int) -> None:
+        super().__init__()
+        width, width2, width4 = settings.channels
+        blocks, dropout = settings.blocks, settings.dropout
+        state_channels = latent_channels + 1
+        self.condition = ConditionEncoder(settings.condition_channels)
+        self.context = nn.Linear(settings.condition_channels[-1] + 1 + POSITION_FEATURES, width)
+        self.stem = SubmanifoldConv3d(state_channels, width)
+        self.label = nn.Sequential(
+            FourierEmbedding(_LABEL_CHANNELS),
+            nn.Linear(_LABEL_CHANNELS, _LABEL_CHANNELS),
+            nn.SiLU(),
+            nn.Linear(_LABEL_CHANNELS, _LABEL_CHANNELS),
+            nn.SiLU(),
+        )
+        self.enter = Stage(width, 1, dropout)
+        self.down2 = StridedConv3d(width, width2)
+        self.enter2 = Stage(width2, blocks, dropout)
+        self.down4 = StridedConv3d(width2, width4)
+        self.middle = Stage(width4, blocks, dropout)
+        self.up2 = InverseConv3d(width4, width2)
+        self.leave2 = Stage(width2, blocks, dropout)
+        self.up = InverseConv3d(width2, width)
+        self.leave = Stage(width, blocks, dropout)
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, state_channels)
+        zero_parameters(self.head)
+
+    def read_radar(self, radar: SparseTensor, lattice: SparseTensor) -> SparseTensor:
+        """Condition of every lattice cell; the same for all denoising steps of a frame.
+
+        Args:
+            radar: features of `voxelize_radar`, stride 1.
+            lattice: position features, stride 8.
+        """
+        coarse = self.condition(radar)[-1]
+        here = coarse.replace(torch.cat([coarse.feats, torch.ones_like(coarse.feats[:, :1])], 1))
+        filled = fill(here, lattice.support)
+        return lattice.replace(self.context(torch.cat([filled.feats, lattice.feats], dim=1)))
+
+    def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
+        """Run the U-Net.
+
+        Args:
+            state: [n, latent_channels + 1], scaled noisy features of all lattice rows.
+            label: [b, 1], noise label of each sample.
+            context: of `read_radar`.
+        """
+        embedded = self.label(label)
+        x = self.stem(context.replace(state))
+        x = self.enter(x.replace(x.feats + context.feats), embedded)
+        x2 = self.enter2(self.down2(x), embedded)
+        x4 = self.middle(self.down4(x2), embedded)
+        up2 = self.up2(x4, x2)
+        x2 = self.leave2(up2.replace(up2.feats + x2.feats), embedded)
+        up = self.up(x2, x)
+        x = self.leave(up.replace(up.feats + x.feats), embedded)
+        return self.head(nn.functional.silu(self.norm(x.feats)))

@@ -1,0 +1,241 @@
+"""Sparse-voxel VAE: LiDAR voxels to a latent on stride 8 and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from radarsparse.config import VaeSettings
+from radarsparse.data.voxelize import LIDAR_FEATURES
+from radarsparse.models.blocks import ResidualBlock
+from radarsparse.models.condition import ConditionEncoder
+from radarsparse.sparse import (
+    SparseTensor,
+    StridedConv3d,
+    Subdivide,
+    SubmanifoldConv3d,
+    Support,
+    look_up,
+)
+from radarsparse.sparse.ops import active_children
+
+_LOG_VARIANCE_BOUND = 10.0
+_STATISTICS_MOMENTUM = 0.01
+_OUTPUTS = 4
+CONDITION_CHANNELS = (16, 24, 32, 48)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which children the decoder gave to the voxels of one level, and which are true.
+
+    Attributes:
+        parents: the voxels that were asked.
+        logits: [n, 8].
+        truth: bool [n, 8].
+    """
+
+    parents: Support
+    logits: Tensor
+    truth: Tensor
+
+
+class Encoder(nn.Module):
+    """LiDAR voxels to mean and log variance of a latent on the occupied cells of stride 8."""
+
+    def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
+        super().__init__()
+        self.stem = SubmanifoldConv3d(LIDAR_FEATURES, channels[0])
+        self.blocks = nn.ModuleList(ResidualBlock(width) for width in channels)
+        self.downs = nn.ModuleList(
+            StridedConv3d(fine, coarse)
+            for fine, coarse in zip(channels, channels[1:], strict=False)
+        )
+        self.norm = nn.LayerNorm(channels[-1])
+        self.head = nn.Linear(channels[-1], 2 * latent_channels)
+
+    def forward(self, lidar: SparseTensor) -> tuple[SparseTensor, Tensor]:
+        """Return the mean on its support, and the log variance [n, latent_channels]."""
+        x = self.blocks[0](self.stem(lidar))
+        for down, block in zip(self.downs, self.blocks[1:], strict=True):
+            x = block(down(x))
+        mean, log_variance = self.head(self.norm(x.feats)).chunk(2, dim=1)
+        return x.replace(mean), log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND)
+
+
+class Level(nn.Module):
+    """One step of the decoder: say which children exist, make them, add the radar, refine."""
+
+    def __init__(self, c_in: int, c_out: int, c_radar: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(c_in)
+        self.child_head = nn.Linear(c_in, 8)
+        self.subdivide = Subdivide(c_in, c_out)
+        self.radar = nn.Linear(c_radar, c_out)
+        self.block = ResidualBlock(c_out)
+
+    def child_logits(self, x: SparseTensor) -> Tensor:
+        """Log odds of each of the 8 children, [n, 8]."""
+        return self.child_head(self.norm(x.feats))
+
+    def forward(self, x: SparseTensor, keep: Tensor, radar: SparseTensor) -> SparseTensor:
+        """Features of the kept children.
+
+        Args:
+            x: parents.
+            keep: bool [n, 8].
+            radar: condition features at the children's stride.
+        """
+        fine = self.subdivide(x, keep)
+        seen, _ = look_up(radar, fine.coords)
+        return self.block(fine.replace(fine.feats + self.radar(seen)))
+
+
+class Decoder(nn.Module):
+    """Latent on active cells of stride 8 to voxels of stride 1 with offset and intensity."""
+
+    def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
+        super().__init__()
+        coarse_first = list(reversed(channels))
+        self.stem = nn.Linear(latent_channels, coarse_first[0])
+        self.radar = nn.Linear(CONDITION_CHANNELS[-1], coarse_first[0])
+        self.block = ResidualBlock(coarse_first[0])
+        self.levels = nn.ModuleList(
+            Level(c_in, c_out, c_radar)
+            for c_in, c_out, c_radar in zip(
+                coarse_first, coarse_first[1:], reversed(CONDITION_CHANNELS[:-1]), strict=False
+            )
+        )
+        self.norm = nn.LayerNorm(coarse_first[-1])
+        self.head = nn.Linear(coarse_first[-1], _OUTPUTS)
+
+    def teach(
+        self, latent: SparseTensor, fine: Sequence[Support], pyramid: Sequence[SparseTensor], cap: int
+    ) -> tuple[SparseTensor, list[Split]]:
+        """Decode along the true children, joined with those that the decoder wrongly believes in.
+
+        Args:
+            latent: on active cells of stride 8, true ones and others.
+            fine: the true supports at strides 4, 2, 1.
+            pyramid: condition features, finest first.
+            cap: candidates per level; the likeliest are kept, true ones first.
+
+        Returns:
+            Outputs of stride 1, and what was said at each level.
+        """
+        x, splits = self._start(latent, pyramid[-1]), []
+        for level, truth_support, radar in zip(self.levels, fine, pyramid[2::-1], strict=True):
+            logits = level.child_logits(x)
+            truth = active_children(x.support, truth_support)
+            splits.append(Split(x.support, logits, truth))
+            x = level(x, limit_candidates(logits.detach(), truth, cap), radar)
+        return self._finish(x), splits
+
+    def generate(
+        self, latent: SparseTensor, pyramid: Sequence[SparseTensor], cap: int
+    ) -> SparseTensor:
+        """Decode along the children that the decoder believes in.
+
+        Args:
+            latent: on active cells of stride 8.
+            pyramid: condition features, finest first.
+            cap: candidates per level; the likeliest are kept.
+
+        Returns:
+            Outputs of stride 1: offset from the voxel's centre in half voxels, intensity.
+        """
+        x = self._start(latent, pyramid[-1])
+        for level, radar in zip(self.levels, pyramid[2::-1], strict=True):
+            logits = level.child_logits(x)
+            nothing = torch.zeros_like(logits, dtype=torch.bool)
+            x = level(x, limit_candidates(logits, nothing, cap), radar)
+        return self._finish(x)
+
+    def _start(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
+        seen, _ = look_up(radar, latent.coords)
+        return self.block(latent.replace(self.stem(latent.feats) + self.radar(seen)))
+
+    def _finish(self, x: SparseTensor) -> SparseTensor:
+        raw = self.head(self.norm(x.feats))
+        offset, intensity = raw[:, :3].tanh(), raw[:, 3:].sigmoid()
+        return x.replace(torch.cat([offset, intensity], dim=1))
+
+
+def limit_candidates(logits: Tensor, truth: Tensor, cap: int) -> Tensor:
+    """Children that are true or likelier than not, at most `cap` of them: true ones, then the likeliest.
+
+    Args:
+        logits: [n, 8].
+        truth: bool [n, 8], kept first.
+        cap: largest number of children.
+
+    Returns:
+        bool [n, 8].
+    """
+    keep = truth | (logits > 0)
+    if int(keep.sum()) <= cap:
+        return keep
+    rank = logits.masked_fill(~keep, -torch.inf).masked_fill(truth, torch.inf).flatten()
+    kept = torch.zeros_like(rank, dtype=torch.bool)
+    kept[rank.topk(cap).indices] = True
+    return kept.view_as(keep)
+
+
+class Vae(nn.Module):
+    """Encoder, decoder with its radar look-up, and the statistics that standardise latents.
+
+    Args:
+        settings: widths.
+        sigma_data: standard deviation of standardised latents.
+    """
+
+    latent_mean: Tensor
+    latent_square: Tensor
+
+    def __init__(self, settings: VaeSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = Encoder(settings.channels, settings.latent_channels)
+        self.condition = ConditionEncoder(CONDITION_CHANNELS)
+        self.decoder = Decoder(settings.channels, settings.latent_channels)
+        self.register_buffer("latent_mean", torch.zeros(settings.latent_channels))
+        self.register_buffer("latent_square", torch.ones(settings.latent_channels))
+
+    @property
+    def latent_std(self) -> Tensor:
+        """Standard deviation of each latent channel over occupied cells."""
+        return (self.latent_square - self.latent_mean**2).clamp(min=1e-6).sqrt()
+
+    @torch.no_grad()
+    def observe_latents(self, latents: Tensor) -> None:
+        """Move the running statistics towards those of a batch, [n, latent_channels]."""
+        self.latent_mean.lerp_(latents.mean(0), _STATISTICS_MOMENTUM)
+        self.latent_square.lerp_(latents.square().mean(0), _STATISTICS_MOMENTUM)
+
+    def standardize(self, latents: Tensor) -> Tensor:
+        """Zero mean and unit standard deviation per channel."""
+        return (latents - self.latent_mean) / self.latent_std
+
+    def restore(self, standardized: Tensor) -> Tensor:
+        """The inverse of `standardize`."""
+        return standardized * self.latent_std + self.latent_mean
+
+    def encode(self, lidar: SparseTensor) -> SparseTensor:
+        """Standardised mean latent on the occupied cells of stride 8."""
+        mean, _ = self.encoder(lidar)
+        return mean.replace(self.standardize(mean.feats))
+
+    def decode(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
+        """Voxels of stride 1 from standardised latents on active cells of stride 8.
+
+        Args:
+            latent: [n, latent_channels].
+            radar: features of `voxelize_radar`, for the look-up.
+
+        Returns:
+            Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
+        """
+        raw = latent.replace(self.restore(latent.feats))
+        cap = self.settings.max_voxels_per_frame * latent.batch_size
+        return self.decoder.generate(raw, self.condition(radar), cap)

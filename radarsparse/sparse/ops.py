@@ -1,0 +1,117 @@
+"""Operations on supports: prune, union, look-up, fill, children."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from radarsparse.sparse.plan import Plan, kernel_offsets
+from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys
+
+
+def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
+    """Drop the rows where `keep` is False."""
+    support = Support(x.coords[keep], x.batch_size, x.stride)
+    return SparseTensor.on(support, x.feats[keep])
+
+
+def union_support(a: Support, b: Support) -> Support:
+    """All voxels that are active in either support.
+
+    Raises:
+        ValueError: strides or batch sizes differ.
+    """
+    _check_same_grid(a, b)
+    new = ~a.find(b.keys)[1]
+    coords = torch.cat([a.coords, b.coords[new]])
+    order = torch.argsort(torch.cat([a.keys, b.keys[new]]))
+    return Support(coords[order], a.batch_size, a.stride)
+
+
+def union(a: SparseTensor, b: SparseTensor) -> SparseTensor:
+    """Sum of two sparse tensors on all voxels that are active in either.
+
+    Raises:
+        ValueError: strides, batch sizes or channels differ.
+    """
+    support = union_support(a.support, b.support)
+    return SparseTensor.on(support, fill(a, support).feats + fill(b, support).feats)
+
+
+def look_up(
+    x: SparseTensor, coords: Int[Tensor, "m 4"]
+) -> tuple[Float[Tensor, "m c"], Bool[Tensor, " m"]]:
+    """Features at given voxels, zero where `x` has none.
+
+    Args:
+        x: the tensor that is asked.
+        coords: (batch, x, y, z) at the stride of `x`, in any order, repeats allowed.
+
+    Returns:
+        The features, and whether the voxel is active in `x`.
+    """
+    row, there = x.support.find(pack_keys(coords))
+    if len(x.feats) == 0:
+        return x.feats.new_zeros(len(coords), x.feats.shape[1]), there
+    return x.feats[row] * there[:, None], there
+
+
+def fill(x: SparseTensor, support: Support) -> SparseTensor:
+    """Features of `x` on another support of the same stride, zero where `x` has none.
+
+    Raises:
+        ValueError: strides or batch sizes differ.
+    """
+    _check_same_grid(x.support, support)
+    return SparseTensor.on(support, look_up(x, support.coords)[0])
+
+
+def children(
+    parents: Support, keep: Bool[Tensor, "n 8"] | None = None
+) -> tuple[Support, Plan]:
+    """The 2x2x2 children of each voxel, and the plan that leads to them.
+
+    Args:
+        parents: voxels at an even stride.
+        keep: which children exist, in lexicographic (dx, dy, dz) order; all by default.
+
+    Raises:
+        ValueError: the stride is odd, so that there is no finer grid.
+    """
+    if parents.stride % 2:
+        raise ValueError(f"voxels of stride {parents.stride} have no children on a whole grid")
+    if keep is None:
+        keep = torch.ones(len(parents), 8, dtype=torch.bool, device=parents.coords.device)
+    octant, parent = keep.T.nonzero(as_tuple=True)
+    offset = parents.coords.new_tensor(kernel_offsets(2))[octant]
+    coords = parents.coords[parent]
+    coords = torch.cat([coords[:, :1], 2 * coords[:, 1:] + offset], dim=1)
+    order = torch.argsort(pack_keys(coords))
+    fine = Support(coords[order], parents.batch_size, parents.stride // 2)
+    row = torch.empty_like(order)
+    row[order] = torch.arange(len(order), device=order.device)
+    bounds = [0, *torch.bincount(octant, minlength=8).cumsum(0).tolist()]
+    return fine, Plan(parent, row, tuple(bounds), len(parents), len(fine))
+
+
+def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:
+    """Which of the 2x2x2 children of each voxel are active in a finer support."""
+    offset = parents.coords.new_tensor([(0, *offset) for offset in kernel_offsets(2)])
+    doubled = parents.coords * parents.coords.new_tensor([1, 2, 2, 2])
+    candidates = (doubled[:, None] + offset).flatten(0, 1)
+    return fine.find(pack_keys(candidates))[1].view(-1, 8)
+
+
+def parent_support(fine: Support) -> Support:
+    """The voxels of twice the stride that hold at least one voxel of `fine`."""
+    coords = fine.coords.clone()
+    coords[:, 1:] = torch.div(coords[:, 1:], 2, rounding_mode="floor")
+    coords = torch.unique(coords, dim=0) if len(coords) else coords
+    return Support(coords, fine.batch_size, fine.stride * 2)
+
+
+def _check_same_grid(a: Support, b: Support) -> None:
+    if (a.stride, a.batch_size) != (b.stride, b.batch_size):
+        raise ValueError(
+            f"stride {a.stride} and batch size {a.batch_size} don't fit stride {b.stride} and"
+            f" batch size {b.batch_size}"
+        )

@@ -1,0 +1,191 @@
+"""Sparse voxel tensors and the set of active voxels that they live on."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Cached = TypeVar("Cached")
+
+_BITS = 16
+_SHIFT = 1 << (_BITS - 1)
+# Room for a kernel's reach at both ends, so that a neighbour's key never wraps into the next row.
+INDEX_LIMIT = _SHIFT - 64
+BATCH_LIMIT = (1 << 15) - 1
+
+
+def pack_keys(coords: Int[Tensor, "n 4"]) -> Int[Tensor, " n"]:
+    """One int64 per voxel whose order is the order of (batch, x, y, z).
+
+    Keys are additive: the key of a neighbour is the voxel's key plus `pack_step` of the offset.
+    """
+    batch, x, y, z = coords.unbind(1)
+    packed = (batch << _BITS) + x + _SHIFT
+    packed = (packed << _BITS) + y + _SHIFT
+    return (packed << _BITS) + z + _SHIFT
+
+
+def pack_step(dx: int, dy: int, dz: int) -> int:
+    """What an offset of voxels adds to a key."""
+    return (dx << (2 * _BITS)) + (dy << _BITS) + dz
+
+
+class Support:
+    """The set of active voxels: unique, sorted by (batch, x, y, z), with a cache of plans.
+
+    Attributes:
+        coords: int64 [n, 4], (batch, x, y, z) voxel indices at `stride`.
+        keys: int64 [n], ascending.
+        batch_size: number of samples, empty ones included.
+        stride: side of a voxel in voxels of stride 1.
+    """
+
+    def __init__(self, coords: Int[Tensor, "n 4"], batch_size: int, stride: int) -> None:
+        self.coords = coords
+        self.keys = pack_keys(coords)
+        self.batch_size = batch_size
+        self.stride = stride
+        self._cache: dict[tuple[object, ...], object] = {}
+
+    def __len__(self) -> int:
+        return len(self.coords)
+
+    def cached(self, name: tuple[object, ...], build: Callable[[], Cached]) -> Cached:
+        """Return what was built under this name before, or build it now."""
+        if name not in self._cache:
+            self._cache[name] = build()
+        return self._cache[name]  # pyright: ignore[reportReturnType] (the name fixes the type)
+
+    @property
+    def rows_per_sample(self) -> Int[Tensor, " b"]:
+        """Number of voxels of each sample."""
+        return self.cached(
+            ("rows",), lambda: torch.bincount(self.coords[:, 0], minlength=self.batch_size)
+        )
+
+    def find(self, keys: Int[Tensor, " m"]) -> tuple[Int[Tensor, " m"], Bool[Tensor, " m"]]:
+        """Row of each key, and whether it is there (the row means nothing where it is not)."""
+        if len(self) == 0:
+            return torch.zeros_like(keys), torch.zeros_like(keys, dtype=torch.bool)
+        row = torch.searchsorted(self.keys, keys).clamp_(max=len(self) - 1)
+        return row, self.keys[row] == keys
+
+
+class SparseTensor:
+    """Features on a support; it knows no engine.
+
+    Args:
+        feats: float [n, c].
+        coords: int [n, 4], (batch, x, y, z) voxel indices at `stride`, unique, in any order:
+            rows are sorted by (batch, x, y, z) on construction.
+        batch_size: number of samples, empty ones included.
+        stride: side of a voxel in voxels of stride 1.
+
+    Raises:
+        ValueError: rows don't match, coordinates are doubled or out of range.
+    """
+
+    def __init__(
+        self,
+        feats: Float[Tensor, "n c"],
+        coords: Int[Tensor, "n 4"],
+        batch_size: int = 1,
+        stride: int = 1,
+    ) -> None:
+        _check_shapes(feats, coords)
+        coords = coords.to(device=feats.device, dtype=torch.int64)
+        _check_range(coords, batch_size)
+        keys = pack_keys(coords)
+        order = torch.argsort(keys)
+        _check_unique(keys[order], coords[order])
+        self.feats = feats[order]
+        self.support = Support(coords[order], batch_size, stride)
+
+    @staticmethod
+    def on(support: Support, feats: Float[Tensor, "n c"]) -> "SparseTensor":
+        """Features whose rows already follow a support.
+
+        Raises:
+            ValueError: the number of rows differs.
+        """
+        if feats.ndim != 2 or len(feats) != len(support):
+            raise ValueError(f"feats {tuple(feats.shape)} must be [{len(support)}, c]")
+        tensor = SparseTensor.__new__(SparseTensor)
+        tensor.feats = feats
+        tensor.support = support
+        return tensor
+
+    def replace(self, feats: Float[Tensor, "n c"]) -> "SparseTensor":
+        """Other features on the same support; plans stay shared."""
+        return SparseTensor.on(self.support, feats)
+
+    @property
+    def coords(self) -> Int[Tensor, "n 4"]:
+        """(batch, x, y, z) voxel indices at `stride`, sorted."""
+        return self.support.coords
+
+    @property
+    def batch_size(self) -> int:
+        """Number of samples, empty ones included."""
+        return self.support.batch_size
+
+    @property
+    def stride(self) -> int:
+        """Side of a voxel in voxels of stride 1."""
+        return self.support.stride
+
+    def to_dense(self, shape: tuple[int, int, int]) -> Float[Tensor, "b c x y z"]:
+        """Features on a full grid, zero where no voxel is active.
+
+        Args:
+            shape: cells along x, y and z at this tensor's stride.
+
+        Raises:
+            ValueError: an active voxel lies outside the grid.
+        """
+        bound = self.coords.new_tensor(shape)
+        outside = ((self.coords[:, 1:] < 0) | (self.coords[:, 1:] >= bound)).any(1)
+        if outside.any():
+            first = self.coords[outside][0, 1:].tolist()
+            raise ValueError(f"voxel {first} lies outside the grid of shape {tuple(shape)}")
+        dense = self.feats.new_zeros(self.batch_size, *shape, self.feats.shape[1])
+        dense = dense.index_put(tuple(self.coords.unbind(1)), self.feats)
+        return dense.permute(0, 4, 1, 2, 3)
+
+    def __repr__(self) -> str:
+        rows, channels = self.feats.shape
+        return (
+            f"SparseTensor({rows} voxels, {channels} channels, batch_size={self.batch_size},"
+            f" stride={self.stride})"
+        )
+
+
+def _check_shapes(feats: Tensor, coords: Tensor) -> None:
+    if feats.ndim != 2 or not feats.is_floating_point():
+        raise ValueError(f"feats must be float [n, c], not {feats.dtype} {tuple(feats.shape)}")
+    if coords.ndim != 2 or coords.shape[1] != 4 or coords.is_floating_point():
+        raise ValueError(f"coords must be int [n, 4], not {coords.dtype} {tuple(coords.shape)}")
+    if len(coords) != len(feats):
+        raise ValueError(f"feats has {len(feats)} rows, coords {len(coords)}; must be equal")
+
+
+def _check_range(coords: Tensor, batch_size: int) -> None:
+    if not 1 <= batch_size <= BATCH_LIMIT:
+        raise ValueError(f"batch_size {batch_size} must be 1 .. {BATCH_LIMIT}")
+    if len(coords) == 0:
+        return
+    low, high = coords[:, 0].aminmax()
+    if low < 0 or high >= batch_size:
+        raise ValueError(f"batch index {int(low)} .. {int(high)} must be 0 .. {batch_size - 1}")
+    reach = int(coords[:, 1:].abs().max())
+    if reach > INDEX_LIMIT:
+        raise ValueError(f"voxel index {reach} exceeds the bound {INDEX_LIMIT}")
+
+
+def _check_unique(keys: Tensor, coords: Tensor) -> None:
+    doubled = keys[1:] == keys[:-1]
+    if doubled.any():
+        first = coords[1:][doubled][0].tolist()
+        raise ValueError(f"voxel (batch, x, y, z) = {first} occurs more than once in coords")

@@ -1,0 +1,124 @@
+"""Checkpoints: `model.safetensors` for use, `state.pt` for resuming."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from radarsparse import __version__
+from radarsparse.config import Config, EdmConfig, VaeConfig, validate_config
+from radarsparse.errors import InputError
+from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.vae import Vae
+
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "state.pt"
+# Raised whenever the meaning of stored weights changes, so that old ones are refused.
+FORMAT = "1"
+
+
+def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig) -> None:
+    """Write the weights for use, with everything needed to build the network again.
+
+    Args:
+        folder: the run folder.
+        network: `Vae` or `LatentDiffusion`.
+        config: the run's own config.
+        vae: the config of the VAE inside; that of the run itself for stage `vae`.
+    """
+    metadata = {
+        "format": FORMAT,
+        "version": __version__,
+        "config": config.model_dump_json(),
+        "vae_config": vae.model_dump_json(),
+    }
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    partial = folder / (MODEL_FILE + ".partial")
+    save_file(tensors, partial, metadata)
+    os.replace(partial, folder / MODEL_FILE)
+
+
+def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
+    """Build the VAE of a run of stage `vae`.
+
+    Raises:
+        InputError: there is no checkpoint, or one of another stage, version or shape.
+    """
+    tensors, configs = _read_model(folder)
+    config = configs["config"]
+    if not isinstance(config, VaeConfig):
+        raise InputError(f"{folder / MODEL_FILE}: is of stage {config.stage!r}, needed is 'vae'")
+    network = Vae(config.model)
+    _load_tensors(network, tensors, folder)
+    return network.eval(), config
+
+
+def load_diffusion(folder: Path) -> tuple[LatentDiffusion, EdmConfig]:
+    """Build the VAE and the denoiser of a run of stage `edm`.
+
+    Raises:
+        InputError: there is no checkpoint, or one of another stage, version or shape.
+    """
+    tensors, configs = _read_model(folder)
+    config, vae = configs["config"], configs["vae_config"]
+    if not isinstance(config, EdmConfig) or not isinstance(vae, VaeConfig):
+        raise InputError(f"{folder / MODEL_FILE}: is of stage {config.stage!r}, needed is 'edm'")
+    network = LatentDiffusion(vae.model, config.model, config.diffusion)
+    _load_tensors(network, tensors, folder)
+    return network.eval(), config
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write what resuming needs."""
+    partial = folder / (STATE_FILE + ".partial")
+    torch.save(state, partial)
+    os.replace(partial, folder / STATE_FILE)
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Read what resuming needs, None for a new run.
+
+    Raises:
+        InputError: the file can't be read.
+    """
+    file = folder / STATE_FILE
+    if not file.exists():
+        return None
+    try:
+        return torch.load(file, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise InputError(f"{file}: can't be read ({error}); delete it to start anew") from error
+
+
+def _read_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Config]]:
+    file = folder / MODEL_FILE
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; --checkpoint names a run folder of tools/train.py")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file}: can't be read ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{file}: checkpoint format {metadata.get('format')!r}"
+            f" (radarsparse {metadata.get('version')}), needed is {FORMAT!r}"
+        )
+    configs = {
+        name: validate_config(json.loads(metadata[name]), f"{file}: {name}")
+        for name in ("config", "vae_config")
+    }
+    return tensors, configs
+
+
+def _load_tensors(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{folder / MODEL_FILE}: doesn't fit its config: {error}") from error

@@ -1,0 +1,110 @@
+"""Pictures of clouds."""
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from radarsparse.errors import InputError
+
+Cloud = NDArray[np.floating]
+Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+SIZE_INCH = (13.0, 6.2)
+RESOLUTION_DPI = 160
+DOT_AREA_PT2 = 1.6
+MARGIN_SHARE = 0.02
+HEIGHT_PERCENTILES = (2.0, 98.0)
+# Dark at both ends, so that no height fades into the white ground.
+HEIGHT_COLORS = LinearSegmentedColormap.from_list(
+    "height", ["#1b1464", "#1f6fb4", "#159a83", "#c77d0a", "#a50f15"]
+)
+
+
+def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: str) -> None:
+    """Draw radar, enhanced cloud and LiDAR side by side, from above and from the side, as PNG.
+
+    All columns share limits and colours; the side view stretches z. The file appears whole or not
+    at all.
+
+    Args:
+        path: where to; ends in `.png`, its folder must exist.
+        radar: [n, 3 or more] x, y, z in metres first, radar frame; n may be 0.
+        enhanced: the same for the model's cloud.
+        lidar: the same for the LiDAR cloud.
+        title: a line above the picture.
+
+    Raises:
+        InputError: no cloud holds a point, a shape is another, or the path can't be written to.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: .png")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: no such folder: {path.parent}")
+    figure = _draw({"radar": radar, "enhanced": enhanced, "LiDAR": lidar}, title)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=RESOLUTION_DPI)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(stream.getvalue())
+    os.replace(part, path)
+
+
+def _draw(clouds: Mapping[str, Cloud], title: str) -> Figure:
+    points = _together(clouds)
+    limits = _limits(points)
+    colors = ScalarMappable(
+        Normalize(*np.percentile(points[:, 2], HEIGHT_PERCENTILES)), HEIGHT_COLORS
+    )
+    figure = Figure(figsize=SIZE_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
+    for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
+        above.set_title(f"{name}: {len(cloud):,} points")
+        _draw_above(above, cloud, colors, limits)
+        _draw_side(side, cloud, colors, limits)
+    figure.colorbar(colors, ax=axes, label="height z [m]", extend="both", aspect=40, pad=0.01)
+    return figure
+
+
+def _together(clouds: Mapping[str, Cloud]) -> Cloud:
+    for name, cloud in clouds.items():
+        if cloud.ndim != 2 or cloud.shape[1] < 3:
+            raise InputError(f"{name}: shape {cloud.shape} found, (n, 3 or more) expected")
+    points = np.concatenate([cloud[:, :3] for cloud in clouds.values()])
+    if len(points) == 0:
+        raise InputError(f"{', '.join(clouds)}: 0 points found, at least 1 expected")
+    return points
+
+
+def _limits(points: Cloud) -> Limits:
+    low, high = points.min(axis=0), points.max(axis=0)
+    # At least a metre wide, so that one lone point gets an axis too.
+    margin = np.maximum(MARGIN_SHARE * (high - low), 0.5)
+    x, y, z = zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
+    return x, y, z
+
+
+def _draw_above(axes: Axes, cloud: Cloud, colors: ScalarMappable, limits: Limits) -> None:
+    _scatter(axes, cloud[:, 1], cloud[:, 0], colors.to_rgba(cloud[:, 2]))
+    x, y, _ = limits
+    axes.set(xlim=y[::-1], ylim=x, aspect="equal", xlabel="y, left [m]", ylabel="x, forward [m]")
+
+
+def _draw_side(axes: Axes, cloud: Cloud, colors: ScalarMappable, limits: Limits) -> None:
+    _scatter(axes, cloud[:, 0], cloud[:, 2], colors.to_rgba(cloud[:, 2]))
+    axes.set(xlim=limits[0], ylim=limits[2], xlabel="x, forward [m]", ylabel="z, up [m]")
+
+
+def _scatter(axes: Axes, across: Cloud, up: Cloud, rgba: Cloud) -> None:
+    axes.scatter(across, up, s=DOT_AREA_PT2, c=rgba, linewidths=0)
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)

@@ -1,0 +1,83 @@
+"""tools/prepare.py as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from radarsparse.data.prepared import PreparedFrames
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def prepare(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "tools/prepare.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def write_native(root: Path, name: str) -> None:
+    sensors = [
+        {"sensor_uid": uid, "calib_data": {"T_to_ref_COS": np.eye(4).tolist()}}
+        for uid in ("radar_6455", "lidar_vlp16")
+    ]
+    files = {
+        f"radar_6455/{name}.txt": "\nX Y Z V_r Mag\n10 1 0.5 -3.5 46.5\n",
+        f"lidar_vlp16/{name}.txt": "X Y Z Reflectivity LaserID Timestamp \n5 0 0 7 3 1\n",
+        f"calibration/{name}.json": json.dumps({"sensors": sensors}),
+    }
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def test_astyx_is_prepared_once(tmp_path: Path) -> None:
+    source, target = tmp_path / "native", tmp_path / "prepared"
+    for name in ("000378", "000379", "000545"):
+        write_native(source, name)
+    dry = prepare("astyx", source, target, "--dry-run")
+    assert (dry.returncode, target.exists()) == (0, False)
+    assert "would write 3 frames (000378 .. 000545)" in dry.stdout
+    done = prepare("astyx", source, target)
+    assert done.returncode == 0, done.stderr
+    for split, name in (("train", "000378"), ("val", "000379"), ("test", "000545")):
+        assert PreparedFrames.open(target, split).names == (name,)
+    card = yaml.safe_load((target / "dataset.yaml").read_text())
+    assert card["licence"].startswith("CC BY-NC-SA 4.0")
+    assert card["field_of_view_deg"] == [110.0, 10.0]
+    assert "nothing to do" in prepare("astyx", source, target).stdout
+    write_native(source, "000001")
+    refused = prepare("astyx", source, target)
+    assert refused.returncode == 2
+    assert "exists with other contents" in refused.stderr
+
+
+def test_a_broken_source_leaves_no_target(tmp_path: Path) -> None:
+    source, target = tmp_path / "native", tmp_path / "prepared"
+    for name in ("000000", "000001"):
+        write_native(source, name)
+    broken = source / "radar_6455/000001.txt"
+    whole = broken.read_text()
+    broken.write_text("\nX Y Z V_r Mag\n10 1 x -3.5 46.5\n")
+    done = prepare("astyx", source, target)
+    assert done.returncode == 2
+    assert f"error: {broken}: is no table of numbers" in done.stderr
+    assert not target.exists()
+    broken.write_text(whole)
+    assert prepare("astyx", source, target).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["native", "prepared"]
+
+
+def test_a_wrong_source_is_named(tmp_path: Path) -> None:
+    done = prepare("astyx", tmp_path / "nowhere", tmp_path / "prepared")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere/radar_6455'}: no such folder")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,58 @@
+"""Make simulated frames: road scenes seen by an Astyx-like radar and a VLP-16-like LiDAR."""
+
+import argparse
+from pathlib import Path
+
+from radarsparse.cli import run
+from radarsparse.data.prepared import PreparedPlan, build_prepared
+from radarsparse.data.simulator.simulate import frame_name, simulate_pair, simulation_card
+from radarsparse.errors import InputError
+
+FRAMES_MIN = 3
+FRAMES_MAX = 1_000_000
+
+
+def main() -> None:
+    arguments = _parse()
+    plan = _plan(arguments.out, arguments.frames, arguments.seed)
+    what = f"{arguments.frames} simulated frames (seed {arguments.seed}) at {plan.target}"
+    if plan.is_built():
+        print(f"nothing to do: already {what}")
+    elif arguments.dry_run:
+        print(f"would write {what}")
+    else:
+        build_prepared(plan, lambda name: simulate_pair(arguments.seed, int(name)))
+        print(f"wrote {what}")
+
+
+def _plan(target: Path, frames: int, seed: int) -> PreparedPlan:
+    if not FRAMES_MIN <= frames <= FRAMES_MAX:
+        raise InputError(
+            f"--frames {frames}: must be {FRAMES_MIN} .. {FRAMES_MAX}, one frame for each split"
+        )
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be 0 or more")
+    names = tuple(frame_name(index) for index in range(frames))
+    return PreparedPlan(target, simulation_card(seed, frames), _split(frames), names)
+
+
+def _split(frames: int) -> dict[str, list[list[int]]]:
+    """The first 80 % train, then 10 % val and 10 % test, each at least one frame."""
+    train = min(frames * 8 // 10, frames - 2)
+    val = train + (frames - train) // 2
+    return {"train": [[0, train - 1]], "val": [[train, val - 1]], "test": [[val, frames - 1]]}
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
+    parser.add_argument(
+        "--frames", type=int, required=True, metavar="N", help="how many, 3 or more"
+    )
+    parser.add_argument("--seed", type=int, required=True, metavar="S", help="0 or more")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
