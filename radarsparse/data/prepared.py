@@ -25,6 +25,9 @@ SPLIT_FILE = "split.yaml"
 CARD_FILE = "dataset.yaml"
 RIGID_TOLERANCE = 1e-3
 
+# What np.load raises on damaged archives; RuntimeError stands for flags that zipfile can't serve.
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
 Split = Mapping[str, Sequence[Sequence[int]]]
 """Inclusive ranges of frame numbers by split, such as `{"train": [[0, 378]]}`."""
 
@@ -341,7 +344,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             arrays = {key: archive[key] for key in wanted}
     except KeyError as error:
         raise InputError(f"{path}: lacks an array ({error}); needs {', '.join(wanted)}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: is no readable .npz file ({error})") from error
     except (AttributeError, TypeError, IndexError) as error:
         # np.load hands back a bare array where a .npy file was renamed to .npz

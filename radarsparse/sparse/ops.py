@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from radarsparse.sparse.plan import Plan, kernel_offsets
-from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys
+from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys, unique_coords
 
 
 def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
@@ -105,8 +105,7 @@ def parent_support(fine: Support) -> Support:
     """The voxels of twice the stride that hold at least one voxel of `fine`."""
     coords = fine.coords.clone()
     coords[:, 1:] = torch.div(coords[:, 1:], 2, rounding_mode="floor")
-    coords = torch.unique(coords, dim=0) if len(coords) else coords
-    return Support(coords, fine.batch_size, fine.stride * 2)
+    return Support(unique_coords(coords), fine.batch_size, fine.stride * 2)
 
 
 def _check_same_grid(a: Support, b: Support) -> None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from radarsparse.sparse.tensor import Support, pack_step
+from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unique_coords
 
 Offset = tuple[int, int, int]
 
@@ -187,16 +187,12 @@ def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Pla
         cell = torch.div(reached[there], stride, rounding_mode="floor")
         cells.append(torch.cat([coords[there, :1], cell], dim=1))
         sources.append(rows[there])
-    coarse = _unique_support(torch.cat(cells), support.batch_size, support.stride * stride)
-    found = coarse.find(Support(torch.cat(cells), 1, 1).keys)[0]
+    reached = torch.cat(cells)
+    coarse = Support(unique_coords(reached), support.batch_size, support.stride * stride)
+    found = coarse.find(pack_keys(reached))[0]
     outputs = found.split([len(source) for source in sources])
     pairs = list(zip(sources, outputs, strict=True))
     return _join_pairs(pairs, len(support), len(coarse), identity=None), coarse
-
-
-def _unique_support(coords: Int[Tensor, "m 4"], batch_size: int, stride: int) -> Support:
-    unique = torch.unique(coords, dim=0) if len(coords) else coords
-    return Support(unique, batch_size, stride)
 
 
 def _join_pairs(

@@ -27,6 +27,19 @@ def pack_keys(coords: Int[Tensor, "n 4"]) -> Int[Tensor, " n"]:
     return (packed << _BITS) + z + _SHIFT
 
 
+def unpack_keys(keys: Int[Tensor, " n"]) -> Int[Tensor, "n 4"]:
+    """The inverse of `pack_keys`."""
+    mask = (1 << _BITS) - 1
+    parts = [keys >> (3 * _BITS)]
+    parts += [((keys >> shift) & mask) - _SHIFT for shift in (2 * _BITS, _BITS, 0)]
+    return torch.stack(parts, dim=1)
+
+
+def unique_coords(coords: Int[Tensor, "m 4"]) -> Int[Tensor, "n 4"]:
+    """Each voxel once, sorted by (batch, x, y, z)."""
+    return unpack_keys(torch.unique(pack_keys(coords)))
+
+
 def pack_step(dx: int, dy: int, dz: int) -> int:
     """What an offset of voxels adds to a key."""
     return (dx << (2 * _BITS)) + (dy << _BITS) + dz

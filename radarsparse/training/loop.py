@@ -14,13 +14,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from radarsparse.config import Config, EdmConfig, TrainSettings, VaeConfig
+from radarsparse.config import Config, TrainSettings, VaeConfig
 from radarsparse.data.augment import augment
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
-from radarsparse.errors import InputError
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
-from radarsparse.training.record import RunFolder
+from radarsparse.training.record import RunFolder, check_claim
 from radarsparse.training.stages import EdmStage, Stage, VaeStage
 
 
@@ -51,6 +50,22 @@ def train(config: Config, folder: Path) -> None:
             if trainer.due(config.train.checkpoint_every_samples) or trainer.seen >= total:
                 save_model(run.path, trainer.averaged_network(), config, vae_config)
                 save_state(run.path, trainer.state())
+
+
+def check(config: Config, folder: Path) -> str:
+    """Check data, folder and VAE without writing anything, and say what would be trained.
+
+    Raises:
+        InputError: data, folder or checkpoint can't be used.
+    """
+    frames = PreparedFrames.open(Path(config.data.root), config.data.train_split)
+    stage, _ = make_stage(config)
+    check_claim(folder, config)
+    trained = sum(p.numel() for p in stage.network.parameters() if p.requires_grad)
+    return (
+        f"would train {trained:,} parameters on {len(frames)} frames for"
+        f" {config.train.samples:,} samples into {folder}"
+    )
 
 
 def make_stage(config: Config) -> tuple[Stage, VaeConfig]:

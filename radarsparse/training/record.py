@@ -97,6 +97,6 @@ def _versions() -> dict[str, str]:
     return {
         "radarsparse": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": numpy.__version__,
     }

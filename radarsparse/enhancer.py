@@ -1,0 +1,127 @@
+"""The public verb: radar points in, a LiDAR-like cloud out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from radarsparse.config import EdmConfig
+from radarsparse.data.batch import lattice, make_batch, make_radar
+from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
+from radarsparse.data.voxelize import INTENSITY_SCALE
+from radarsparse.errors import InputError
+from radarsparse.geometry import Volume
+from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.sparse import SparseTensor
+from radarsparse.training.checkpoint import load_diffusion
+
+
+@dataclass(frozen=True)
+class EnhancedCloud:
+    """A LiDAR-like cloud in the radar frame.
+
+    Attributes:
+        points: float32 [n, 3] x, y, z in metres.
+        intensity: float32 [n], 0 to 255.
+    """
+
+    points: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """Points and intensity side by side, [n, 4]."""
+        return np.concatenate([self.points, self.intensity[:, None]], axis=1)
+
+
+class Enhancer:
+    """Turns radar clouds into LiDAR-like ones.
+
+    Args:
+        network: trained VAE and denoiser.
+        config: the run that trained them.
+    """
+
+    def __init__(self, network: LatentDiffusion, config: EdmConfig) -> None:
+        self.network = network.eval()
+        self.sampling = config.sampling
+        self.volume = Volume.from_settings(config.volume)
+
+    @staticmethod
+    def load(path: str | Path) -> "Enhancer":
+        """Read a run folder of stage `edm`.
+
+        Raises:
+            InputError: there is no checkpoint, or one of another stage, version or shape.
+        """
+        return Enhancer(*load_diffusion(Path(path)))
+
+    @torch.inference_mode()
+    def __call__(
+        self, points: ArrayLike, seed: int = 0, steps: int | None = None, name: str = "radar cloud"
+    ) -> EnhancedCloud:
+        """Draw a LiDAR-like cloud; the mean of several draws where the config says so.
+
+        Args:
+            points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
+            seed: the same seed gives the same cloud.
+            steps: noise levels of the sampler; the config's by default.
+            name: what to call the cloud in errors.
+
+        Raises:
+            InputError: the cloud has other columns or no point in the volume.
+        """
+        radar, cells = self._read(points, name)
+        context = self.network.denoiser.read_radar(radar, cells)
+        generator = torch.Generator().manual_seed(seed)
+        shape = (len(cells.feats), self.network.state_channels)
+        draws = [
+            self.network.sample(
+                context, torch.randn(shape, generator=generator), steps or self.sampling.steps
+            )
+            for _ in range(self.sampling.samples)
+        ]
+        return self._decode(torch.stack(draws).mean(0), cells, radar)
+
+    @torch.inference_mode()
+    def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
+        """The baseline: one pass of the same denoiser without noise.
+
+        Args:
+            points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
+            name: what to call the cloud in errors.
+        """
+        radar, cells = self._read(points, name)
+        state = self.network.regress(self.network.denoiser.read_radar(radar, cells))
+        return self._decode(state, cells, radar)
+
+    @torch.inference_mode()
+    def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
+        """The ceiling: the true LiDAR cloud through the VAE and back."""
+        batch = make_batch([pair], self.volume)
+        return self._to_cloud(self.network.vae.decode(self.network.vae.encode(batch.lidar), batch.radar))
+
+    def _read(self, points: ArrayLike, name: str) -> tuple[SparseTensor, SparseTensor]:
+        table = np.asarray(points, dtype=np.float32)
+        if table.ndim != 2 or table.shape[1] != len(RADAR_COLUMNS):
+            raise InputError(
+                f"{name}: has shape {list(table.shape)}, needed is [n, {len(RADAR_COLUMNS)}]:"
+                f" {', '.join(RADAR_COLUMNS)}"
+            )
+        if not np.isfinite(table).all():
+            raise InputError(f"{name}: holds values that are not finite")
+        return make_radar(table, self.volume, name), lattice(self.volume, 1)
+
+    def _decode(
+        self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor
+    ) -> EnhancedCloud:
+        threshold = self.sampling.presence_threshold
+        return self._to_cloud(self.network.decode(state, cells, radar, threshold))
+
+    def _to_cloud(self, voxels: SparseTensor) -> EnhancedCloud:
+        index = voxels.coords[:, 1:].numpy()
+        offset_m = voxels.feats[:, :3].numpy() * (0.5 * self.volume.voxel_size_m)
+        points = (self.volume.voxel_center(index) + offset_m).astype(np.float32)
+        return EnhancedCloud(points, voxels.feats[:, 3].numpy() * np.float32(INTENSITY_SCALE))

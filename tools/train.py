@@ -1,0 +1,36 @@
+"""Train the stage that a config names; called again, it goes on where it stopped."""
+
+import argparse
+from pathlib import Path
+
+from radarsparse.cli import run
+from radarsparse.config import config_to_yaml, load_config
+from radarsparse.training.loop import check, train
+
+
+def main() -> None:
+    """Parse the arguments and train, or say what would be trained."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file of settings")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/<name of the config>)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="change one setting of the config; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything and print the config, train nothing"
+    )
+    arguments = parser.parse_args()
+    config = load_config(arguments.config, arguments.set)
+    folder = arguments.out or Path("runs") / arguments.config.stem
+    if arguments.dry_run:
+        print(config_to_yaml(config), check(config, folder), sep="\n")
+        return
+    train(config, folder)
+
+
+if __name__ == "__main__":
+    run(main)
