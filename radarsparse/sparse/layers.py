@@ -17,6 +17,8 @@ class _Conv3d(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel_size: int, bias: bool) -> None:
         super().__init__()
+        if kernel_size < 1:
+            raise ValueError(f"kernel_size {kernel_size} must be at least 1")
         self.kernel_size = kernel_size
         self.weight = nn.Parameter(torch.empty(kernel_size**3, c_in, c_out))
         self.bias = nn.Parameter(torch.empty(c_out)) if bias else None

@@ -102,8 +102,8 @@ class SparseTensor:
 
     def __init__(
         self,
-        feats: Float[Tensor, "n c"],
-        coords: Int[Tensor, "n 4"],
+        feats: Tensor,
+        coords: Tensor,
         batch_size: int = 1,
         stride: int = 1,
     ) -> None:
@@ -117,7 +117,7 @@ class SparseTensor:
         self.support = Support(coords[order], batch_size, stride)
 
     @staticmethod
-    def on(support: Support, feats: Float[Tensor, "n c"]) -> "SparseTensor":
+    def on(support: Support, feats: Tensor) -> "SparseTensor":
         """Features whose rows already follow a support.
 
         Raises:
@@ -130,7 +130,7 @@ class SparseTensor:
         tensor.support = support
         return tensor
 
-    def replace(self, feats: Float[Tensor, "n c"]) -> "SparseTensor":
+    def replace(self, feats: Tensor) -> "SparseTensor":
         """Other features on the same support; plans stay shared."""
         return SparseTensor.on(self.support, feats)
 

@@ -18,6 +18,7 @@ from radarsparse.config import Config, TrainSettings, VaeConfig
 from radarsparse.data.augment import augment
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
+from radarsparse.errors import InputError
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
 from radarsparse.training.record import RunFolder, check_claim
 from radarsparse.training.stages import EdmStage, Stage, VaeStage
@@ -37,7 +38,8 @@ def train(config: Config, folder: Path) -> None:
     trainer = _Trainer.start(stage, config.train)
     trainer.resume(run)
     total = config.train.samples
-    with tqdm(total=total, initial=trainer.seen, unit="frame", desc=f"train {config.stage}") as bar:
+    name = f"train {config.stage}"
+    with tqdm(total=total, initial=trainer.seen, unit="frame", desc=name, disable=None) as bar:
         while trainer.seen < total:
             pairs = draw_pairs(frames, config, trainer.seen)
             torch.manual_seed(_step_seed(config.seed, trainer.seen))

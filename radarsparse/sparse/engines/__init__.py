@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from radarsparse.sparse.engines.torch import TorchEngine
 from radarsparse.sparse.plan import Plan
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What every engine offers."""
 
