@@ -1,0 +1,87 @@
+import math
+
+import pytest
+import torch
+
+from radarsparse.config import DenoiserSettings, DiffusionSettings, VaeSettings
+from radarsparse.data.batch import make_batch
+from radarsparse.geometry import Volume
+from radarsparse.models.latent_diffusion import LatentDiffusion
+from tests.conftest import TINY_VOLUME, tiny_pair
+
+VOLUME = Volume(
+    tuple(TINY_VOLUME["minimum_m"]), tuple(TINY_VOLUME["maximum_m"]), 0.2, math.radians(60)
+)
+
+
+@pytest.fixture
+def network() -> LatentDiffusion:
+    """Random weights everywhere, so that nothing hides behind a branch that starts as zero."""
+    torch.manual_seed(0)
+    vae = VaeSettings(channels=(4, 8, 8, 12), latent_channels=3)
+    denoiser = DenoiserSettings(
+        vae="unused", channels=(8, 12, 16), condition_channels=(4, 6, 8, 10), dropout=0.0
+    )
+    network = LatentDiffusion(vae, denoiser, DiffusionSettings())
+    for parameter in network.denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+def _context(network, *indices):
+    batch = make_batch([tiny_pair(index) for index in indices], VOLUME)
+    return batch, network.denoiser.read_radar(batch.radar, batch.lattice)
+
+
+@torch.no_grad()
+def test_samples_of_a_batch_do_not_see_each_other(network):
+    _, both = _context(network, 0, 1)
+    _, alone = _context(network, 1)
+    noisy, sigma = torch.randn(len(both.feats), 4), torch.tensor([0.3, 7.0])
+    together = network.denoise(noisy, sigma, both)
+    rows = both.coords[:, 0] == 1
+    torch.testing.assert_close(together[rows], network.denoise(noisy[rows], sigma[1:], alone))
+
+
+@torch.no_grad()
+def test_radar_and_noise_level_matter(network):
+    _, context = _context(network, 0)
+    _, other = _context(network, 1)
+    noisy, sigma = torch.randn(len(context.feats), 4), torch.tensor([1.0])
+    reference = network.denoise(noisy, sigma, context)
+    assert not torch.allclose(reference, network.denoise(noisy, sigma, other))
+    inner = network.denoiser(noisy, torch.tensor([[0.0]]), context)
+    assert not torch.allclose(inner, network.denoiser(noisy, torch.tensor([[1.0]]), context))
+
+
+@torch.no_grad()
+def test_at_vanishing_noise_the_state_passes_unchanged(network):
+    """The boundary condition D(x, 0) = x."""
+    batch, context = _context(network, 0)
+    clean = network.clean_state(batch)
+    back = network.denoise(clean, torch.tensor([1e-6]), context)
+    # c_out(1e-6) is 1e-6 and the network's answer is of the order of ten.
+    torch.testing.assert_close(back, clean, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_clean_state_is_the_latent_where_lidar_is_and_absent_elsewhere(network):
+    batch, _ = _context(network, 0)
+    clean = network.clean_state(batch)
+    latent = network.vae.encode(batch.lidar)
+    row, there = batch.lattice.support.find(latent.support.keys)
+    assert there.all()
+    torch.testing.assert_close(clean[row, :-1], latent.feats * 0.5)
+    assert (clean[row, -1] == 1).all()
+    absent = torch.ones(len(clean), dtype=torch.bool).index_fill(0, row, False)
+    assert (clean[absent, :-1] == 0).all()
+    assert (clean[absent, -1] == -1).all()
+
+
+@torch.no_grad()
+def test_decoding_the_clean_state_is_the_reconstruction(network):
+    batch, _ = _context(network, 0)
+    decoded = network.decode(network.clean_state(batch), batch.lattice, batch.radar, 0.0)
+    direct = network.vae.decode(network.vae.encode(batch.lidar), batch.radar)
+    assert torch.equal(decoded.coords, direct.coords)
+    torch.testing.assert_close(decoded.feats, direct.feats)

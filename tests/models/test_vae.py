@@ -1,0 +1,73 @@
+import math
+
+import torch
+
+from radarsparse.config import VaeSettings
+from radarsparse.data.batch import make_batch
+from radarsparse.geometry import Volume
+from radarsparse.models.vae import Vae, limit_candidates
+from radarsparse.sparse import prune
+from radarsparse.sparse.ops import parent_support
+from tests.conftest import TINY_VOLUME, tiny_pair
+
+VOLUME = Volume(
+    tuple(TINY_VOLUME["minimum_m"]), tuple(TINY_VOLUME["maximum_m"]), 0.2, math.radians(60)
+)
+
+
+def _tiny_vae(**settings: object) -> Vae:
+    torch.manual_seed(0)
+    return Vae(VaeSettings(channels=(4, 8, 8, 12), latent_channels=3, **settings)).eval()
+
+
+def test_latents_lie_on_the_occupied_cells_of_stride_8():
+    batch, vae = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME), _tiny_vae()
+    latent = vae.encode(batch.lidar)
+    occupied = batch.lidar.support
+    for _ in range(3):
+        occupied = parent_support(occupied)
+    assert torch.equal(latent.coords, occupied.coords)
+    assert (latent.stride, latent.feats.shape[1]) == (8, 3)
+
+
+def test_standardized_latents_have_zero_mean_and_unit_spread_once_observed():
+    vae, latents = _tiny_vae(), 3.0 * torch.randn(500, 3) + 7.0
+    for _ in range(2000):
+        vae.observe_latents(latents)
+    standard = vae.standardize(latents)
+    # What is left of the start after 2000 steps of 1 % is 0.99^2000 < 1e-8.
+    torch.testing.assert_close(standard.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(standard.std(0, unbiased=False), torch.ones(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(vae.restore(standard), latents)
+
+
+def test_teaching_visits_all_true_voxels_and_scores_every_level():
+    batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae()
+    fine = batch.lidar.support
+    stride2 = parent_support(fine)
+    latent, _ = vae.encoder(batch.lidar)
+    pyramid = vae.condition(batch.radar)
+    supports = [parent_support(stride2), stride2, fine]
+    decoded, splits = vae.decoder.teach(latent, supports, pyramid, 10_000)
+    assert decoded.support.find(fine.keys)[1].all()
+    assert [split.parents.stride for split in splits] == [8, 4, 2]
+    assert [int(split.truth.sum()) for split in splits] == [len(s) for s in supports]
+
+
+def test_decoding_nothing_gives_nothing():
+    batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae()
+    latent = vae.encode(batch.lidar)
+    empty = prune(latent, torch.zeros(len(latent.feats), dtype=torch.bool))
+    assert tuple(vae.decode(empty, batch.radar).feats.shape) == (0, 4)
+
+
+def test_decoded_voxels_never_exceed_the_cap():
+    batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae(max_voxels_per_frame=50)
+    assert len(vae.decode(vae.encode(batch.lidar), batch.radar).feats) <= 50
+
+
+def test_candidates_are_true_ones_then_the_likeliest():
+    logits = torch.tensor([[3.0, 2.0, 1.0, -1.0, -2.0, 0.5, -3.0, -4.0]])
+    truth = torch.tensor([[False] * 4 + [True] + [False] * 3])
+    assert limit_candidates(logits, truth, 8).nonzero()[:, 1].tolist() == [0, 1, 2, 4, 5]
+    assert limit_candidates(logits, truth, 3).nonzero()[:, 1].tolist() == [0, 1, 4]
