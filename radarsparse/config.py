@@ -106,11 +106,18 @@ class DiffusionSettings(Settings):
 
 
 class SamplingSettings(Settings):
-    """How an enhanced cloud is drawn when the caller says nothing else."""
+    """How an enhanced cloud is drawn when the caller says nothing else.
+
+    `start_sigma` starts the sampler from the regression estimate with that much noise; without it
+    the sampler starts from noise alone. `samples` draws are averaged. A child of a voxel exists
+    where its log odds exceed `child_log_odds`.
+    """
 
     steps: Count = 18
     samples: Count = 1
+    start_sigma: Positive | None = None
     presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.0
+    child_log_odds: Annotated[float, Field(ge=-20.0, le=20.0)] = 0.0
 
 
 class TrainSettings(Settings):

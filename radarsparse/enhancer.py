@@ -77,13 +77,13 @@ class Enhancer:
         context = self.network.denoiser.read_radar(radar, cells)
         generator = torch.Generator().manual_seed(seed)
         shape = (len(cells.feats), self.network.state_channels)
-        draws = [
-            self.network.sample(
-                context, torch.randn(shape, generator=generator), steps or self.sampling.steps
+        total = torch.zeros(shape)
+        for _ in range(self.sampling.samples):
+            noise = torch.randn(shape, generator=generator)
+            total += self.network.sample(
+                context, noise, steps or self.sampling.steps, self.sampling.start_sigma
             )
-            for _ in range(self.sampling.samples)
-        ]
-        return self._decode(torch.stack(draws).mean(0), cells, radar)
+        return self._decode(total / self.sampling.samples, cells, radar)
 
     @torch.inference_mode()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
@@ -101,7 +101,9 @@ class Enhancer:
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
         batch = make_batch([pair], self.volume)
-        return self._to_cloud(self.network.vae.decode(self.network.vae.encode(batch.lidar), batch.radar))
+        return self._to_cloud(
+            self.network.vae.decode(self.network.vae.encode(batch.lidar), batch.radar)
+        )
 
     def _read(self, points: ArrayLike, name: str) -> tuple[SparseTensor, SparseTensor]:
         table = np.asarray(points, dtype=np.float32)
@@ -117,8 +119,7 @@ class Enhancer:
     def _decode(
         self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor
     ) -> EnhancedCloud:
-        threshold = self.sampling.presence_threshold
-        return self._to_cloud(self.network.decode(state, cells, radar, threshold))
+        return self._to_cloud(self.network.decode(state, cells, radar, self.sampling))
 
     def _to_cloud(self, voxels: SparseTensor) -> EnhancedCloud:
         index = voxels.coords[:, 1:].numpy()

@@ -98,7 +98,9 @@ class Volume:
         return cells[seen.any(-1)].astype(np.int64)
 
 
-def observed_mask(volume: Volume, stride: int, origin_m: Floats, points: Floats) -> NDArray[np.bool_]:
+def observed_mask(
+    volume: Volume, stride: int, origin_m: Floats, points: Floats
+) -> NDArray[np.bool_]:
     """Cells that a LiDAR ray crossed or hit, by exact traversal of the grid.
 
     A ray meets the grid's planes at known shares of its length; between two neighbouring shares it

@@ -23,7 +23,9 @@ def tiny_pair(index: int) -> ScanPair:
     """A floor and a wall seen by a LiDAR, and some radar points near the wall."""
     random = np.random.default_rng(index)
     floor = np.c_[random.uniform(1, 12, 400), random.uniform(-6, 6, 400), np.full(400, -1.3)]
-    wall = np.c_[np.full(150, 6.0 + index % 5), random.uniform(-3, 3, 150), random.uniform(-1, 1, 150)]
+    wall = np.c_[
+        np.full(150, 6.0 + index % 5), random.uniform(-3, 3, 150), random.uniform(-1, 1, 150)
+    ]
     xyz = np.concatenate([floor, wall])
     lidar = np.c_[xyz, random.uniform(0, 255, len(xyz))].astype(np.float32)
     radar_xyz = wall[:40] + 0.1 * random.standard_normal((40, 3))

@@ -21,7 +21,9 @@ def main() -> None:
         help="change one setting of the config; may be repeated",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="check everything and print the config, train nothing"
+        "--dry-run",
+        action="store_true",
+        help="check everything and print the config, train nothing",
     )
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)

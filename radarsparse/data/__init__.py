@@ -1,0 +1,1 @@
+"""Scan pairs, data sets, the simulator, voxels and batches."""

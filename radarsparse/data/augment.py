@@ -32,9 +32,7 @@ def _mirror(pair: ScanPair) -> ScanPair:
     return ScanPair(pair.name, radar, lidar, flip @ pair.T_radar_lidar @ flip)
 
 
-def _random_motion(
-    settings: AugmentSettings, random: np.random.Generator
-) -> NDArray[np.float64]:
+def _random_motion(settings: AugmentSettings, random: np.random.Generator) -> NDArray[np.float64]:
     yaw = np.radians(random.uniform(-settings.yaw_max_deg, settings.yaw_max_deg))
     motion = np.eye(4)
     motion[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]

@@ -100,9 +100,7 @@ class _Groups:
 
     @staticmethod
     def of(index: NDArray[np.int64]) -> "_Groups":
-        unique, inverse, count = np.unique(
-            index, axis=0, return_inverse=True, return_counts=True
-        )
+        unique, inverse, count = np.unique(index, axis=0, return_inverse=True, return_counts=True)
         order = np.argsort(inverse.reshape(-1), kind="stable")
         start = np.concatenate([[0], np.cumsum(count)])[:-1].astype(np.int64)
         return _Groups(unique.reshape(-1, 3), order, start, count)

@@ -1,6 +1,7 @@
 """Samplers as plain functions of a closure `denoise(feats, sigma)`, on [n, c] tensors."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -8,28 +9,28 @@ from torch import Tensor
 Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
-def heun(denoise: Denoise, noise: Tensor, sigmas: Tensor) -> Tensor:
+def heun(denoise: Denoise, start: Tensor, sigmas: Tensor) -> Tensor:
     """Follow the probability-flow ODE with Heun's second-order steps; the last step is Euler's.
 
     Args:
         denoise: maps ([n, c] features, scalar sigma) to the estimate of the clean features.
-        noise: [n, c] standard normal draws.
+        start: [n, c] the noisy state at the first noise level.
         sigmas: [steps + 1] descending, the last one 0.
 
     Returns:
-        [n, c] clean features, in the dtype of `noise`.
+        [n, c] clean features, in the dtype of `start`.
 
     Source: Karras et al. 2022, Algorithm 1.
     """
-    state = noise.to(torch.float64) * sigmas[0]
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
-        slope = _slope(denoise, state, sigma, noise.dtype)
+    state = start.to(torch.float64)
+    for sigma, sigma_next in pairwise(sigmas):
+        slope = _slope(denoise, state, sigma, start.dtype)
         stepped = state + (sigma_next - sigma) * slope
         if sigma_next > 0:
-            slope_next = _slope(denoise, stepped, sigma_next, noise.dtype)
+            slope_next = _slope(denoise, stepped, sigma_next, start.dtype)
             stepped = state + (sigma_next - sigma) * 0.5 * (slope + slope_next)
         state = stepped
-    return state.to(noise.dtype)
+    return state.to(start.dtype)
 
 
 def _slope(denoise: Denoise, state: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:

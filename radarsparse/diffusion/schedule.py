@@ -15,17 +15,17 @@ def draw_sigma(count: int, settings: DiffusionSettings) -> Tensor:
     return (settings.p_mean + settings.p_std * normal).exp()
 
 
-def sampling_sigmas(steps: int, settings: DiffusionSettings) -> Tensor:
-    """Noise levels from sigma_max down to sigma_min, then 0: float64 [steps + 1].
+def sampling_sigmas(steps: int, start: float, settings: DiffusionSettings) -> Tensor:
+    """Noise levels from `start` down to sigma_min, then 0: float64 [steps + 1].
 
-    Source: Karras et al. 2022, Eq. 5.
+    Source: Karras et al. 2022, Eq. 5, whose sigma_max is `start`.
 
     Raises:
         ValueError: `steps` is below 1.
     """
     if steps < 1:
         raise ValueError(f"steps {steps} must be at least 1")
-    root_max = settings.sigma_max ** (1.0 / settings.rho)
+    root_max = start ** (1.0 / settings.rho)
     root_min = settings.sigma_min ** (1.0 / settings.rho)
     share = torch.linspace(0.0, 1.0, steps, dtype=torch.float64)
     sigmas = (root_max + share * (root_min - root_max)) ** settings.rho

@@ -1,0 +1,1 @@
+"""VAE, condition encoder, denoiser and their losses."""

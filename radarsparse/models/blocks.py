@@ -1,9 +1,12 @@
 """Blocks that the networks are built of."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-from radarsparse.sparse import SparseTensor, SubmanifoldConv3d
+from radarsparse.sparse import SparseTensor, StridedConv3d, SubmanifoldConv3d
 
 
 class ResidualBlock(nn.Module):
@@ -37,6 +40,30 @@ class ResidualBlock(nn.Module):
             feats = feats * (1.0 + scale) + shift
         hidden = self.conv2(x.replace(self.dropout(nn.functional.silu(feats))))
         return x.replace(x.feats + hidden.feats)
+
+
+class Pyramid(nn.Module):
+    """Base of the encoders: a residual block at every stride, halved in between.
+
+    Args:
+        c_in: input channels.
+        channels: widths at strides 1, 2, 4 and so on.
+    """
+
+    def __init__(self, c_in: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = SubmanifoldConv3d(c_in, channels[0])
+        self.blocks = nn.ModuleList(ResidualBlock(width) for width in channels)
+        self.downs = nn.ModuleList(
+            StridedConv3d(fine, coarse) for fine, coarse in pairwise(channels)
+        )
+
+    def climb(self, x: SparseTensor) -> list[SparseTensor]:
+        """Features at every stride, finest first."""
+        levels = [self.blocks[0](self.stem(x))]
+        for down, block in zip(self.downs, self.blocks[1:], strict=True):
+            levels.append(block(down(levels[-1])))
+        return levels
 
 
 class FourierEmbedding(nn.Module):

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from radarsparse.data.voxelize import RADAR_FEATURES
-from radarsparse.models.blocks import ResidualBlock
-from radarsparse.sparse import SparseTensor, StridedConv3d, SubmanifoldConv3d
+from radarsparse.models.blocks import Pyramid
+from radarsparse.sparse import SparseTensor
 
 
-class ConditionEncoder(nn.Module):
+class ConditionEncoder(Pyramid):
     """Radar voxels to features at strides 1, 2, 4 and 8.
 
     Args:
@@ -17,17 +15,8 @@ class ConditionEncoder(nn.Module):
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        self.stem = SubmanifoldConv3d(RADAR_FEATURES, channels[0])
-        self.blocks = nn.ModuleList(ResidualBlock(width) for width in channels)
-        self.downs = nn.ModuleList(
-            StridedConv3d(fine, coarse)
-            for fine, coarse in zip(channels, channels[1:], strict=False)
-        )
+        super().__init__(RADAR_FEATURES, channels)
 
     def forward(self, radar: SparseTensor) -> list[SparseTensor]:
         """Features of `voxelize_radar` to one tensor per stride, finest first."""
-        pyramid = [self.blocks[0](self.stem(radar))]
-        for down, block in zip(self.downs, self.blocks[1:], strict=True):
-            pyramid.append(block(down(pyramid[-1])))
-        return pyramid
+        return self.climb(radar)

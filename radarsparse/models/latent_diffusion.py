@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from radarsparse.config import DenoiserSettings, DiffusionSettings, VaeSettings
+from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
 from radarsparse.data.batch import Batch
 from radarsparse.diffusion.precondition import c_noise, precondition
 from radarsparse.diffusion.samplers import heun
@@ -72,22 +72,36 @@ class LatentDiffusion(nn.Module):
         sigma = zeros.new_full((context.batch_size,), self.diffusion.sigma_max)
         return self.denoise(zeros, sigma, context)
 
-    def sample(self, context: SparseTensor, noise: Tensor, steps: int) -> Tensor:
+    def sample(
+        self, context: SparseTensor, noise: Tensor, steps: int, start_sigma: float | None
+    ) -> Tensor:
         """Draw a state with Heun's method.
 
         Args:
             context: of `Denoiser.read_radar`.
             noise: [n, c] standard normal draws on all lattice rows.
             steps: number of noise levels.
+            start_sigma: noise level to start from with the regression estimate as the mean;
+                None starts from noise alone at the highest level.
+
+        Source: Meng et al. 2022, SDEdit, for the start at a lower level.
         """
 
         def denoise(state: Tensor, sigma: Tensor) -> Tensor:
             return self.denoise(state, sigma.expand(context.batch_size), context)
 
-        return heun(denoise, noise, sampling_sigmas(steps, self.diffusion))
+        sigmas = sampling_sigmas(steps, start_sigma or self.diffusion.sigma_max, self.diffusion)
+        start = noise * sigmas[0].to(noise.dtype)
+        if start_sigma is not None:
+            start = start + self.regress(context)
+        return heun(denoise, start, sigmas)
 
     def decode(
-        self, state: Tensor, lattice: SparseTensor, radar: SparseTensor, threshold: float
+        self,
+        state: Tensor,
+        lattice: SparseTensor,
+        radar: SparseTensor,
+        sampling: SamplingSettings,
     ) -> SparseTensor:
         """Voxels of stride 1 from a state.
 
@@ -95,11 +109,11 @@ class LatentDiffusion(nn.Module):
             state: [n, c] on all lattice rows.
             lattice: position features, stride 8.
             radar: features of `voxelize_radar`, stride 1.
-            threshold: presence above which a cell is active.
+            sampling: which cells are active and which of their children exist.
 
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
-        active = prune(lattice.replace(state), state[:, -1] > threshold)
+        active = prune(lattice.replace(state), state[:, -1] > sampling.presence_threshold)
         latent = active.replace(active.feats[:, :-1] / self.diffusion.sigma_data)
-        return self.vae.decode(latent, radar)
+        return self.vae.decode(latent, radar, sampling.child_log_odds)

@@ -2,22 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from radarsparse.config import VaeSettings
 from radarsparse.data.voxelize import LIDAR_FEATURES
-from radarsparse.models.blocks import ResidualBlock
+from radarsparse.models.blocks import Pyramid, ResidualBlock
 from radarsparse.models.condition import ConditionEncoder
-from radarsparse.sparse import (
-    SparseTensor,
-    StridedConv3d,
-    Subdivide,
-    SubmanifoldConv3d,
-    Support,
-    look_up,
-)
+from radarsparse.sparse import SparseTensor, Subdivide, Support, look_up
 from radarsparse.sparse.ops import active_children
 
 _LOG_VARIANCE_BOUND = 10.0
@@ -41,25 +35,17 @@ class Split:
     truth: Tensor
 
 
-class Encoder(nn.Module):
+class Encoder(Pyramid):
     """LiDAR voxels to mean and log variance of a latent on the occupied cells of stride 8."""
 
     def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
-        super().__init__()
-        self.stem = SubmanifoldConv3d(LIDAR_FEATURES, channels[0])
-        self.blocks = nn.ModuleList(ResidualBlock(width) for width in channels)
-        self.downs = nn.ModuleList(
-            StridedConv3d(fine, coarse)
-            for fine, coarse in zip(channels, channels[1:], strict=False)
-        )
+        super().__init__(LIDAR_FEATURES, channels)
         self.norm = nn.LayerNorm(channels[-1])
         self.head = nn.Linear(channels[-1], 2 * latent_channels)
 
     def forward(self, lidar: SparseTensor) -> tuple[SparseTensor, Tensor]:
         """Return the mean on its support, and the log variance [n, latent_channels]."""
-        x = self.blocks[0](self.stem(lidar))
-        for down, block in zip(self.downs, self.blocks[1:], strict=True):
-            x = block(down(x))
+        x = self.climb(lidar)[-1]
         mean, log_variance = self.head(self.norm(x.feats)).chunk(2, dim=1)
         return x.replace(mean), log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND)
 
@@ -111,7 +97,11 @@ class Decoder(nn.Module):
         self.head = nn.Linear(coarse_first[-1], _OUTPUTS)
 
     def teach(
-        self, latent: SparseTensor, fine: Sequence[Support], pyramid: Sequence[SparseTensor], cap: int
+        self,
+        latent: SparseTensor,
+        fine: Sequence[Support],
+        pyramid: Sequence[SparseTensor],
+        cap: int,
     ) -> tuple[SparseTensor, list[Split]]:
         """Decode along the true children, joined with those that the decoder wrongly believes in.
 
@@ -125,7 +115,7 @@ class Decoder(nn.Module):
             Outputs of stride 1, and what was said at each level.
         """
         x, splits = self._start(latent, pyramid[-1]), []
-        for level, truth_support, radar in zip(self.levels, fine, pyramid[2::-1], strict=True):
+        for level, truth_support, radar in zip(self._steps, fine, pyramid[2::-1], strict=True):
             logits = level.child_logits(x)
             truth = active_children(x.support, truth_support)
             splits.append(Split(x.support, logits, truth))
@@ -133,24 +123,29 @@ class Decoder(nn.Module):
         return self._finish(x), splits
 
     def generate(
-        self, latent: SparseTensor, pyramid: Sequence[SparseTensor], cap: int
+        self, latent: SparseTensor, pyramid: Sequence[SparseTensor], log_odds: float, cap: int
     ) -> SparseTensor:
         """Decode along the children that the decoder believes in.
 
         Args:
             latent: on active cells of stride 8.
             pyramid: condition features, finest first.
+            log_odds: above which a child exists.
             cap: candidates per level; the likeliest are kept.
 
         Returns:
             Outputs of stride 1: offset from the voxel's centre in half voxels, intensity.
         """
         x = self._start(latent, pyramid[-1])
-        for level, radar in zip(self.levels, pyramid[2::-1], strict=True):
-            logits = level.child_logits(x)
+        for level, radar in zip(self._steps, pyramid[2::-1], strict=True):
+            logits = level.child_logits(x) - log_odds
             nothing = torch.zeros_like(logits, dtype=torch.bool)
             x = level(x, limit_candidates(logits, nothing, cap), radar)
         return self._finish(x)
+
+    @property
+    def _steps(self) -> list[Level]:
+        return cast(list[Level], list(self.levels))
 
     def _start(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
         seen, _ = look_up(radar, latent.coords)
@@ -163,7 +158,7 @@ class Decoder(nn.Module):
 
 
 def limit_candidates(logits: Tensor, truth: Tensor, cap: int) -> Tensor:
-    """Children that are true or likelier than not, at most `cap` of them: true ones, then the likeliest.
+    """Children that are true or likelier than not, at most `cap` of them, true ones first.
 
     Args:
         logits: [n, 8].
@@ -226,16 +221,19 @@ class Vae(nn.Module):
         mean, _ = self.encoder(lidar)
         return mean.replace(self.standardize(mean.feats))
 
-    def decode(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
+    def decode(
+        self, latent: SparseTensor, radar: SparseTensor, log_odds: float = 0.0
+    ) -> SparseTensor:
         """Voxels of stride 1 from standardised latents on active cells of stride 8.
 
         Args:
             latent: [n, latent_channels].
             radar: features of `voxelize_radar`, for the look-up.
+            log_odds: above which a child exists; lower it for uncertain latents.
 
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
         raw = latent.replace(self.restore(latent.feats))
         cap = self.settings.max_voxels_per_frame * latent.batch_size
-        return self.decoder.generate(raw, self.condition(radar), cap)
+        return self.decoder.generate(raw, self.condition(radar), log_odds, cap)

@@ -65,9 +65,7 @@ def fill(x: SparseTensor, support: Support) -> SparseTensor:
     return SparseTensor.on(support, look_up(x, support.coords)[0])
 
 
-def children(
-    parents: Support, keep: Bool[Tensor, "n 8"] | None = None
-) -> tuple[Support, Plan]:
+def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple[Support, Plan]:
     """The 2x2x2 children of each voxel, and the plan that leads to them.
 
     Args:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Int
@@ -93,7 +93,8 @@ class Plan:
 
 def kernel_offsets(kernel_size: int) -> list[Offset]:
     """Kernel positions 0 .. kernel_size - 1 along each axis, in the order of the weights."""
-    return list(product(range(kernel_size), repeat=3))
+    side = range(kernel_size)
+    return [(x, y, z) for x in side for y in side for z in side]
 
 
 def submanifold_plan(support: Support, kernel_size: int) -> Plan:

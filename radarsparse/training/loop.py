@@ -49,9 +49,11 @@ def train(config: Config, folder: Path) -> None:
                 entry = trainer.report()
                 run.record(entry)
                 bar.set_postfix(loss=f"{entry['total']:.3f}")
-            if trainer.due(config.train.checkpoint_every_samples) or trainer.seen >= total:
+            if trainer.due(config.train.checkpoint_every_samples) and trainer.seen < total:
                 save_model(run.path, trainer.averaged_network(), config, vae_config)
                 save_state(run.path, trainer.state())
+    save_model(run.path, trainer.averaged_network(), config, vae_config)
+    save_state(run.path, trainer.state())
 
 
 def check(config: Config, folder: Path) -> str:

@@ -22,7 +22,10 @@ from radarsparse.sparse.ops import parent_support, union_support
 class Stage(Protocol):
     """What the training loop needs to know."""
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """What is trained and stored."""
+        ...
 
     def losses(self, pairs: Sequence[ScanPair]) -> dict[str, Tensor]:
         """Each loss by name; `total` is the one to minimise."""

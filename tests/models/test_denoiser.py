@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from radarsparse.config import DenoiserSettings, DiffusionSettings, VaeSettings
+from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
 from radarsparse.data.batch import make_batch
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
@@ -81,7 +81,35 @@ def test_clean_state_is_the_latent_where_lidar_is_and_absent_elsewhere(network):
 @torch.no_grad()
 def test_decoding_the_clean_state_is_the_reconstruction(network):
     batch, _ = _context(network, 0)
-    decoded = network.decode(network.clean_state(batch), batch.lattice, batch.radar, 0.0)
+    decoded = network.decode(
+        network.clean_state(batch), batch.lattice, batch.radar, SamplingSettings()
+    )
     direct = network.vae.decode(network.vae.encode(batch.lidar), batch.radar)
     assert torch.equal(decoded.coords, direct.coords)
     torch.testing.assert_close(decoded.feats, direct.feats)
+
+
+@torch.no_grad()
+def test_a_start_with_little_noise_stays_near_the_regression(network):
+    _, context = _context(network, 0)
+    noise, regression = torch.randn(len(context.feats), 4), network.regress(context)
+    distances = [
+        (network.sample(context, noise, 3, start) - regression).abs().mean().item()
+        for start in (0.003, 0.5)
+    ]
+    assert distances[0] < 0.02 < distances[1]
+
+
+@torch.no_grad()
+def test_lower_log_odds_give_more_voxels(network):
+    batch, _ = _context(network, 0)
+    state = network.clean_state(batch)
+    counts = [
+        len(
+            network.decode(
+                state, batch.lattice, batch.radar, SamplingSettings(child_log_odds=log_odds)
+            ).feats
+        )
+        for log_odds in (-1.0, 0.0, 20.0)
+    ]
+    assert counts[0] > counts[1] > counts[2] == 0

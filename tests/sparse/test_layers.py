@@ -170,7 +170,10 @@ def test_engines_are_chosen_by_name():
     x, layer = random_sparse(2), SubmanifoldConv3d(2, 2).double()
     with use_engine("torch"):
         assert torch.equal(layer(x).feats, layer(x).feats)
-    with pytest.raises(InputError, match=r"'none' is not available; there is: torch"), use_engine("none"):
+    with (
+        pytest.raises(InputError, match=r"'none' is not available; there is: torch"),
+        use_engine("none"),
+    ):
         pass
 
 
