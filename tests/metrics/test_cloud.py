@@ -157,8 +157,10 @@ def test_without_intensity_there_is_no_feature_mae(pred_columns: int, target_col
     assert scores["fscore@0.1m"] == 1
 
 
-def test_without_a_match_there_is_no_feature_mae() -> None:
-    assert math.isnan(evaluate(np.zeros((1, 4)), np.full((1, 4), 0.5))["feature_mae"])
+@pytest.mark.parametrize("distance_m", [0.5, 0.6])
+def test_without_a_match_there_is_no_feature_mae(distance_m: float) -> None:
+    target = np.array([[distance_m, 0, 0, 1]])
+    assert math.isnan(evaluate(np.zeros((1, 4)), target)["feature_mae"])
 
 
 @pytest.mark.parametrize("columns", [3, 4])

@@ -74,6 +74,15 @@ def test_far_from_the_origin_keeps_double_precision() -> None:
     assert distance2.item() == pytest.approx(0.0005**2, rel=1e-9)
 
 
+def test_the_search_itself_is_in_double_precision() -> None:
+    # 1 micrometre at 100 m from the target's mean is below the resolution of single precision.
+    steps = torch.arange(50, dtype=torch.float64)[:, None] * 1e-6
+    far = torch.tensor([[100.0, 0.0, 0.0]], dtype=torch.float64) + steps
+    distance2, index = nearest(far, torch.cat([far, -far]))
+    assert index.tolist() == list(range(50))
+    assert distance2.tolist() == [0.0] * 50
+
+
 def test_equal_points_and_copies_are_at_zero() -> None:
     points = torch.tensor([[1.1, 2.2, 3.3]]).repeat(30, 1)
     distance2, index = nearest(points, points)

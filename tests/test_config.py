@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from radarsparse.config import config_to_yaml, load_config, override_config
+from radarsparse.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+MINIMAL = {"stage": "vae", "data": {"root": "somewhere"}, "train": {"samples": 10}}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL))
+    return path
+
+
+def test_extended_files_and_overrides_win_in_order(file, tmp_path):
+    top = tmp_path / "top.yaml"
+    top.write_text("extends: run.yaml\ntrain: {batch_size: 3, learning_rate: 1e-4}\n")
+    config = load_config(top, ["train.batch_size=7", "seed=5"])
+    assert (config.train.samples, config.train.batch_size, config.seed) == (10, 7, 5)
+    assert config.train.learning_rate == 1e-4
+
+
+def test_written_configs_read_back(file, tmp_path):
+    config = load_config(file, ["volume.voxel_size_m=0.1"])
+    (tmp_path / "copy.yaml").write_text(config_to_yaml(config))
+    assert load_config(tmp_path / "copy.yaml") == config
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configs_load(path):
+    assert load_config(path).stage in path.stem
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.sampels=3", "train.sampels = 3: Extra inputs"),
+        ("train.samples=0", "train.samples = 0: .*greater than 0"),
+        ("train.samples=1.5", "train.samples = 1.5: .*integer"),
+        ("train.samples=true", "train.samples = True: .*integer"),
+        ("data.augment.mirror=2", "data.augment.mirror = 2: .*less than or equal to 1"),
+        ("stage=gan", "gan"),
+        ("volume.maximum_m=[50, 25.6, 3.2]", "31.25 lattice cells of 1.6 m"),
+        ("train.samples.more=1", "samples is a single value"),
+        ("train.samples", "must read a.b=value"),
+    ],
+)
+def test_unusable_values_are_named(file, override, words):
+    with pytest.raises(InputError, match=words):
+        load_config(file, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("stage: vae\nstage: edm\n", "'stage' stands twice"),
+        ("train: {samples: 1, samples: 2}\n", "'samples' stands twice"),
+        ("- 1\n", "must be a mapping"),
+        ("a: [1\n", "broken.yaml"),
+        ("extends: broken.yaml\n", "extends itself"),
+        ("stage: vae\ntrain: {samples: 1}\n", "data: Field required"),
+    ],
+)
+def test_unusable_files_are_named(tmp_path, text, words):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        load_config(path)
+    assert "broken.yaml" in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none.yaml: no such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_after_training_only_data_and_sampling_can_change(file):
+    config = load_config(file)
+    assert override_config(config, ["data.root=elsewhere"]).data.root == "elsewhere"
+    with pytest.raises(InputError, match=r"model.kl_weight=0: only data.\* and sampling.\*"):
+        override_config(config, ["model.kl_weight=0"])

@@ -1,0 +1,88 @@
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from radarsparse.geometry import Volume, observed_mask, transform_points
+
+VOLUME = Volume((0.0, -3.2, -1.6), (6.4, 3.2, 1.6), 0.2, np.radians(50.0))
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def test_transform_and_back_keeps_points_and_further_columns(random):
+    angle = 0.3
+    T_to_from = np.eye(4)
+    T_to_from[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    T_to_from[:3, 3] = [1.0, -2.0, 0.5]
+    points = random.normal(size=(20, 5))
+    moved = transform_points(T_to_from, points)
+    expected = (T_to_from @ np.c_[points[:, :3], np.ones(20)].T).T[:, :3]
+    np.testing.assert_allclose(moved[:, :3], expected, atol=1e-12)
+    np.testing.assert_array_equal(moved[:, 3:], points[:, 3:])
+    np.testing.assert_allclose(transform_points(np.linalg.inv(T_to_from), moved), points)
+
+
+def test_a_voxel_holds_its_centre():
+    index = np.stack(np.meshgrid(*map(np.arange, VOLUME.shape), indexing="ij"), -1).reshape(-1, 3)
+    assert np.array_equal(VOLUME.voxel_index(VOLUME.voxel_center(index)), index)
+    assert VOLUME.shape == (32, 32, 16)
+
+
+def test_contains_is_box_and_azimuth(random):
+    points = random.uniform(-8, 8, size=(2000, 3))
+    expected = [
+        all(
+            low <= c < high
+            for low, c, high in zip(VOLUME.minimum_m, p, VOLUME.maximum_m, strict=True)
+        )
+        and abs(np.degrees(np.arctan2(p[1], p[0]))) <= 50
+        for p in points
+    ]
+    assert VOLUME.contains(points).tolist() == expected
+    assert 0 < sum(expected) < 2000
+
+
+def test_lattice_holds_every_cell_with_a_visible_point(random):
+    volume = replace(VOLUME, azimuth_max_rad=np.radians(20.0))
+    cells = volume.lattice(8)
+    points = random.uniform(volume.minimum_m, volume.maximum_m, size=(5000, 3))
+    reached = volume.voxel_index(points[volume.contains(points)]) // 8
+    assert {tuple(c) for c in reached} <= {tuple(c) for c in cells}
+    assert cells.tolist() == sorted(cells.tolist())
+    assert len(cells) < np.prod([side // 8 for side in VOLUME.shape])
+
+
+def _crosses(origin, end, low, high) -> bool:
+    """Slab test: the segment shares more than a point with the box."""
+    enter, leave = 0.0, 1.0
+    for start, step, a, b in zip(origin, end - origin, low, high, strict=True):
+        if step == 0:
+            if not a <= start < b:
+                return False
+            continue
+        near, far = sorted(((a - start) / step, (b - start) / step))
+        enter, leave = max(enter, near), min(leave, far)
+    return enter + 1e-12 < leave
+
+
+@pytest.mark.parametrize("origin", [(-0.3, 0.1, 0.25), (2.1, 0.3, 0.1), (-3.0, -4.0, 2.0)])
+def test_observed_cells_are_those_that_a_ray_crosses(origin, random):
+    origin = np.array(origin)
+    points = random.uniform((-1, -5, -3), (9, 5, 3), size=(25, 3))
+    points[0] = origin + np.array([5.0, 0.0, 0.0])
+    mask = observed_mask(VOLUME, 8, origin, points)
+    assert mask.shape == (4, 4, 2)
+    for cell in itertools.product(range(4), range(4), range(2)):
+        low = np.array(cell) * 1.6 + VOLUME.minimum_m
+        crossed = any(_crosses(origin, end, low, low + 1.6) for end in points)
+        assert mask[cell] == crossed, cell
+
+
+def test_nothing_is_observed_beyond_a_return():
+    mask = observed_mask(VOLUME, 8, np.array([0.0, 0.1, 0.1]), np.array([[2.0, 0.1, 0.1]]))
+    assert np.argwhere(mask).tolist() == [[0, 2, 1], [1, 2, 1]]
