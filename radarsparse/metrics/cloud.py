@@ -134,6 +134,6 @@ def _voxels(points: Tensor, voxel_size_m: float) -> Tensor:
 def _feature_mae(points: Tensor, partners: Tensor, distance: Tensor) -> float:
     if points.shape[1] < 4 or partners.shape[1] < 4:
         return math.nan
-    near = distance <= FEATURE_MATCH_M
+    near = distance < FEATURE_MATCH_M
     # The mean of nothing is NaN, as it must be.
     return (points[near, 3] - partners[near, 3]).abs().mean().item()

@@ -76,8 +76,8 @@ def test_far_from_the_origin_keeps_double_precision() -> None:
 
 def test_the_search_itself_is_in_double_precision() -> None:
     # 1 micrometre at 100 m from the target's mean is below the resolution of single precision.
-    steps = torch.arange(50, dtype=torch.float64)[:, None] * 1e-6
-    far = torch.tensor([[100.0, 0.0, 0.0]], dtype=torch.float64) + steps
+    far = torch.zeros(50, 3, dtype=torch.float64)
+    far[:, 0] = 100 + 1e-6 * torch.arange(50, dtype=torch.float64)
     distance2, index = nearest(far, torch.cat([far, -far]))
     assert index.tolist() == list(range(50))
     assert distance2.tolist() == [0.0] * 50
