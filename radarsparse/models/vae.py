@@ -17,6 +17,7 @@ from radarsparse.sparse.ops import active_children
 _LOG_VARIANCE_BOUND = 10.0
 _STATISTICS_MOMENTUM = 0.01
 _OUTPUTS = 4
+_CHILD_LOG_ODDS_AT_START = -2.0
 CONDITION_CHANNELS = (16, 24, 32, 48)
 
 
@@ -57,6 +58,8 @@ class Level(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(c_in)
         self.child_head = nn.Linear(c_in, 8)
+        # An untrained head that believed in half of all children would swamp the first steps.
+        nn.init.constant_(self.child_head.bias, _CHILD_LOG_ODDS_AT_START)
         self.subdivide = Subdivide(c_in, c_out)
         self.radar = nn.Linear(c_radar, c_out)
         self.block = ResidualBlock(c_out)
