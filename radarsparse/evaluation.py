@@ -13,7 +13,7 @@ from radarsparse.data.scan import ScanPair
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.io import list_clouds, read_cloud, read_radar
+from radarsparse.io import list_clouds, read_cloud, read_prediction, read_radar
 from radarsparse.metrics import evaluate, summarize
 
 Cloud = NDArray[np.float32]
@@ -66,7 +66,7 @@ def evaluate_folders(pred: Path, target: Path, raw: Path | None, volume: Volume)
     for name, file in tqdm(_by_name(pred).items(), desc="evaluate", unit="frame", disable=None):
         truth = _read_target(_partner(targets, name, file, target), volume)
         distance_m = volume.range_max_m
-        scores: Scores = {"pred": evaluate(_read_pred(file), truth, distance_m)}
+        scores: Scores = {"pred": evaluate(read_prediction(file), truth, distance_m)}
         if raw:
             radar = _read_raw(_partner(radars, name, file, raw), volume)
             scores["raw"] = evaluate(radar[:, :3], truth, distance_m)
@@ -153,11 +153,6 @@ def _is_prepared(file: Path) -> bool:
         return False
     with np.load(file) as arrays:
         return "lidar" in arrays
-
-
-def _read_pred(file: Path) -> Cloud:
-    """A predicted cloud; an empty one is a result, not a mistake."""
-    return read_cloud(file)
 
 
 def _read_target(file: Path, volume: Volume) -> Cloud:

@@ -60,10 +60,20 @@ def read_cloud(path: Path) -> Cloud:
     Raises:
         InputError: the file is missing, unreadable, empty, of an unknown suffix or lacks columns.
     """
-    points = _read(path, _CLOUD_READERS)
-    if points.ndim != 2 or points.shape[1] not in (3, 4):
-        raise InputError(f"{path}: shape {points.shape} found, (n, 3 or 4) expected")
-    return _finite_rows(path, np.pad(points, ((0, 0), (0, 4 - points.shape[1]))))
+    return _finite_rows(path, _read_cloud_rows(path))
+
+
+def read_prediction(path: Path) -> Cloud:
+    """Read one predicted cloud as `read_cloud` does; an empty one is a result, not a mistake.
+
+    Returns:
+        float32 [n, 4], `LIDAR_COLUMNS`, n may be 0.
+
+    Raises:
+        InputError: the file is missing, unreadable, of an unknown suffix or lacks columns.
+    """
+    points = _read_cloud_rows(path)
+    return _finite_rows(path, points) if len(points) else points.astype(np.float32)
 
 
 def write_cloud(path: Path, points: NDArray[np.floating]) -> None:
@@ -127,6 +137,13 @@ def _read(path: Path, readers: Mapping[str, Reader]) -> NDArray[Any]:
         raise
     except Exception as error:  # broken files make the parsers raise nearly anything
         raise InputError(f"{path}: unreadable: {type(error).__name__}: {error}") from error
+
+
+def _read_cloud_rows(path: Path) -> NDArray[Any]:
+    points = _read(path, _CLOUD_READERS)
+    if points.ndim != 2 or points.shape[1] not in (3, 4):
+        raise InputError(f"{path}: shape {points.shape} found, (n, 3 or 4) expected")
+    return np.pad(points, ((0, 0), (0, 4 - points.shape[1])))
 
 
 def _finite_rows(path: Path, points: NDArray[Any]) -> Cloud:

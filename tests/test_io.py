@@ -9,7 +9,7 @@ from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import Encoding, PointCloud
 
 from radarsparse.errors import InputError
-from radarsparse.io import list_clouds, read_cloud, read_radar, write_cloud
+from radarsparse.io import list_clouds, read_cloud, read_prediction, read_radar, write_cloud
 
 RADAR = np.array([[6.25, 1.5, -0.5, 3.25, 47.0], [10.0, -2.0, 0.125, -1.5, 52.5]], dtype=np.float32)
 CLOUD = np.array([[1.0, 2.0, 3.0, 0.0], [-4.5, 5.25, 6.125, 255.0]], dtype=np.float32)
@@ -139,6 +139,7 @@ def test_an_empty_cloud_can_be_written_and_is_named_when_read(tmp_path: Path, su
     write_cloud(path, np.zeros((0, 4)))
     with pytest.raises(InputError, match=rf"cloud{suffix}: 0 points found, at least 1 expected"):
         read_cloud(path)
+    assert read_prediction(path).shape == (0, 4)
 
 
 def test_write_refuses_other_shapes_suffixes_and_folders(tmp_path: Path) -> None:

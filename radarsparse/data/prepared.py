@@ -284,7 +284,7 @@ def build_prepared(plan: PreparedPlan, make: Callable[[str], ScanPair]) -> None:
     try:
         _start_partial(plan)
         present = set(frame_names(plan.partial))
-        for name in tqdm(plan.names, desc=plan.target.name, unit="frame"):
+        for name in tqdm(plan.names, desc=plan.target.name, unit="frame", disable=None):
             if name not in present:
                 write_frame(plan.partial, make(name))
         plan.partial.replace(plan.target)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from plyfile import PlyData
 
+from radarsparse.io import write_cloud
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -79,6 +81,18 @@ def test_eval_of_folders_scores_the_named_clouds(clouds, frames, tmp_path):
     assert [frame["name"] for frame in report["per_frame"]] == [f"{i:06d}" for i in range(8)]
     # The radar points are the wall's LiDAR points, moved by a tenth of a metre.
     assert report["raw"]["precision@0.5m"] > 0.95
+
+
+def test_an_empty_cloud_counts_with_the_range_as_its_distance(frames, tmp_path):
+    pred, out = tmp_path / "pred", tmp_path / "metrics.json"
+    pred.mkdir()
+    write_cloud(pred / "000006.ply", np.zeros((0, 4)))
+    result = call("eval", "--pred", pred, "--target", frames, "--out", out)
+    assert result.returncode == 0, result.stderr
+    range_m = np.linalg.norm([51.2, 25.6, 3.2])
+    scores = json.loads(out.read_text())["pred"]
+    assert scores["chamfer_sum_m"] == pytest.approx(2 * range_m)
+    assert scores["fscore@0.5m"] == 0
 
 
 def test_eval_refuses_what_it_can_not_use(edm_run, clouds, tmp_path):
