@@ -19,7 +19,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others(enhancer):
 
 
 def test_points_lie_in_the_box_and_intensities_in_their_range(enhancer):
-    table = enhancer.reconstruct(tiny_pair(6)).table
+    table = enhancer(tiny_pair(6).radar).table
     assert len(table) > 0
     assert (table[:, :3] >= np.array(enhancer.volume.minimum_m) - 1e-4).all()
     assert (table[:, :3] <= np.array(enhancer.volume.maximum_m) + 1e-4).all()

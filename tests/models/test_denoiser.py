@@ -110,6 +110,6 @@ def test_lower_log_odds_give_more_voxels(network):
                 state, batch.lattice, batch.radar, SamplingSettings(child_log_odds=log_odds)
             ).feats
         )
-        for log_odds in (-1.0, 0.0, 20.0)
+        for log_odds in (-4.0, -2.0, 20.0)
     ]
     assert counts[0] > counts[1] > counts[2] == 0
