@@ -56,6 +56,22 @@ def test_unusable_values_are_named(file, override, words):
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train: {samples: 10, sampels: 3}", "train.sampels = 3: Extra inputs"),
+        ("train: {samples: ten}", "train.samples = 'ten': .*integer"),
+        ("train: {samples: -4}", "train.samples = -4: .*greater than 0"),
+        ("train: {samples: 10, samples: 11}", "'samples' stands twice"),
+    ],
+)
+def test_faults_in_a_file_name_file_key_and_value(tmp_path, line, words):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"stage: vae\ndata: {{root: somewhere}}\n{line}\n")
+    with pytest.raises(InputError, match=rf"run\.yaml: .*{words}"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("stage: vae\nstage: edm\n", "'stage' stands twice"),
@@ -84,3 +100,7 @@ def test_after_training_only_data_and_sampling_can_change(file):
     assert override_config(config, ["data.root=elsewhere"]).data.root == "elsewhere"
     with pytest.raises(InputError, match=r"model.kl_weight=0: only data.\* and sampling.\*"):
         override_config(config, ["model.kl_weight=0"])
+    denoiser = load_config(ROOT / "configs" / "astyx_edm.yaml", ["sampling.steps=5"])
+    assert override_config(denoiser, ["sampling.steps=2"]).sampling.steps == 2
+    with pytest.raises(InputError, match=r"sampling\.steps = 0"):
+        override_config(denoiser, ["sampling.steps=0"])

@@ -57,6 +57,23 @@ def test_lattice_holds_every_cell_with_a_visible_point(random):
     assert len(cells) < np.prod([side // 8 for side in VOLUME.shape])
 
 
+@pytest.mark.parametrize("right_m", [-3.2, -4.0])  # straight ahead: a cell's side, its middle
+@pytest.mark.parametrize("azimuth_deg", [20.0, 50.0, 100.0])
+def test_lattice_is_the_cells_with_a_visible_corner_edge_middle_or_centre(azimuth_deg, right_m):
+    low, high = (-1.6, right_m, -1.6), (6.4, right_m + 6.4, 1.6)
+    volume = Volume(low, high, 0.2, np.radians(azimuth_deg))
+    expected = [
+        [x, y, z]
+        for x, y, z in itertools.product(range(5), range(4), range(2))
+        if any(
+            abs(np.degrees(np.arctan2(right_m + (y + b) * 1.6, -1.6 + (x + a) * 1.6)))
+            <= azimuth_deg
+            for a, b in itertools.product((0.0, 0.5, 1.0), repeat=2)
+        )
+    ]
+    assert volume.lattice(8).tolist() == expected
+
+
 def _crosses(origin, end, low, high) -> bool:
     """Slab test: the segment shares more than a point with the box."""
     enter, leave = 0.0, 1.0
@@ -74,15 +91,26 @@ def _crosses(origin, end, low, high) -> bool:
 def test_observed_cells_are_those_that_a_ray_crosses(origin, random):
     origin = np.array(origin)
     points = random.uniform((-1, -5, -3), (9, 5, 3), size=(25, 3))
-    points[0] = origin + np.array([5.0, 0.0, 0.0])
+    points[:3] = origin + np.diag([5.0, -5.0, -4.0])  # parallel to an axis each
     mask = observed_mask(VOLUME, 8, origin, points)
     assert mask.shape == (4, 4, 2)
     for cell in itertools.product(range(4), range(4), range(2)):
         low = np.array(cell) * 1.6 + VOLUME.minimum_m
         crossed = any(_crosses(origin, end, low, low + 1.6) for end in points)
         assert mask[cell] == crossed, cell
+    steps = np.linspace(0.0, 1.0, 2000)[:, None, None]
+    walked = VOLUME.voxel_index((origin + steps * (points - origin)).reshape(-1, 3)) // 8
+    walked = walked[np.logical_and(walked >= 0, walked < mask.shape).all(axis=1)]
+    assert len(walked)
+    assert mask[tuple(walked.T)].all()
 
 
 def test_nothing_is_observed_beyond_a_return():
     mask = observed_mask(VOLUME, 8, np.array([0.0, 0.1, 0.1]), np.array([[2.0, 0.1, 0.1]]))
     assert np.argwhere(mask).tolist() == [[0, 2, 1], [1, 2, 1]]
+
+
+def test_a_return_on_a_face_marks_the_cell_that_holds_it():
+    volume = Volume((0.0, 0.0, 0.0), (4.0, 2.0, 2.0), 0.25, np.pi)
+    mask = observed_mask(volume, 8, np.array([0.5, 0.5, 0.5]), np.array([[2.0, 0.5, 0.5]]))
+    assert np.argwhere(mask).tolist() == [[0, 0, 0], [1, 0, 0]]

@@ -1,10 +1,10 @@
 """Time radarsparse against what it replaces: one VAE training step against a dense twin."""
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,11 @@ from torch import Tensor, nn
 from radarsparse.cli import run
 from radarsparse.config import VaeConfig, load_config
 from radarsparse.data.prepared import PreparedFrames
+from radarsparse.data.scan import ScanPair
 from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.errors import InputError
 from radarsparse.metrics import write_json
 from radarsparse.training.stages import VaeStage
-
-DENSE_SHAPE = (1, 4, 32, 128, 128)
-DENSE_REPEATS = 2
 
 
 class DenseBlock(nn.Module):
@@ -40,9 +38,9 @@ class DenseBlock(nn.Module):
 class DenseVae(nn.Module):
     """The original system's VAE in its widths: 16 channels times 1, 2, 2; strides (1, 2, 2)."""
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 32), latent: int = 4) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        a, b, c = widths
+        a, b, c, latent = 16, 32, 32, 4
         half = {"kernel_size": 3, "stride": (1, 2, 2), "padding": 1}
         self.encoder = nn.Sequential(
             *(nn.Conv3d(4, a, 3, padding=1), DenseBlock(a, a), nn.Conv3d(a, a, **half)),
@@ -70,34 +68,37 @@ def main() -> None:
     parser.add_argument("name", choices=("vae",), help="what to time")
     parser.add_argument("--root", type=Path, help="prepared frames (default: a simulated frame)")
     parser.add_argument("--repeats", type=int, default=5, help="of the sparse step (default: 5)")
+    parser.add_argument("--dense-repeats", type=int, default=2, help="at most (default: 2)")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON, too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be timed")
     arguments = parser.parse_args()
-    if arguments.repeats < 1:
-        raise InputError(f"--repeats {arguments.repeats}: must be 1 or more")
-    numbers = _time_vae(arguments.root, arguments.repeats)
-    for name, value in numbers.items():
-        print(f"{name:24s} {value:12.4g}")
+    repeats, dense_repeats, root = arguments.repeats, arguments.dense_repeats, arguments.root
+    if min(repeats, dense_repeats) < 1:
+        raise InputError(f"--repeats {repeats} --dense-repeats {dense_repeats}: must be 1 or more")
+    config = load_config(Path(__file__).parents[1] / "configs" / "astyx_vae.yaml")
+    assert isinstance(config, VaeConfig)
+    pair = PreparedFrames.open(root, config.data.train_split)[0] if root else simulate_pair(0, 0)
+    if arguments.dry_run:
+        print(f"would time a training step on frame {pair.name} of {root or 'the simulator'}")
+        return
+    numbers = _time_vae(config, pair, repeats, dense_repeats)
+    print(*(f"{name:24s} {value:12.4g}" for name, value in numbers.items()), sep="\n")
     if arguments.out:
         write_json(arguments.out, numbers)
 
 
-def _time_vae(root: Path | None, repeats: int) -> dict[str, float]:
-    config = load_config(Path("configs/astyx_vae.yaml"))
-    assert isinstance(config, VaeConfig)
-    pair = PreparedFrames.open(root, config.data.train_split)[0] if root else simulate_pair(0, 0)
+def _time_vae(config: VaeConfig, pair: ScanPair, repeats: int, most: int) -> dict[str, float]:
     torch.manual_seed(0)
-    sparse, dense, grid = VaeStage(config), DenseVae(), torch.randn(DENSE_SHAPE)
-    _seconds(lambda: sparse.losses([pair])["total"])
-    times: dict[str, list[float]] = {"sparse": [], "dense": []}
-    for repeat in range(repeats):
-        times["sparse"].append(_seconds(lambda: sparse.losses([pair])["total"]))
-        if repeat < DENSE_REPEATS:
-            times["dense"].append(_seconds(lambda: dense.loss(grid)))
-    sparse_s, dense_s = statistics.median(times["sparse"]), statistics.median(times["dense"])
+    sparse, dense, grid = VaeStage(config), DenseVae(), torch.randn(1, 4, 32, 128, 128)
+    sparse_s, dense_s = [], []
+    for repeat in range(repeats + 1):  # the first sparse step warms up and is not counted
+        sparse_s.append(_seconds(lambda: sparse.losses([pair])["total"]))
+        if 0 < repeat <= most:
+            dense_s.append(_seconds(lambda: dense.loss(grid)))
     return {
-        "sparse_step_s": sparse_s,
-        "dense_step_s": dense_s,
-        "dense_to_sparse": dense_s / sparse_s,
+        "sparse_step_s": median(sparse_s[1:]),
+        "dense_step_s": median(dense_s),
+        "dense_to_sparse": median(dense_s) / median(sparse_s[1:]),
         "sparse_parameters": float(sum(p.numel() for p in sparse.network.parameters())),
         "dense_parameters": float(sum(p.numel() for p in dense.parameters())),
         "threads": float(torch.get_num_threads()),
@@ -105,7 +106,6 @@ def _time_vae(root: Path | None, repeats: int) -> dict[str, float]:
 
 
 def _seconds(loss: Callable[[], Tensor]) -> float:
-    """Duration of one forward and backward pass."""
     start = time.perf_counter()
     loss().backward()
     return time.perf_counter() - start

@@ -46,5 +46,9 @@ def test_clouds_outside_the_box_are_named():
     far = ScanPair(pair.name, pair.radar + 100, pair.lidar, pair.T_radar_lidar)
     with pytest.raises(InputError, match="frame 000003: radar: none of 40 points lies in the box"):
         make_batch([tiny_pair(0), far], VOLUME)
+    away = ScanPair(pair.name, pair.radar, pair.lidar + 100, pair.T_radar_lidar)
+    box = r"\(0.0, -6.4, -1.6\) .. \(12.8, 6.4, 1.6\) m"
+    with pytest.raises(InputError, match=rf"frame 000003: LiDAR: none of 550 .* box {box}"):
+        make_batch([away], VOLUME)
     with pytest.raises(InputError, match="scan: none of 40 points"):
         make_radar(far.radar, VOLUME, "scan")
