@@ -67,7 +67,7 @@ class DataSettings(Settings):
 class VaeSettings(Settings):
     """Widths at strides 1, 2, 4, 8 and the weights of the losses."""
 
-    channels: tuple[Count, Count, Count, Count] = (24, 48, 96, 128)
+    channels: tuple[Count, Count, Count, Count] = (24, 48, 64, 96)
     latent_channels: Count = 16
     kl_weight: Annotated[float, Field(ge=0.0)] = 1e-3
     positive_weight: Positive = 2.0

@@ -100,10 +100,15 @@ class _Groups:
 
     @staticmethod
     def of(index: NDArray[np.int64]) -> "_Groups":
-        unique, inverse, count = np.unique(index, axis=0, return_inverse=True, return_counts=True)
-        order = np.argsort(inverse.reshape(-1), kind="stable")
-        start = np.concatenate([[0], np.cumsum(count)])[:-1].astype(np.int64)
-        return _Groups(unique.reshape(-1, 3), order, start, count)
+        x, y, z = index.T
+        # One number sorts faster than three; a Volume's indices have 16 bits at most.
+        order = np.argsort((((x << 16) + y) << 16) + z, kind="stable")
+        index = index[order]
+        first = np.ones(len(index), dtype=bool)
+        first[1:] = (index[1:] != index[:-1]).any(axis=1)
+        start = first.nonzero()[0]
+        count = np.diff(start, append=len(index))
+        return _Groups(index[first], order, start, count)
 
     def mean(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Mean over the points of each voxel."""

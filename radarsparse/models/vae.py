@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from radarsparse.config import VaeSettings
 from radarsparse.data.voxelize import LIDAR_FEATURES
 from radarsparse.models.blocks import Pyramid, ResidualBlock
-from radarsparse.models.condition import ConditionEncoder
+from radarsparse.models.condition import RadarLookUp
 from radarsparse.sparse import SparseTensor, Subdivide, Support, look_up
 from radarsparse.sparse.ops import active_children
 
@@ -18,7 +18,7 @@ _LOG_VARIANCE_BOUND = 10.0
 _STATISTICS_MOMENTUM = 0.01
 _OUTPUTS = 4
 _CHILD_LOG_ODDS_AT_START = -2.0
-CONDITION_CHANNELS = (16, 24, 32, 48)
+RADAR_CHANNELS = (16, 24, 32, 48)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Level(nn.Module):
         Args:
             x: parents.
             keep: bool [n, 8].
-            radar: condition features at the children's stride.
+            radar: features of `RadarLookUp` at the children's stride.
         """
         fine = self.subdivide(x, keep)
         seen, _ = look_up(radar, fine.coords)
@@ -88,12 +88,12 @@ class Decoder(nn.Module):
         super().__init__()
         coarse_first = list(reversed(channels))
         self.stem = nn.Linear(latent_channels, coarse_first[0])
-        self.radar = nn.Linear(CONDITION_CHANNELS[-1], coarse_first[0])
+        self.radar = nn.Linear(RADAR_CHANNELS[-1], coarse_first[0])
         self.block = ResidualBlock(coarse_first[0])
         self.levels = nn.ModuleList(
             Level(c_in, c_out, c_radar)
             for c_in, c_out, c_radar in zip(
-                coarse_first, coarse_first[1:], reversed(CONDITION_CHANNELS[:-1]), strict=False
+                coarse_first, coarse_first[1:], reversed(RADAR_CHANNELS[:-1]), strict=False
             )
         )
         self.norm = nn.LayerNorm(coarse_first[-1])
@@ -111,7 +111,7 @@ class Decoder(nn.Module):
         Args:
             latent: on active cells of stride 8, true ones and others.
             fine: the true supports at strides 4, 2, 1.
-            pyramid: condition features, finest first.
+            pyramid: features of `RadarLookUp`, finest first.
             cap: candidates per level; the likeliest are kept, true ones first.
 
         Returns:
@@ -132,7 +132,7 @@ class Decoder(nn.Module):
 
         Args:
             latent: on active cells of stride 8.
-            pyramid: condition features, finest first.
+            pyramid: features of `RadarLookUp`, finest first.
             log_odds: above which a child exists.
             cap: candidates per level; the likeliest are kept.
 
@@ -195,7 +195,7 @@ class Vae(nn.Module):
         super().__init__()
         self.settings = settings
         self.encoder = Encoder(settings.channels, settings.latent_channels)
-        self.condition = ConditionEncoder(CONDITION_CHANNELS)
+        self.radar = RadarLookUp(RADAR_CHANNELS)
         self.decoder = Decoder(settings.channels, settings.latent_channels)
         self.register_buffer("latent_mean", torch.zeros(settings.latent_channels))
         self.register_buffer("latent_square", torch.ones(settings.latent_channels))
@@ -239,4 +239,4 @@ class Vae(nn.Module):
         """
         raw = latent.replace(self.restore(latent.feats))
         cap = self.settings.max_voxels_per_frame * latent.batch_size
-        return self.decoder.generate(raw, self.condition(radar), log_odds, cap)
+        return self.decoder.generate(raw, self.radar(radar), log_odds, cap)

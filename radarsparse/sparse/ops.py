@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from radarsparse.sparse.plan import Plan, kernel_offsets
-from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys, unique_coords
+from radarsparse.sparse.plan import Plan, kernel_offsets, strided_plan
+from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys
 
 
 def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
@@ -87,8 +87,7 @@ def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple
     fine = Support(coords[order], parents.batch_size, parents.stride // 2)
     row = torch.empty_like(order)
     row[order] = torch.arange(len(order), device=order.device)
-    bounds = [0, *torch.bincount(octant, minlength=8).cumsum(0).tolist()]
-    return fine, Plan(parent, row, tuple(bounds), len(parents), len(fine))
+    return fine, Plan(parent, row, keep.sum(0).tolist(), len(parents), len(fine))
 
 
 def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:
@@ -101,9 +100,7 @@ def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:
 
 def parent_support(fine: Support) -> Support:
     """The voxels of twice the stride that hold at least one voxel of `fine`."""
-    coords = fine.coords.clone()
-    coords[:, 1:] = torch.div(coords[:, 1:], 2, rounding_mode="floor")
-    return Support(unique_coords(coords), fine.batch_size, fine.stride * 2)
+    return strided_plan(fine, 2, 2)[1]
 
 
 def _check_same_grid(a: Support, b: Support) -> None:

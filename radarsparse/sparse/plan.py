@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unique_coords
+from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unpack_keys
 
 Offset = tuple[int, int, int]
 
@@ -24,7 +24,7 @@ class Block:
         rows: the run of output rows.
         input_rows: int64 [p], grouped by kernel offset.
         output_rows: int64 [p].
-        bounds: K + 1 positions; offset k owns the pairs bounds[k] .. bounds[k + 1].
+        counts: number of pairs of each of the K offsets.
         order: int64 [p], the pairs sorted by output row.
         row_bounds: int64 [rows + 1]; output row r owns order[row_bounds[r] .. row_bounds[r + 1]].
     """
@@ -32,7 +32,7 @@ class Block:
     rows: slice
     input_rows: Int[Tensor, " p"]
     output_rows: Int[Tensor, " p"]
-    bounds: tuple[int, ...]
+    counts: list[int]
     order: Int[Tensor, " p"]
     row_bounds: Int[Tensor, " r"]
 
@@ -42,24 +42,25 @@ class Plan:
     """The topology of one convolution, apart from weights and execution.
 
     Pairs are grouped by kernel offset, offsets in lexicographic (dx, dy, dz) order; within one
-    offset no input row and no output row occurs twice.
+    offset input rows and output rows both ascend.
 
     Attributes:
         input_rows: int64 [p].
         output_rows: int64 [p].
-        bounds: K + 1 positions; offset k owns the pairs bounds[k] .. bounds[k + 1].
+        counts: number of pairs of each of the K offsets.
         n_inputs: rows of the input.
         n_outputs: rows of the output.
-        identity: the offset that joins every row with itself, if there is one; its pairs are
-            left out of the lists.
+        centre: the offset that joins every row with itself, if there is one; its pairs are left
+            out of the lists. The plan is then symmetric: offset K - 1 - k holds the pairs of
+            offset k the other way round.
     """
 
     input_rows: Int[Tensor, " p"]
     output_rows: Int[Tensor, " p"]
-    bounds: tuple[int, ...]
+    counts: list[int]
     n_inputs: int
     n_outputs: int
-    identity: int | None = None
+    centre: int | None = None
 
     def reversed(self) -> "Plan":
         """The same pairs with inputs and outputs swapped; no data is copied."""
@@ -70,25 +71,37 @@ class Plan:
         return Plan(
             self.output_rows,
             self.input_rows,
-            self.bounds,
+            self.counts,
             self.n_outputs,
             self.n_inputs,
-            self.identity,
+            self.centre,
         )
 
     @cached_property
     def blocks(self) -> list[Block]:
         """The pairs by runs of output rows, ready to be executed."""
-        counts = [end - start for start, end in pairwise(self.bounds)]
-        offset = torch.repeat_interleave(torch.tensor(counts)).to(self.output_rows.device)
-        number = self.output_rows // BLOCK_ROWS
-        blocks = []
-        for index, first in enumerate(range(0, self.n_outputs, BLOCK_ROWS)):
-            rows = slice(first, min(first + BLOCK_ROWS, self.n_outputs))
-            mine = slice(None) if self.n_outputs <= BLOCK_ROWS else number == index
-            pairs = self.input_rows[mine], self.output_rows[mine]
-            blocks.append(_make_block(rows, *pairs, offset[mine], len(counts)))
-        return blocks
+        if self.n_outputs <= BLOCK_ROWS:
+            rows = slice(0, self.n_outputs)
+            return [_make_block(rows, self.input_rows, self.output_rows, self.counts)]
+        starts = range(0, self.n_outputs, BLOCK_ROWS)
+        runs = [slice(start, min(start + BLOCK_ROWS, self.n_outputs)) for start in starts]
+        return [self._take_block(rows, cuts) for rows, cuts in zip(runs, self._cuts, strict=True)]
+
+    @property
+    def _cuts(self) -> list[list[tuple[int, int]]]:
+        """Per run of output rows, where its pairs start and end in the list of every offset."""
+        number = torch.repeat_interleave(torch.tensor(self.counts)).to(self.output_rows.device)
+        starts = torch.arange(0, self.n_outputs + BLOCK_ROWS, BLOCK_ROWS, device=number.device)
+        starts = starts.clamp(max=self.n_outputs)
+        offsets = torch.arange(len(self.counts), device=number.device)[:, None]
+        ascending = number * self.n_outputs + self.output_rows
+        cuts = torch.searchsorted(ascending, offsets * self.n_outputs + starts).T.tolist()
+        return [list(zip(first, last, strict=True)) for first, last in pairwise(cuts)]
+
+    def _take_block(self, rows: slice, cuts: list[tuple[int, int]]) -> Block:
+        inputs = torch.cat([self.input_rows[start:end] for start, end in cuts])
+        outputs = torch.cat([self.output_rows[start:end] for start, end in cuts])
+        return _make_block(rows, inputs, outputs, [end - start for start, end in cuts])
 
 
 def kernel_offsets(kernel_size: int) -> list[Offset]:
@@ -147,72 +160,84 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
 
 
 def _make_block(
-    rows: slice, input_rows: Tensor, output_rows: Tensor, offset: Tensor, offsets: int
+    rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]
 ) -> Block:
-    per_offset = torch.bincount(offset, minlength=offsets).cumsum(0)
-    per_row = torch.bincount(output_rows - rows.start, minlength=rows.stop - rows.start).cumsum(0)
+    # A run is short enough for 16 bits, which sort faster.
+    local = (output_rows - rows.start).to(torch.int16)
+    per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
     return Block(
         rows=rows,
         input_rows=input_rows,
         output_rows=output_rows,
-        bounds=(0, *per_offset.tolist()),
-        order=torch.argsort(output_rows, stable=True),
+        counts=counts,
+        order=torch.argsort(local, stable=True),
         row_bounds=torch.cat([per_row.new_zeros(1), per_row]),
     )
 
 
 def _build_submanifold(support: Support, kernel_size: int) -> Plan:
-    reach = kernel_size // 2
-    centre = kernel_size**3 // 2
-    rows = torch.arange(len(support), device=support.keys.device)
-    first_half = []
-    for x, y, z in kernel_offsets(kernel_size)[:centre]:
-        step = pack_step(x - reach, y - reach, z - reach)
-        neighbour, there = support.find(support.keys + step)
-        first_half.append((neighbour[there], rows[there]))
-    nothing = rows[:0]
+    neighbour, there = _find_first_half(support, kernel_size)
+    found = there.flatten().nonzero().squeeze(1)
+    half = there.sum(1).tolist()
+    inputs, outputs = neighbour.flatten()[found], found % max(len(support), 1)
     # The opposite offset joins the same pairs the other way round.
-    second_half = [(outputs, inputs) for inputs, outputs in reversed(first_half)]
-    pairs = [*first_half, (nothing, nothing), *second_half]
-    return _join_pairs(pairs, len(support), len(support), identity=centre)
+    mirrored_inputs, mirrored_outputs = outputs.split(half)[::-1], inputs.split(half)[::-1]
+    return Plan(
+        input_rows=torch.cat([inputs, *mirrored_inputs]),
+        output_rows=torch.cat([outputs, *mirrored_outputs]),
+        counts=[*half, 0, *reversed(half)],
+        n_inputs=len(support),
+        n_outputs=len(support),
+        centre=len(half),
+    )
+
+
+def _find_first_half(
+    support: Support, kernel_size: int
+) -> tuple[Int[Tensor, "half n"], Bool[Tensor, "half n"]]:
+    """Row of each voxel's neighbour at the offsets before the centre, and whether it is there.
+
+    Neighbours along z follow each other in the order of keys: one search serves a whole column.
+    """
+    reach = kernel_size // 2
+    columns = [offset for offset in kernel_offsets(kernel_size) if offset[2] == 0]
+    columns = columns[: len(columns) // 2 + 1]
+    step = [pack_step(x - reach, y - reach, -reach) for x, y, _ in columns]
+    key = support.keys + support.keys.new_tensor(step)[:, None]
+    row = torch.searchsorted(support.keys, key)
+    padded = torch.cat([support.keys, support.keys.new_full((1,), -1)])
+    neighbour, there = [], []
+    for z in range(kernel_size):
+        neighbour.append(row)
+        there.append(padded[row] == key + z)
+        row = row + there[-1]
+    half = kernel_size**3 // 2
+    return (
+        torch.stack(neighbour, dim=1).flatten(0, 1)[:half],
+        torch.stack(there, dim=1).flatten(0, 1)[:half],
+    )
 
 
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
-    coords = support.coords
-    rows = torch.arange(len(support), device=coords.device)
-    padding = (kernel_size - 1) // 2
-    cells, sources = [], []
-    for offset in kernel_offsets(kernel_size):
-        reached = coords[:, 1:] + padding - coords.new_tensor(offset)
-        there = (reached % stride == 0).all(1)
-        cell = torch.div(reached[there], stride, rounding_mode="floor")
-        cells.append(torch.cat([coords[there, :1], cell], dim=1))
-        sources.append(rows[there])
-    reached = torch.cat(cells)
-    coarse = Support(unique_coords(reached), support.batch_size, support.stride * stride)
-    found = coarse.find(pack_keys(reached))[0]
-    outputs = found.split([len(source) for source in sources])
-    pairs = list(zip(sources, outputs, strict=True))
-    return _join_pairs(pairs, len(support), len(coarse), identity=None), coarse
-
-
-def _join_pairs(
-    pairs: list[tuple[Tensor, Tensor]], n_inputs: int, n_outputs: int, identity: int | None
-) -> Plan:
-    bounds = [0]
-    for inputs, _ in pairs:
-        bounds.append(bounds[-1] + len(inputs))
-    input_rows = torch.cat([inputs for inputs, _ in pairs])
-    output_rows = torch.cat([outputs for _, outputs in pairs])
-    return Plan(input_rows, output_rows, tuple(bounds), n_inputs, n_outputs, identity)
+    shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
+    offsets = support.coords.new_tensor(kernel_offsets(kernel_size))
+    side = torch.arange(kernel_size, device=shifted.device)[:, None, None]
+    # Of all offsets, a voxel meets those that leave no rest along any axis.
+    x, y, z = ((shifted - side) % stride == 0).unbind(2)
+    there = (x[:, None, None] & y[:, None] & z).flatten(0, 2)
+    offset, inputs = there.nonzero(as_tuple=True)
+    cell = torch.div(shifted[inputs] - offsets[offset], stride, rounding_mode="floor")
+    reached = pack_keys(torch.cat([support.coords[inputs, :1], cell], dim=1))
+    keys, outputs = torch.unique(reached, return_inverse=True)
+    coarse = Support(unpack_keys(keys), support.batch_size, support.stride * stride)
+    counts = there.sum(1).tolist()
+    return Plan(inputs, outputs, counts, len(support), len(coarse)), coarse
 
 
 def _redirect_inputs(
     plan: Plan, row: Int[Tensor, " m"], there: Bool[Tensor, " m"], n_inputs: int
 ) -> Plan:
-    pairs = []
-    for start, end in pairwise(plan.bounds):
-        inputs, outputs = plan.input_rows[start:end], plan.output_rows[start:end]
-        kept = there[inputs]
-        pairs.append((row[inputs[kept]], outputs[kept]))
-    return _join_pairs(pairs, n_inputs, plan.n_outputs, identity=None)
+    kept = there[plan.input_rows]
+    inputs, outputs = row[plan.input_rows[kept]], plan.output_rows[kept]
+    counts = [int(part.sum()) for part in kept.split(plan.counts)]
+    return Plan(inputs, outputs, counts, n_inputs, plan.n_outputs)

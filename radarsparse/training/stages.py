@@ -49,7 +49,7 @@ class VaeStage:
         decoded, splits = self.network.decoder.teach(
             latent,
             _finer_supports(batch.lidar.support),
-            self.network.condition(batch.radar),
+            self.network.radar(batch.radar),
             self.settings.max_voxels_per_frame * len(pairs),
         )
         terms = {

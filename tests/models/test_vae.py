@@ -46,7 +46,7 @@ def test_teaching_visits_all_true_voxels_and_scores_every_level():
     fine = batch.lidar.support
     stride2 = parent_support(fine)
     latent, _ = vae.encoder(batch.lidar)
-    pyramid = vae.condition(batch.radar)
+    pyramid = vae.radar(batch.radar)
     supports = [parent_support(stride2), stride2, fine]
     decoded, splits = vae.decoder.teach(latent, supports, pyramid, 10_000)
     assert decoded.support.find(fine.keys)[1].all()

@@ -1,6 +1,5 @@
 """The engine in plain PyTorch operations: any device, deterministic on CPU."""
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -9,6 +8,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from radarsparse.sparse.plan import Block, Plan
+
+Matrices = tuple[Tensor, ...]
 
 
 class TorchEngine:
@@ -38,34 +39,62 @@ class _Conv(torch.autograd.Function):
     def forward(ctx: Any, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
         ctx.save_for_backward(feats, weight)
         ctx.plan = plan
-        return _accumulate(feats, weight, plan)
+        return _convolve(feats, weight.unbind(0), plan)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator's type)
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None]:
+    ) -> tuple[Tensor, Tensor, None]:
         feats, weight = ctx.saved_tensors
+        grad_weight = torch.zeros_like(weight)
+        matrices, grad_matrices = weight.transpose(1, 2).unbind(0), grad_weight.unbind(0)
+        plan = ctx.plan
+        if plan.centre is None:
+            plan = plan.reversed()
+        else:  # A symmetric plan is its own reverse with the kernel mirrored.
+            matrices, grad_matrices = matrices[::-1], grad_matrices[::-1]
         grad = grad_outputs[0].contiguous()
-        wants_feats, wants_weight, _ = ctx.needs_input_grad
-        back = ctx.plan.reversed()
-        grad_feats = _accumulate(grad, weight.transpose(1, 2), back) if wants_feats else None
-        grad_weight = _weight_gradient(feats, grad, weight, ctx.plan) if wants_weight else None
-        return grad_feats, grad_weight, None
+        return _convolve_back(grad, feats, matrices, grad_matrices, plan), grad_weight, None
 
 
-def _accumulate(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
-    out = feats.new_empty(plan.n_outputs, weight.shape[2])
+def _convolve(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
+    out = _start(feats, matrices, plan)
     for block in plan.blocks:
         gathered = feats.index_select(0, block.input_rows)
-        products = feats.new_empty(len(gathered), weight.shape[2])
-        for k, (start, end) in enumerate(pairwise(block.bounds)):
-            if end > start:
-                torch.mm(gathered[start:end], weight[k], out=products[start:end])
-        out[block.rows] = _sum_by_row(products, block)
-        if plan.identity is not None:
-            out[block.rows].addmm_(feats[block.rows], weight[plan.identity])
+        out[block.rows] += _sum_by_row(_multiply(gathered, matrices, block), block)
     return out
+
+
+def _convolve_back(
+    grad: Tensor, feats: Tensor, matrices: Matrices, grad_matrices: Matrices, plan: Plan
+) -> Tensor:
+    """Gradient of the features along the reversed plan; adds that of the weight in place."""
+    grad_feats = _start(grad, matrices, plan)
+    for block in plan.blocks:
+        gathered = grad.index_select(0, block.input_rows)
+        grad_feats[block.rows] += _sum_by_row(_multiply(gathered, matrices, block), block)
+        met = feats.index_select(0, block.output_rows)
+        parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
+        for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
+            grad_matrix.addmm_(inputs.T, outputs)
+    if plan.centre is not None:
+        grad_matrices[plan.centre].addmm_(feats.T, grad)
+    return grad_feats
+
+
+def _start(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
+    if plan.centre is not None:
+        return feats @ matrices[plan.centre]
+    return feats.new_zeros(plan.n_outputs, matrices[0].shape[1])
+
+
+def _multiply(gathered: Tensor, matrices: Matrices, block: Block) -> Tensor:
+    products = gathered.new_empty(len(gathered), matrices[0].shape[1])
+    sources, results = gathered.split(block.counts), products.split(block.counts)
+    for matrix, source, result in zip(matrices, sources, results, strict=True):
+        torch.mm(source, matrix, out=result)
+    return products
 
 
 def _sum_by_row(products: Tensor, block: Block) -> Tensor:
@@ -74,16 +103,3 @@ def _sum_by_row(products: Tensor, block: Block) -> Tensor:
     return F.embedding_bag(
         block.order, products, block.row_bounds, mode="sum", include_last_offset=True
     )
-
-
-def _weight_gradient(feats: Tensor, grad: Tensor, weight: Tensor, plan: Plan) -> Tensor:
-    grad_weight = torch.zeros_like(weight)
-    for block in plan.blocks:
-        inputs = feats.index_select(0, block.input_rows)
-        outputs = grad.index_select(0, block.output_rows)
-        for k, (start, end) in enumerate(pairwise(block.bounds)):
-            if end > start:
-                grad_weight[k].addmm_(inputs[start:end].T, outputs[start:end])
-        if plan.identity is not None:
-            grad_weight[plan.identity].addmm_(feats[block.rows].T, grad[block.rows])
-    return grad_weight
