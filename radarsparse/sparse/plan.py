@@ -159,9 +159,7 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
     return _redirect_inputs(forward.reversed(), *coarse.find(reached.keys), len(coarse))
 
 
-def _make_block(
-    rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]
-) -> Block:
+def _make_block(rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]) -> Block:
     # A run is short enough for 16 bits, which sort faster.
     local = (output_rows - rows.start).to(torch.int16)
     per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
