@@ -91,11 +91,31 @@ class Volume:
         """
         x, y, z = (side // stride for side in self.shape)
         cells = np.stack(np.meshgrid(*map(np.arange, (x, y, z)), indexing="ij"), -1)
-        corners = np.stack(np.meshgrid(*([(0.0, 0.5, 1.0)] * 2), indexing="ij"), -1).reshape(-1, 2)
         size_m = self.voxel_size_m * stride
-        ground_m = (cells[..., None, :2] + corners) * size_m + np.asarray(self.minimum_m[:2])
-        seen = np.abs(np.arctan2(ground_m[..., 1], ground_m[..., 0])) <= self.azimuth_max_rad
-        return cells[seen.any(-1)].astype(np.int64)
+        low_m = cells[..., :2] * size_m + np.asarray(self.minimum_m[:2])
+        return cells[self._sees_part_of(low_m, low_m + size_m)].astype(np.int64)
+
+    def _sees_part_of(self, low_m: Floats, high_m: Floats) -> NDArray[np.bool_]:
+        """Which ground rectangles, given by two corners [..., 2], share a point with the view.
+
+        Those have a corner in view, or an edge of the view passes through them.
+        """
+        x = np.stack([low_m[..., 0], low_m[..., 0], high_m[..., 0], high_m[..., 0]], axis=-1)
+        y = np.stack([low_m[..., 1], high_m[..., 1], low_m[..., 1], high_m[..., 1]], axis=-1)
+        seen = (np.abs(np.arctan2(y, x)) <= self.azimuth_max_rad).any(-1)
+        for azimuth in (-self.azimuth_max_rad, self.azimuth_max_rad):
+            seen |= _ray_meets(np.array([np.cos(azimuth), np.sin(azimuth)]), low_m, high_m)
+        return seen
+
+
+def _ray_meets(direction: Floats, low_m: Floats, high_m: Floats) -> NDArray[np.bool_]:
+    """Which rectangles [..., 2] a ray from the origin meets: the slab test."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends_m = np.stack([low_m / direction, high_m / direction])
+    # A ray along a rectangle's side divides zero by zero: that side doesn't bound it.
+    enter_m = np.nan_to_num(ends_m, nan=-np.inf, posinf=np.inf, neginf=-np.inf).min(0).max(-1)
+    leave_m = np.nan_to_num(ends_m, nan=np.inf, posinf=np.inf, neginf=-np.inf).max(0).min(-1)
+    return np.maximum(enter_m, 0.0) <= leave_m
 
 
 def observed_mask(

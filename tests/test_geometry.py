@@ -57,20 +57,29 @@ def test_lattice_holds_every_cell_with_a_visible_point(random):
     assert len(cells) < np.prod([side // 8 for side in VOLUME.shape])
 
 
-@pytest.mark.parametrize("right_m", [-3.2, -4.0])  # straight ahead: a cell's side, its middle
-@pytest.mark.parametrize("azimuth_deg", [20.0, 50.0, 100.0])
-def test_lattice_is_the_cells_with_a_visible_corner_edge_middle_or_centre(azimuth_deg, right_m):
-    low, high = (-1.6, right_m, -1.6), (6.4, right_m + 6.4, 1.6)
-    volume = Volume(low, high, 0.2, np.radians(azimuth_deg))
-    expected = [
-        [x, y, z]
-        for x, y, z in itertools.product(range(5), range(4), range(2))
-        if any(
-            abs(np.degrees(np.arctan2(right_m + (y + b) * 1.6, -1.6 + (x + a) * 1.6)))
-            <= azimuth_deg
-            for a, b in itertools.product((0.0, 0.5, 1.0), repeat=2)
-        )
-    ]
+def _sides(low, high):
+    """Points all along the four sides of a rectangle, its corners among them."""
+    share = np.linspace(0.0, 1.0, 4001)
+    for axis, end in itertools.product((0, 1), (low, high)):
+        points = low + share[:, None] * (high - low)
+        points[:, axis] = end[axis]
+        yield points
+
+
+@pytest.mark.parametrize("right_m", [-3.2, -4.0, 0.9])  # straight ahead: a side, a middle, outside
+@pytest.mark.parametrize("azimuth_deg", [3.0, 20.0, 50.0, 90.0, 100.0, 180.0])
+def test_lattice_is_the_cells_with_a_visible_point_on_their_sides_or_the_sensor_within(
+    azimuth_deg, right_m
+):
+    low, high = np.array([-1.7, right_m, -1.6]), np.array([6.3, right_m + 6.4, 1.6])
+    volume = Volume(tuple(low), tuple(high), 0.2, np.radians(azimuth_deg))
+    expected = []
+    for x, y in itertools.product(range(5), range(4)):
+        near = low[:2] + np.array([x, y]) * 1.6
+        angles_deg = [np.degrees(np.arctan2(p[:, 1], p[:, 0])) for p in _sides(near, near + 1.6)]
+        sensor_within = (near <= 0).all() and (near + 1.6 >= 0).all()
+        if sensor_within or np.abs(angles_deg).min() <= azimuth_deg:
+            expected += [[x, y, 0], [x, y, 1]]
     assert volume.lattice(8).tolist() == expected
 
 

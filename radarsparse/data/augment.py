@@ -5,20 +5,28 @@ from numpy.typing import NDArray
 
 from radarsparse.config import AugmentSettings
 from radarsparse.data.scan import ScanPair
+from radarsparse.geometry import Volume
 
 
-def augment(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:
+def augment(
+    pair: ScanPair, settings: AugmentSettings, volume: Volume, random: np.random.Generator
+) -> ScanPair:
     """Mirror, turn and shift both clouds; drop radar points and jitter the radar's power.
 
+    A change that leaves no radar or no LiDAR point in the volume is not made.
     Radial Doppler is unchanged by a rigid motion of the scene about the radar. The LiDAR cloud
     stays in its own frame: the motion goes into the transform, a mirror also into the points.
     """
+    changed = _change(pair, settings, random)
+    clouds = changed.radar, changed.lidar_in_radar_frame
+    return changed if all(volume.contains(cloud).any() for cloud in clouds) else pair
+
+
+def _change(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:
     if random.random() < settings.mirror:
         pair = _mirror(pair)
     motion = _random_motion(settings, random)
     radar = pair.radar[random.random(len(pair.radar)) >= settings.radar_dropout * random.random()]
-    radar = radar if len(radar) else pair.radar
-    radar = radar.copy()
     radar[:, :3] = radar[:, :3] @ motion[:3, :3].T + motion[:3, 3]
     radar[:, 4] += settings.power_std_db * random.standard_normal()
     return ScanPair(pair.name, radar, pair.lidar, motion @ pair.T_radar_lidar)

@@ -60,7 +60,8 @@ def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
     """
     points = points[volume.contains(points)]
     groups = _Groups.of(volume.voxel_index(points))
-    doppler = points[:, 3:4] / _DOPPLER_SCALE_MPS
+    # In float32 the difference of squares would lose a small spread about a large mean.
+    doppler = points[:, 3:4].astype(np.float64) / _DOPPLER_SCALE_MPS
     power = (points[:, 4:5] - _POWER_CENTER_DB) / _POWER_SCALE_DB
     doppler_mean = groups.mean(doppler)
     variance = groups.mean(doppler**2) - doppler_mean**2

@@ -1,6 +1,6 @@
 """Blocks that the networks are built of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -42,25 +42,47 @@ class ResidualBlock(nn.Module):
         return x.replace(x.feats + hidden.feats)
 
 
+class ChannelBlock(nn.Module):
+    """Two linear layers beside an identity: refines every voxel by itself.
+
+    Args:
+        channels: width, kept.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.linear1 = nn.Linear(channels, 2 * channels)
+        self.linear2 = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Refine [n, channels]."""
+        hidden = nn.functional.silu(self.linear1(self.norm(x.feats)))
+        return x.replace(x.feats + self.linear2(hidden))
+
+
 class Pyramid(nn.Module):
-    """Base of the encoders: a residual block at every stride, halved in between.
+    """Features at every stride: a block each, halved in between.
 
     Args:
         c_in: input channels.
         channels: widths at strides 1, 2, 4 and so on.
+        block: makes a block of a width; `ResidualBlock` sees neighbours, `ChannelBlock` doesn't.
     """
 
-    def __init__(self, c_in: int, channels: Sequence[int]) -> None:
+    def __init__(
+        self, c_in: int, channels: Sequence[int], block: Callable[[int], nn.Module]
+    ) -> None:
         super().__init__()
-        self.stem = SubmanifoldConv3d(c_in, channels[0])
-        self.blocks = nn.ModuleList(ResidualBlock(width) for width in channels)
+        self.stem = nn.Linear(c_in, channels[0])
+        self.blocks = nn.ModuleList(block(width) for width in channels)
         self.downs = nn.ModuleList(
             StridedConv3d(fine, coarse) for fine, coarse in pairwise(channels)
         )
 
-    def climb(self, x: SparseTensor) -> list[SparseTensor]:
-        """Features at every stride, finest first."""
-        levels = [self.blocks[0](self.stem(x))]
+    def forward(self, x: SparseTensor) -> list[SparseTensor]:
+        """One tensor per stride, finest first."""
+        levels = [self.blocks[0](x.replace(self.stem(x.feats)))]
         for down, block in zip(self.downs, self.blocks[1:], strict=True):
             levels.append(block(down(levels[-1])))
         return levels

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from radarsparse.config import VaeSettings
 from radarsparse.data.voxelize import LIDAR_FEATURES
-from radarsparse.models.blocks import Pyramid, ResidualBlock
+from radarsparse.models.blocks import ChannelBlock, Pyramid, ResidualBlock
 from radarsparse.models.condition import RadarLookUp
 from radarsparse.sparse import SparseTensor, Subdivide, Support, look_up
 from radarsparse.sparse.ops import active_children
@@ -36,17 +36,21 @@ class Split:
     truth: Tensor
 
 
-class Encoder(Pyramid):
-    """LiDAR voxels to mean and log variance of a latent on the occupied cells of stride 8."""
+class Encoder(nn.Module):
+    """LiDAR voxels to mean and log variance of a latent on the occupied cells of stride 8.
+
+    A cell's latent depends on the cell's own points alone.
+    """
 
     def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
-        super().__init__(LIDAR_FEATURES, channels)
+        super().__init__()
+        self.pyramid = Pyramid(LIDAR_FEATURES, channels, ChannelBlock)
         self.norm = nn.LayerNorm(channels[-1])
         self.head = nn.Linear(channels[-1], 2 * latent_channels)
 
     def forward(self, lidar: SparseTensor) -> tuple[SparseTensor, Tensor]:
         """Return the mean on its support, and the log variance [n, latent_channels]."""
-        x = self.climb(lidar)[-1]
+        x = self.pyramid(lidar)[-1]
         mean, log_variance = self.head(self.norm(x.feats)).chunk(2, dim=1)
         return x.replace(mean), log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND)
 

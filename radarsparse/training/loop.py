@@ -19,6 +19,7 @@ from radarsparse.data.augment import augment
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
+from radarsparse.geometry import Volume
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
 from radarsparse.training.record import RunFolder, check_claim
 from radarsparse.training.stages import EdmStage, Stage, VaeStage
@@ -92,12 +93,14 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
 def draw_pairs(frames: Sequence[ScanPair], config: Config, seen: int) -> list[ScanPair]:
     """The next training pairs, augmented; a pure function of the seed and the samples seen."""
     count = min(config.train.batch_size, config.train.samples - seen)
+    volume = Volume.from_settings(config.volume)
     pairs = []
     for sample in range(seen, seen + count):
         epoch, position = divmod(sample, len(frames))
         order = np.random.default_rng([config.seed, 0, epoch]).permutation(len(frames))
         random = np.random.default_rng([config.seed, 1, sample])
-        pairs.append(augment(frames[int(order[position])], config.data.augment, random))
+        frame = frames[int(order[position])]
+        pairs.append(augment(frame, config.data.augment, volume, random))
     return pairs
 
 

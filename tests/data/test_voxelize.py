@@ -30,6 +30,13 @@ def test_radar_features_of_one_voxel_by_hand():
     np.testing.assert_allclose(voxels.feats, [expected], atol=1e-5)
 
 
+def test_a_small_doppler_spread_about_a_large_mean_is_kept():
+    points = np.array([[3.1, 0.1, 0.1, 64.0, 60.0], [3.1, 0.1, 0.1, 64.03125, 60.0]], np.float32)
+    spread = voxelize_radar(points, VOLUME).feats[0, 5]
+    # Half the difference of 1/32 m/s, in units of 5 m/s; float64 squares of 13 err by 4e-14.
+    np.testing.assert_allclose(spread, 1 / 64 / 5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("voxelize", "columns"), [(voxelize_lidar, 4), (voxelize_radar, 5)])
 def test_voxels_are_those_of_a_loop_and_outside_points_are_left_out(voxelize, columns):
     random = np.random.default_rng(0)
