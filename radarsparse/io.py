@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from pypcd4.pypcd4 import Encoding, PointCloud
 
 from radarsparse.data.scan import LIDAR_COLUMNS, RADAR_COLUMNS
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 
 Cloud = NDArray[np.float32]
 Table = Mapping[str, NDArray[Any]]
@@ -93,9 +93,8 @@ def write_cloud(path: Path, points: NDArray[np.floating]) -> None:
         raise InputError(f"{path}: shape {points.shape} given, (n, 4) expected")
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(encode(points.astype(np.float32)))
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_bytes(encode(points.astype(np.float32)))
 
 
 def list_clouds(path: Path) -> list[Path]:

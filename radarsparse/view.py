@@ -1,7 +1,5 @@
 """Pictures of clouds."""
 
-import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 
 Cloud = NDArray[np.floating]
 Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -50,11 +49,8 @@ def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: 
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
     figure = _draw({"radar": radar, "enhanced": enhanced, "LiDAR": lidar}, title)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=RESOLUTION_DPI)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(stream.getvalue())
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=RESOLUTION_DPI)
 
 
 def _draw(clouds: Mapping[str, Cloud], title: str) -> Figure:

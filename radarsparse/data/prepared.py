@@ -1,15 +1,13 @@
 """Prepared frames: a folder of `frames/NNNNNN.npz` with `split.yaml` and `dataset.yaml`."""
 
 import logging
-import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import yaml
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from radarsparse.config import read_yaml
 from radarsparse.data.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 
 FRAMES_FOLDER = "frames"
 SPLIT_FILE = "split.yaml"
@@ -70,7 +69,7 @@ def write_frame(folder: Path, pair: ScanPair) -> None:
     """
     path = folder / FRAMES_FOLDER / f"{pair.name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(
             file,
             radar=pair.radar.astype(np.float32),
@@ -316,23 +315,11 @@ def _plain_card(card: DatasetCard) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name only when it was written to the end."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
-    with _replacing(path) as file:
-        file.write(text.encode())
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

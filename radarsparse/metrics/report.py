@@ -2,12 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 
 COLUMNS = {
     "chamfer_sum_m": "Chamfer sum [m]",
@@ -77,9 +77,8 @@ def write_json(path: Path, content: Any) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
     text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text + "\n")
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(text + "\n")
 
 
 def _without_nan(content: Any) -> Any:

@@ -1,7 +1,6 @@
 """Checkpoints: `model.safetensors` for use, `state.pt` for resuming."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from radarsparse import __version__
 from radarsparse.config import Config, EdmConfig, VaeConfig, validate_config
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.vae import Vae
 
@@ -38,9 +38,8 @@ def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig)
         "vae_config": vae.model_dump_json(),
     }
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-    partial = folder / (MODEL_FILE + ".partial")
-    save_file(tensors, partial, metadata)
-    os.replace(partial, folder / MODEL_FILE)
+    with replacing(folder / MODEL_FILE) as part:
+        save_file(tensors, part, metadata)
 
 
 def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
@@ -75,9 +74,8 @@ def load_diffusion(folder: Path) -> tuple[LatentDiffusion, EdmConfig]:
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write what resuming needs."""
-    partial = folder / (STATE_FILE + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, folder / STATE_FILE)
+    with replacing(folder / STATE_FILE) as part:
+        torch.save(state, part)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import yaml
 from radarsparse import __version__
 from radarsparse.config import Config, config_to_yaml, read_yaml
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 
 CONFIG_FILE = "config.yaml"
 
@@ -54,9 +55,8 @@ class RunFolder:
         self._write(file.name, "".join(line + "\n" for line in kept))
 
     def _write(self, name: str, text: str) -> None:
-        partial = self.path / (name + ".partial")
-        partial.write_text(text)
-        partial.replace(self.path / name)
+        with replacing(self.path / name) as part:
+            part.write_text(text)
 
 
 def check_claim(path: Path, config: Config) -> None:

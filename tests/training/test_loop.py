@@ -23,7 +23,7 @@ def test_run_folder_tells_what_was_run(vae_run):
     names = {file.name for file in vae_run.iterdir()}
     expected = {"config.yaml", "command.txt", "versions.yaml", "model.safetensors", "state.pt"}
     assert expected <= names
-    assert not [name for name in names if name.endswith(".partial")]
+    assert not [name for name in names if name.endswith(".part")]
 
 
 def test_loss_falls_on_frames_seen_often(frames, tmp_path):
