@@ -72,7 +72,8 @@ class Volume:
         """
         index = self.voxel_index(points)
         inside = np.logical_and(index >= 0, index < self.shape).all(axis=1)
-        return inside & (np.abs(azimuth_rad(points)) <= self.azimuth_max_rad)
+        inside[inside] = np.abs(azimuth_rad(points[inside])) <= self.azimuth_max_rad
+        return inside
 
     def voxel_index(self, points: Floats) -> Ints:
         """Index of the voxel that each point falls in; float64 so that no point changes voxel."""

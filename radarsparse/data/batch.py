@@ -40,13 +40,9 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
     Raises:
         InputError: a pair has no radar or no LiDAR point in the volume.
     """
-    lidar = [pair.lidar_in_radar_frame for pair in pairs]
-    for pair, points in zip(pairs, lidar, strict=True):
-        _check_inside(volume, pair.radar, f"frame {pair.name}: radar")
-        _check_inside(volume, points, f"frame {pair.name}: LiDAR")
     return Batch(
-        radar=_stack([voxelize_radar(pair.radar, volume) for pair in pairs]),
-        lidar=_stack([voxelize_lidar(points, volume) for points in lidar]),
+        radar=_stack([_radar_voxels(p.radar, volume, f"frame {p.name}: radar") for p in pairs]),
+        lidar=_stack([_lidar_voxels(pair, volume) for pair in pairs]),
         lattice=lattice(volume, len(pairs)),
     )
 
@@ -72,8 +68,7 @@ def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> Sparse
     Raises:
         InputError: no point lies in the volume.
     """
-    _check_inside(volume, points, name)
-    return _stack([voxelize_radar(points, volume)])
+    return _stack([_radar_voxels(points, volume, name)])
 
 
 @lru_cache(maxsize=8)
@@ -92,12 +87,22 @@ def lattice(volume: Volume, batch_size: int) -> SparseTensor:
     return _stack([voxels] * batch_size, stride=LATTICE_STRIDE)
 
 
-def _check_inside(volume: Volume, points: NDArray[np.float32], name: str) -> None:
-    if not volume.contains(points).any():
+def _radar_voxels(points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:
+    return _some(voxelize_radar(points, volume), points, volume, name)
+
+
+def _lidar_voxels(pair: ScanPair, volume: Volume) -> Voxels:
+    points = pair.lidar_in_radar_frame
+    return _some(voxelize_lidar(points, volume), points, volume, f"frame {pair.name}: LiDAR")
+
+
+def _some(voxels: Voxels, points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:
+    if len(voxels.index) == 0:
         raise InputError(
             f"{name}: none of {len(points)} points lies in the box {volume.minimum_m} .."
             f" {volume.maximum_m} m within {np.degrees(volume.azimuth_max_rad):g} deg of azimuth"
         )
+    return voxels
 
 
 def _stack(samples: Sequence[Voxels], stride: int = 1) -> SparseTensor:

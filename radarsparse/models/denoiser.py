@@ -34,7 +34,7 @@ class Stage(nn.Module):
         """Refine `x`; label [b, _LABEL_CHANNELS] is one row per sample."""
         sample = x.coords[:, 0]
         for block, modulation in zip(self.blocks, self.modulations, strict=True):
-            x = block(x, modulation(label)[sample])
+            x = block(x, modulation(label).index_select(0, sample))
         return x
 
 

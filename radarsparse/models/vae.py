@@ -93,7 +93,7 @@ class Decoder(nn.Module):
         coarse_first = list(reversed(channels))
         self.stem = nn.Linear(latent_channels, coarse_first[0])
         self.radar = nn.Linear(RADAR_CHANNELS[-1], coarse_first[0])
-        self.block = ResidualBlock(coarse_first[0])
+        self.block = ChannelBlock(coarse_first[0])
         self.levels = nn.ModuleList(
             Level(c_in, c_out, c_radar)
             for c_in, c_out, c_radar in zip(

@@ -138,7 +138,8 @@ def strided_plan(support: Support, kernel_size: int, stride: int) -> tuple[Plan,
     if kernel_size < 1 or stride < 1:
         raise ValueError(f"kernel_size {kernel_size} and stride {stride} must be at least 1")
     name = ("strided", kernel_size, stride)
-    return support.cached(name, lambda: _build_strided(support, kernel_size, stride))
+    build = _build_tiling if kernel_size == stride else _build_strided
+    return support.cached(name, lambda: build(support, kernel_size, stride))
 
 
 def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
@@ -216,7 +217,20 @@ def _find_first_half(
     )
 
 
+def _build_tiling(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
+    """Kernels side by side: each voxel meets one offset of one output cell."""
+    shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
+    cell = torch.div(shifted, stride, rounding_mode="floor")
+    place = shifted.new_tensor([stride**2, stride, 1])
+    offset = ((shifted - cell * stride) * place).sum(1)
+    inputs = torch.argsort(offset, stable=True)
+    counts = torch.bincount(offset, minlength=kernel_size**3).tolist()
+    coarse, row = _reach(support, torch.cat([support.coords[:, :1], cell], dim=1), stride)
+    return Plan(inputs, row[inputs], counts, len(support), len(coarse)), coarse
+
+
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
+    """Kernels that overlap or leave gaps: a voxel meets several offsets, or none."""
     shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
     offsets = support.coords.new_tensor(kernel_offsets(kernel_size))
     side = torch.arange(kernel_size, device=shifted.device)[:, None, None]
@@ -225,11 +239,18 @@ def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Pla
     there = (x[:, None, None] & y[:, None] & z).flatten(0, 2)
     offset, inputs = there.nonzero(as_tuple=True)
     cell = torch.div(shifted[inputs] - offsets[offset], stride, rounding_mode="floor")
-    reached = pack_keys(torch.cat([support.coords[inputs, :1], cell], dim=1))
-    keys, outputs = torch.unique(reached, return_inverse=True)
-    coarse = Support(unpack_keys(keys), support.batch_size, support.stride * stride)
+    reached = torch.cat([support.coords[inputs, :1], cell], dim=1)
+    coarse, outputs = _reach(support, reached, stride)
     counts = there.sum(1).tolist()
     return Plan(inputs, outputs, counts, len(support), len(coarse)), coarse
+
+
+def _reach(
+    support: Support, cells: Int[Tensor, "m 4"], stride: int
+) -> tuple[Support, Int[Tensor, " m"]]:
+    """The coarser support of all cells that are met, and the row of each meeting."""
+    keys, row = torch.unique(pack_keys(cells), return_inverse=True)
+    return Support(unpack_keys(keys), support.batch_size, support.stride * stride), row
 
 
 def _redirect_inputs(

@@ -35,11 +35,6 @@ def unpack_keys(keys: Int[Tensor, " n"]) -> Int[Tensor, "n 4"]:
     return torch.stack(parts, dim=1)
 
 
-def unique_coords(coords: Int[Tensor, "m 4"]) -> Int[Tensor, "n 4"]:
-    """Each voxel once, sorted by (batch, x, y, z)."""
-    return unpack_keys(torch.unique(pack_keys(coords)))
-
-
 def pack_step(dx: int, dy: int, dz: int) -> int:
     """What an offset of voxels adds to a key."""
     return (dx << (2 * _BITS)) + (dy << _BITS) + dz
@@ -70,13 +65,6 @@ class Support:
         if name not in self._cache:
             self._cache[name] = build()
         return self._cache[name]  # pyright: ignore[reportReturnType] (the name fixes the type)
-
-    @property
-    def rows_per_sample(self) -> Int[Tensor, " b"]:
-        """Number of voxels of each sample."""
-        return self.cached(
-            ("rows",), lambda: torch.bincount(self.coords[:, 0], minlength=self.batch_size)
-        )
 
     def find(self, keys: Int[Tensor, " m"]) -> tuple[Int[Tensor, " m"], Bool[Tensor, " m"]]:
         """Row of each key, and whether it is there (the row means nothing where it is not)."""
