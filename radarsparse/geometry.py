@@ -71,8 +71,10 @@ class Volume:
             points: [n, 3 or more], metres, radar frame.
         """
         index = self.voxel_index(points)
-        inside = np.logical_and(index >= 0, index < self.shape).all(axis=1)
-        inside[inside] = np.abs(azimuth_rad(points[inside])) <= self.azimuth_max_rad
+        rows = np.logical_and(index >= 0, index < self.shape).all(axis=1).nonzero()[0]
+        rows = rows[np.abs(azimuth_rad(points[rows])) <= self.azimuth_max_rad]
+        inside = np.zeros(len(points), dtype=np.bool_)
+        inside[rows] = True
         return inside
 
     def voxel_index(self, points: Floats) -> Ints:
