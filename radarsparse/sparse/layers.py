@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from radarsparse.sparse.engines import current_engine
+from radarsparse.sparse.engines import convolve
 from radarsparse.sparse.ops import children
 from radarsparse.sparse.plan import Plan, inverse_plan, strided_plan, submanifold_plan
 from radarsparse.sparse.tensor import SparseTensor
@@ -36,7 +36,7 @@ class _Conv3d(nn.Module):
         return f"{c_in}, {c_out}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
 
     def _convolve(self, feats: Tensor, plan: Plan) -> Tensor:
-        out = current_engine().conv(feats, self.weight, plan)
+        out = convolve(feats, self.weight, plan)
         return out if self.bias is None else out + self.bias
 
 

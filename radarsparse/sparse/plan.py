@@ -1,8 +1,10 @@
 """Plans: which input row meets which kernel offset at which output row."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Int
@@ -11,6 +13,7 @@ from torch import Tensor
 from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unpack_keys
 
 Offset = tuple[int, int, int]
+Cached = TypeVar("Cached")
 
 # Few enough rows that a block's gathered features stay in the processor's cache.
 BLOCK_ROWS = 4096
@@ -61,6 +64,13 @@ class Plan:
     n_inputs: int
     n_outputs: int
     centre: int | None = None
+    _cache: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def cached(self, name: str, build: Callable[[], Cached]) -> Cached:
+        """Return what an engine built under this name before, or build it now."""
+        if name not in self._cache:
+            self._cache[name] = build()
+        return self._cache[name]  # pyright: ignore[reportReturnType] (the name fixes the type)
 
     def reversed(self) -> "Plan":
         """The same pairs with inputs and outputs swapped; no data is copied."""

@@ -3,14 +3,12 @@ import torch
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from radarsparse.errors import InputError
 from radarsparse.sparse import (
     InverseConv3d,
     SparseTensor,
     StridedConv3d,
     Subdivide,
     SubmanifoldConv3d,
-    use_engine,
 )
 from radarsparse.sparse.plan import BLOCK_ROWS
 from tests.oracles import at, dense_kernel, dense_strided, empty_sparse, random_sparse
@@ -164,17 +162,6 @@ def test_the_same_input_gives_the_same_bits():
     x = random_sparse(8, voxels=150)
     layer = SubmanifoldConv3d(8, 8).double()
     assert all(torch.equal(layer(x).feats, layer(x).feats) for _ in range(5))
-
-
-def test_engines_are_chosen_by_name():
-    x, layer = random_sparse(2), SubmanifoldConv3d(2, 2).double()
-    with use_engine("torch"):
-        assert torch.equal(layer(x).feats, layer(x).feats)
-    with (
-        pytest.raises(InputError, match=r"'none' is not available; there is: torch"),
-        use_engine("none"),
-    ):
-        pass
 
 
 @pytest.mark.parametrize("kernel_size", [2, 4])

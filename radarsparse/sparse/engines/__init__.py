@@ -3,44 +3,96 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+# Names, since `torch` in this package is the engine.
+from torch import Tensor, dtype, float32, promote_types
 
 from radarsparse.errors import InputError
 from radarsparse.sparse.engines.torch import TorchEngine
 from radarsparse.sparse.plan import Plan
 
+if TYPE_CHECKING:
+    from radarsparse.sparse.engines.spconv import SpconvEngine
 
-@runtime_checkable
-class Engine(Protocol):
-    """What every engine offers."""
-
-    def conv(self, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
-        """Convolve [n_inputs, c_in] with [K, c_in, c_out] along a plan, differentiably."""
-        ...
-
-
-_ENGINES: dict[str, Engine] = {"torch": TorchEngine()}
-_current: ContextVar[Engine] = ContextVar("engine", default=_ENGINES["torch"])
-
-
-def current_engine() -> Engine:
-    """The engine that layers use now."""
-    return _current.get()
+ENGINES = ("auto", "torch", "spconv")
+_TORCH = TorchEngine()
+_chosen: ContextVar[str] = ContextVar("engine", default="auto")
 
 
 @contextmanager
 def use_engine(name: str) -> Iterator[None]:
     """Use an engine by name within a `with` block.
 
+    Args:
+        name: `torch`, `spconv`, or `auto`: spconv on CUDA where it is installed and serves.
+
     Raises:
-        InputError: there is no such engine; the message lists those there are.
+        InputError: there is no such engine, or it isn't installed.
     """
-    if name not in _ENGINES:
-        raise InputError(f"engine {name!r} is not available; there is: {', '.join(_ENGINES)}")
-    token = _current.set(_ENGINES[name])
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is not available; there is: {', '.join(ENGINES)}")
+    if name == "spconv" and not _has_spconv():
+        raise InputError("engine 'spconv' is not installed; install the extra cu126 or cu120")
+    token = _chosen.set(name)
     try:
         yield
     finally:
-        _current.reset(token)
+        _chosen.reset(token)
+
+
+def convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    """Convolve along a plan with the engine in use, differentiably.
+
+    Args:
+        feats: [n_inputs, c_in].
+        weight: [K, c_in, c_out].
+        plan: the pairs.
+
+    Returns:
+        [n_outputs, c_out] in the dtype of `feats`.
+
+    Raises:
+        ValueError: channels, dtypes or devices don't fit, or the engine asked for refuses.
+    """
+    _check(feats, weight, plan)
+    name = _chosen.get()
+    if name == "torch" or (name == "auto" and not (feats.is_cuda and _has_spconv())):
+        return _TORCH.conv(feats, weight, plan)
+    reason = _spconv().refuses(feats, weight, plan)
+    if reason is None:
+        return _spconv().conv(feats, weight, plan)
+    if name == "spconv":
+        raise InputError(f"engine 'spconv' refuses: {reason}")
+    return _TORCH.conv(feats, weight, plan)
+
+
+@lru_cache(maxsize=1)
+def _has_spconv() -> bool:
+    return find_spec("spconv") is not None
+
+
+@lru_cache(maxsize=1)
+def _spconv() -> "SpconvEngine":
+    # Imported when it is needed: it takes seconds, and most users don't have it.
+    from radarsparse.sparse.engines.spconv import SpconvEngine  # noqa: PLC0415
+
+    return SpconvEngine()
+
+
+def _check(feats: Tensor, weight: Tensor, plan: Plan) -> None:
+    if feats.shape[1] != weight.shape[1]:
+        raise ValueError(f"feats has {feats.shape[1]} channels, must have {weight.shape[1]}")
+    if not feats.device == weight.device == plan.input_rows.device:
+        raise ValueError(
+            f"feats is on {feats.device}, coords on {plan.input_rows.device}, weight on"
+            f" {weight.device}; must be equal"
+        )
+    if _wide(feats) != _wide(weight):
+        raise ValueError(f"feats is {feats.dtype}, weight {weight.dtype}; must be equal")
+
+
+def _wide(values: Tensor) -> dtype:
+    return promote_types(values.dtype, float32)

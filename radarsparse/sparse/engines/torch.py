@@ -84,9 +84,11 @@ def _convolve_back(
 
 
 def _start(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
-    if plan.centre is not None:
-        return feats @ matrices[plan.centre]
-    return feats.new_zeros(plan.n_outputs, matrices[0].shape[1])
+    if plan.centre is None:
+        return feats.new_zeros(plan.n_outputs, matrices[0].shape[1])
+    # Products into given memory are those that autocast leaves alone.
+    out = feats.new_empty(plan.n_outputs, matrices[0].shape[1])
+    return torch.mm(feats, matrices[plan.centre], out=out)
 
 
 def _multiply(gathered: Tensor, matrices: Matrices, block: Block) -> Tensor:

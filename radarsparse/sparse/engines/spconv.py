@@ -1,0 +1,203 @@
+"""Adapter to spconv 2: its kernels execute our plans, with index pairs made from the plan."""
+
+import importlib
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from radarsparse.sparse.engines.torch import TorchEngine
+from radarsparse.sparse.plan import Plan
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # spconv imports what newer packages deprecate
+    _ops: Any = importlib.import_module("spconv.pytorch.ops")
+    _NATIVE: Any = importlib.import_module("spconv.core").ConvAlgo.Native
+
+_DTYPES = {"cpu": (torch.float32, torch.float64), "cuda": (torch.float16, torch.float32)}
+# One bit per kernel offset in a signed 32-bit mask.
+_OFFSETS_MAX = 31
+_BYTES_MAX = 2**31 - 1
+_ALL_OFFSETS = [np.array([0xFFFFFFFF], dtype=np.uint32)]
+
+
+class SpconvEngine:
+    """Implicit GEMM on CUDA; on CPU tensors spconv's `Native`, a yardstick for numbers."""
+
+    def refuses(self, feats: Tensor, weight: Tensor, plan: Plan) -> str | None:
+        """Why spconv can't execute this convolution, None if it can."""
+        kind = feats.device.type
+        if kind not in _DTYPES:
+            return f"device {kind!r} must be one of {', '.join(_DTYPES)}"
+        if _compute_dtype(feats) not in _DTYPES[kind]:
+            return f"dtype {feats.dtype} on {kind} must be one of {_DTYPES[kind]}"
+        offsets, c_in, c_out = weight.shape
+        if offsets > _OFFSETS_MAX:
+            return f"kernel of {offsets} offsets: at most {_OFFSETS_MAX}"
+        bytes_each = _compute_dtype(feats).itemsize
+        bytes_most = max(plan.n_inputs * c_in, plan.n_outputs * c_out) * bytes_each
+        if bytes_most > _BYTES_MAX:
+            return f"features of {bytes_most} bytes: at most {_BYTES_MAX}"
+        return None
+
+    def conv(self, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+        """Convolve along a plan.
+
+        Args:
+            feats: [n_inputs, c_in]; bfloat16 is computed in float32.
+            weight: [K, c_in, c_out].
+            plan: the pairs.
+
+        Returns:
+            [n_outputs, c_out] in the dtype of `feats`.
+        """
+        if not any(plan.counts):
+            # spconv's kernels can't start on nothing, and no pairs leave the centre at most.
+            return TorchEngine().conv(feats, weight, plan)
+        dtype = _compute_dtype(feats)
+        function = _ImplicitGemm if feats.is_cuda else _Native
+        out = function.apply(feats.to(dtype), weight.to(dtype), plan)
+        assert isinstance(out, Tensor)
+        return out.to(feats.dtype)
+
+
+def _compute_dtype(feats: Tensor) -> torch.dtype:
+    narrow = (torch.bfloat16,) if feats.is_cuda else (torch.bfloat16, torch.float16)
+    return torch.float32 if feats.dtype in narrow else feats.dtype
+
+
+class _Native(torch.autograd.Function):
+    """Gather, product and scatter per kernel offset."""
+
+    @staticmethod
+    def forward(ctx: Any, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+        ctx.save_for_backward(feats, weight)
+        ctx.plan = plan
+        pairs, counts = _make_pairs(plan)
+        subm = plan.centre is not None
+        with torch.autocast("cpu", enabled=False):  # it calls torch's products
+            return _ops.indice_conv(
+                feats, _to_krsc(weight), pairs, counts, plan.n_outputs, False, subm, _NATIVE
+            )
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator's type)
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        feats, weight = ctx.saved_tensors
+        plan: Plan = ctx.plan
+        pairs, counts = _make_pairs(plan)
+        subm = plan.centre is not None
+        grad = grad_outputs[0].contiguous()
+        with torch.autocast("cpu", enabled=False):
+            grad_feats, grad_weight = _ops.indice_conv_backward(
+                feats, _to_krsc(weight), grad, pairs, counts, False, subm, _NATIVE
+            )
+        return grad_feats, _from_krsc(grad_weight), None
+
+
+class _ImplicitGemm(torch.autograd.Function):
+    """One kernel per direction that gathers while it multiplies."""
+
+    @staticmethod
+    def forward(ctx: Any, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+        ctx.save_for_backward(feats, weight)
+        ctx.plan = plan
+        table = _Table.of(plan)
+        out, ctx.mask_out, ctx.mask_width = _ops.implicit_gemm(
+            feats.contiguous(),
+            _to_krsc(weight),
+            *(table.pairs, [table.mask], [table.order], plan.n_outputs, _ALL_OFFSETS),
+            *(any(ctx.needs_input_grad), False),
+        )
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator's type)
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        feats, weight = ctx.saved_tensors
+        plan: Plan = ctx.plan
+        table, back = _Table.of(plan), _Table.of(plan.reversed())
+        grad_feats, grad_weight = _ops.implicit_gemm_backward(
+            feats.contiguous(),
+            _to_krsc(weight),
+            grad_outputs[0].contiguous(),
+            *(table.pairs, back.pairs, [table.mask], [back.mask], [table.order], [back.order]),
+            *(ctx.mask_out, _ALL_OFFSETS, ctx.mask_width, False),
+        )
+        return grad_feats, _from_krsc(grad_weight), None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Which input row meets each offset at each output row, and rows of like offsets together.
+
+    Attributes:
+        pairs: int32 [K, n_outputs], -1 where no input is.
+        mask: int32 [n_outputs, 1], ascending: bit k is set where offset k has an input.
+        order: int32 [n_outputs], the output row that each mask belongs to.
+    """
+
+    pairs: Tensor
+    mask: Tensor
+    order: Tensor
+
+    @staticmethod
+    def of(plan: Plan) -> "_Table":
+        return plan.cached("spconv table", lambda: _Table._build(plan))
+
+    @staticmethod
+    def _build(plan: Plan) -> "_Table":
+        offset, input_rows, output_rows = _all_pairs(plan)
+        pairs = input_rows.new_full((len(plan.counts), plan.n_outputs), -1, dtype=torch.int32)
+        pairs[offset, output_rows] = input_rows.int()
+        bit = 1 << torch.arange(len(pairs), device=pairs.device)
+        mask, order = ((pairs >= 0) * bit[:, None]).sum(0).sort()
+        return _Table(pairs, mask.int()[:, None], order.int())
+
+
+def _all_pairs(plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
+    """Kernel offset, input row and output row of every pair, those of the centre included."""
+    device = plan.input_rows.device
+    offset = torch.repeat_interleave(torch.tensor(plan.counts)).to(device)
+    if plan.centre is None:
+        return offset, plan.input_rows, plan.output_rows
+    every = torch.arange(plan.n_inputs, device=device)
+    return (
+        torch.cat([offset, torch.full_like(every, plan.centre)]),
+        torch.cat([plan.input_rows, every]),
+        torch.cat([plan.output_rows, every]),
+    )
+
+
+def _make_pairs(plan: Plan) -> tuple[Tensor, Tensor]:
+    """Input and output rows int32 [2, K, most], and the number of pairs int32 [K]."""
+    return plan.cached("spconv pairs", lambda: _build_pairs(plan))
+
+
+def _build_pairs(plan: Plan) -> tuple[Tensor, Tensor]:
+    counts = torch.tensor(plan.counts)
+    offset = torch.repeat_interleave(counts)
+    place = torch.arange(len(offset)) - (counts.cumsum(0) - counts)[offset]
+    pairs = torch.full((2, len(counts), max(plan.counts)), -1, dtype=torch.int32)
+    pairs[0, offset, place] = plan.input_rows.int()
+    pairs[1, offset, place] = plan.output_rows.int()
+    return pairs, counts.int()
+
+
+def _to_krsc(weight: Tensor) -> Tensor:
+    """[K, c_in, c_out] to spconv's [c_out, side, side, side, c_in]."""
+    side = round(len(weight) ** (1 / 3))
+    c_in, c_out = weight.shape[1:]
+    return weight.permute(2, 0, 1).reshape(c_out, side, side, side, c_in).contiguous()
+
+
+def _from_krsc(weight: Tensor) -> Tensor:
+    return weight.flatten(1, 3).permute(1, 2, 0)

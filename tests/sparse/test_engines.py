@@ -1,0 +1,210 @@
+"""Every engine, every layer: equal to dense convolution at the active voxels, both ways."""
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from radarsparse.errors import InputError
+from radarsparse.sparse import (
+    InverseConv3d,
+    SparseTensor,
+    StridedConv3d,
+    Subdivide,
+    SubmanifoldConv3d,
+    use_engine,
+)
+from radarsparse.sparse.engines import convolve
+from radarsparse.sparse.plan import submanifold_plan
+from tests.oracles import at, dense_kernel, dense_strided, random_sparse
+
+GRID = 6
+HAS_SPCONV = find_spec("spconv") is not None
+NO_SPCONV = "spconv isn't installed; it comes with the extras cu126 and cu120"
+needs_spconv = [pytest.mark.spconv, pytest.mark.skipif(not HAS_SPCONV, reason=NO_SPCONV)]
+every_engine = pytest.mark.parametrize(
+    "engine", ["torch", pytest.param("spconv", marks=needs_spconv)]
+)
+
+index = st.integers(0, GRID - 1)
+voxel = st.tuples(st.sampled_from([0, 2]), index, index, index)  # sample 1 stays empty
+clouds = st.sets(voxel, max_size=40).map(
+    lambda voxels: torch.tensor(sorted(voxels), dtype=torch.int64).reshape(-1, 4)
+)
+
+
+def _tensor(coords):
+    return SparseTensor(torch.randn(len(coords), 3, dtype=torch.float64), coords, 3)
+
+
+def _agree(layer, x, sparse, dense):
+    """Output and gradients of both ways are equal; each maps a sparse tensor to [m, c]."""
+    results = []
+    for run in (sparse, dense):
+        feats = x.feats.clone().requires_grad_()
+        layer.zero_grad()
+        out = run(x.replace(feats))
+        (out * torch.arange(out.numel()).view_as(out).cos()).sum().backward()
+        results.append([out, feats.grad, *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@every_engine
+@settings(max_examples=25, deadline=None)
+@given(coords=clouds, kernel_size=st.sampled_from([1, 3]), bias=st.booleans())
+def test_submanifold(engine, coords, kernel_size, bias):
+    layer = SubmanifoldConv3d(3, 4, kernel_size, bias).double()
+
+    def dense(x):
+        kernel = dense_kernel(layer.weight)
+        grid = F.conv3d(x.to_dense((GRID,) * 3), kernel, layer.bias, padding=kernel_size // 2)
+        return at(grid, coords)
+
+    with use_engine(engine):
+        _agree(layer, _tensor(coords), lambda x: layer(x).feats, dense)
+
+
+@every_engine
+@settings(max_examples=25, deadline=None)
+@given(coords=clouds, kernel_size=st.sampled_from([1, 2, 3]), bias=st.booleans())
+def test_strided(engine, coords, kernel_size, bias):
+    layer = StridedConv3d(3, 4, kernel_size, 2, bias).double()
+    x = _tensor(coords)
+    reached = layer(x).coords
+
+    def dense(x):
+        return at(dense_strided(x, layer.weight, layer.bias, GRID), reached)
+
+    with use_engine(engine):
+        _agree(layer, x, lambda x: layer(x).feats, dense)
+
+
+@every_engine
+@settings(max_examples=25, deadline=None)
+@given(coords=clouds, kernel_size=st.sampled_from([2, 3]), bias=st.booleans())
+def test_inverse(engine, coords, kernel_size, bias):
+    fine = _tensor(coords)
+    coarse = StridedConv3d(3, 3, kernel_size).double()(fine)
+    layer = InverseConv3d(3, 4, kernel_size, bias).double()
+
+    def dense(x):
+        kernel = dense_kernel(layer.weight).transpose(0, 1)
+        padding = (kernel_size - 1) // 2
+        # One output more at the far end than the grid has, so that none is missing.
+        grid = F.conv_transpose3d(x.to_dense((GRID // 2 + 1,) * 3), kernel, layer.bias, 2, padding)
+        return at(grid, coords)
+
+    with use_engine(engine):
+        _agree(layer, coarse.replace(coarse.feats.detach()), lambda x: layer(x, fine).feats, dense)
+
+
+@every_engine
+@settings(max_examples=25, deadline=None)
+@given(coords=clouds, bias=st.booleans())
+def test_subdivide(engine, coords, bias):
+    x = SparseTensor(torch.randn(len(coords), 3, dtype=torch.float64), coords, 3, stride=2)
+    layer = Subdivide(3, 4, bias).double()
+    children = layer(x).coords
+
+    def dense(x):
+        kernel = dense_kernel(layer.weight).transpose(0, 1)
+        return at(F.conv_transpose3d(x.to_dense((GRID,) * 3), kernel, layer.bias, 2), children)
+
+    with use_engine(engine):
+        _agree(layer, x, lambda x: layer(x).feats, dense)
+
+
+@every_engine
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_half_precision_is_computed_in_float32(engine, dtype, autocast):
+    x = random_sparse(4)
+    narrow = x.feats.to(dtype).requires_grad_()
+    weight = torch.randn(27, 4, 4, requires_grad=True)
+    plan = submanifold_plan(x.support, 3)
+    with use_engine(engine):
+        exact = convolve(narrow.float(), weight, plan)
+        exact_grads = torch.autograd.grad(exact.to(dtype).sum(), (narrow, weight))
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = convolve(narrow, weight, plan)
+            grads = torch.autograd.grad(out.sum(), (narrow, weight))
+    assert torch.equal(out, exact.to(dtype))
+    assert all(map(torch.equal, grads, exact_grads))
+
+
+def test_an_unknown_engine_is_refused():
+    with (
+        pytest.raises(InputError, match=r"'none' is not available; there is: auto, torch, spconv"),
+        use_engine("none"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(HAS_SPCONV, reason="spconv is installed")
+def test_an_engine_that_is_not_installed_names_what_to_install():
+    with pytest.raises(InputError, match="install the extra cu126 or cu120"), use_engine("spconv"):
+        pass
+
+
+@pytest.mark.spconv
+@pytest.mark.skipif(not HAS_SPCONV, reason=NO_SPCONV)
+def test_spconv_says_why_it_refuses():
+    layer = SubmanifoldConv3d(1, 1, 5).double()
+    with use_engine("spconv"), pytest.raises(InputError, match="kernel of 125 offsets: at most 31"):
+        layer(random_sparse(1))
+
+
+@pytest.mark.parametrize(
+    ("feats", "message"),
+    [
+        (torch.zeros(4, 2), "feats has 2 channels, must have 3"),
+        (torch.zeros(4, 3), "feats is torch.float32, weight torch.float64"),
+        (torch.zeros(4, 3, dtype=torch.float64, device="meta"), "feats is on meta"),
+    ],
+)
+def test_what_does_not_fit_is_refused(feats, message):
+    support = random_sparse(3, voxels=200).support
+    weight = torch.zeros(27, 3, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        convolve(feats, weight, submanifold_plan(support, 3))
+
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.cuda
+@pytest.mark.spconv
+@CUDA
+@pytest.mark.skipif(not HAS_SPCONV, reason=NO_SPCONV)
+@pytest.mark.parametrize("kind", ["submanifold", "strided", "inverse", "subdivide"])
+def test_engines_agree_on_cuda(kind):
+    x = random_sparse(16, grid=30, voxels=6000, stride=2)
+    x = SparseTensor(x.feats.float().cuda(), x.coords.cuda(), x.batch_size, x.stride)
+    layer, sparse = _on_cuda(kind, x)
+    results = []
+    for engine in ("torch", "spconv"):
+        feats = x.feats.clone().requires_grad_()
+        layer.zero_grad()
+        with use_engine(engine):
+            out = sparse(x.replace(feats))
+        (out * torch.arange(out.numel(), device="cuda").view_as(out).cos()).sum().backward()
+        results.append([out, feats.grad, *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(ours.abs().max()))
+
+
+def _on_cuda(kind, x):
+    if kind == "submanifold":
+        layer = SubmanifoldConv3d(16, 32).cuda()
+    elif kind == "strided":
+        layer = StridedConv3d(16, 32, 3).cuda()
+    elif kind == "subdivide":
+        layer = Subdivide(16, 32).cuda()
+    else:
+        down, layer = StridedConv3d(16, 16).cuda(), InverseConv3d(16, 32).cuda()
+        return layer, lambda x: layer(down(x), x).feats
+    return layer, lambda x: layer(x).feats
