@@ -16,6 +16,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(gt=0)]
 
+EngineName = Literal["auto", "torch", "spconv"]
+
 LATTICE_STRIDE = 8
 
 
@@ -138,6 +140,7 @@ class VaeConfig(Settings):
 
     stage: Literal["vae"]
     seed: Annotated[int, Field(ge=0)] = 0
+    engine: EngineName = "auto"
     data: DataSettings
     volume: VolumeSettings = VolumeSettings()
     model: VaeSettings = VaeSettings()
@@ -149,6 +152,7 @@ class EdmConfig(Settings):
 
     stage: Literal["edm"]
     seed: Annotated[int, Field(ge=0)] = 0
+    engine: EngineName = "auto"
     data: DataSettings
     volume: VolumeSettings = VolumeSettings()
     model: DenoiserSettings
@@ -249,16 +253,17 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
 
     Args:
         config: the config of a finished run.
-        overrides: texts of the form `a.b=value`; only `data` and `sampling` can still change.
+        overrides: texts of the form `a.b=value`; only `engine`, `data` and `sampling` can still
+            change.
 
     Raises:
         InputError: a key is another one, unknown, or its value can't be used.
     """
     raw = config.model_dump(mode="json")
     for override in overrides:
-        if not override.startswith(("data.", "sampling.")):
+        if not override.startswith(("engine=", "data.", "sampling.")):
             raise InputError(
-                f"--set {override}: only data.* and sampling.* can change after training"
+                f"--set {override}: only engine, data.* and sampling.* can change after training"
             )
         _apply_override(raw, override)
     return validate_config(raw, "the checkpoint's config")

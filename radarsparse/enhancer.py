@@ -14,7 +14,7 @@ from radarsparse.data.voxelize import INTENSITY_SCALE
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
-from radarsparse.sparse import SparseTensor
+from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.training.checkpoint import load_diffusion
 
 
@@ -46,6 +46,7 @@ class Enhancer:
 
     def __init__(self, network: LatentDiffusion, config: EdmConfig) -> None:
         self.network = network.eval()
+        self.engine = config.engine
         self.sampling = config.sampling
         self.volume = Volume.from_settings(config.volume)
 
@@ -74,16 +75,10 @@ class Enhancer:
             InputError: the cloud has other columns or no point in the volume.
         """
         radar, cells = self._read(points, name)
-        context = self.network.denoiser.read_radar(radar, cells)
-        generator = torch.Generator().manual_seed(seed)
-        shape = (len(cells.feats), self.network.state_channels)
-        total = torch.zeros(shape)
-        for _ in range(self.sampling.samples):
-            noise = torch.randn(shape, generator=generator)
-            total += self.network.sample(
-                context, noise, steps or self.sampling.steps, self.sampling.start_sigma
-            )
-        return self._decode(total / self.sampling.samples, cells, radar)
+        with use_engine(self.engine):
+            context = self.network.denoiser.read_radar(radar, cells)
+            state = self._draw(context, seed, steps or self.sampling.steps)
+            return self._decode(state, cells, radar)
 
     @torch.inference_mode()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
@@ -94,16 +89,17 @@ class Enhancer:
             name: what to call the cloud in errors.
         """
         radar, cells = self._read(points, name)
-        state = self.network.regress(self.network.denoiser.read_radar(radar, cells))
-        return self._decode(state, cells, radar)
+        with use_engine(self.engine):
+            state = self.network.regress(self.network.denoiser.read_radar(radar, cells))
+            return self._decode(state, cells, radar)
 
     @torch.inference_mode()
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
         batch = make_batch([pair], self.volume)
-        return self._to_cloud(
-            self.network.vae.decode(self.network.vae.encode(batch.lidar), batch.radar)
-        )
+        with use_engine(self.engine):
+            latent = self.network.vae.encode(batch.lidar)
+            return self._to_cloud(self.network.vae.decode(latent, batch.radar))
 
     def _read(self, points: ArrayLike, name: str) -> tuple[SparseTensor, SparseTensor]:
         table = np.asarray(points, dtype=np.float32)
@@ -115,6 +111,16 @@ class Enhancer:
         if not np.isfinite(table).all():
             raise InputError(f"{name}: holds values that are not finite")
         return make_radar(table, self.volume, name), lattice(self.volume, 1)
+
+    def _draw(self, context: SparseTensor, seed: int, steps: int) -> torch.Tensor:
+        """Mean of the draws that the config asks for."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (len(context.feats), self.network.state_channels)
+        total = torch.zeros(shape)
+        for _ in range(self.sampling.samples):
+            noise = torch.randn(shape, generator=generator)
+            total += self.network.sample(context, noise, steps, self.sampling.start_sigma)
+        return total / self.sampling.samples
 
     def _decode(
         self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor

@@ -71,7 +71,7 @@ def _parse() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="A.B=VALUE",
-        help="change data.* or sampling.* of the run's config; may be repeated",
+        help="change engine, data.* or sampling.* of the run's config; may be repeated",
     )
     add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
     add("--dry-run", action="store_true", help="say what would be scored")

@@ -20,6 +20,7 @@ from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
+from radarsparse.sparse import use_engine
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
 from radarsparse.training.record import RunFolder, check_claim
 from radarsparse.training.stages import EdmStage, Stage, VaeStage
@@ -40,7 +41,8 @@ def train(config: Config, folder: Path) -> None:
     trainer.resume(run)
     total = config.train.samples
     name = f"train {config.stage}"
-    with tqdm(total=total, initial=trainer.seen, unit="frame", desc=name, disable=None) as bar:
+    bar = tqdm(total=total, initial=trainer.seen, unit="frame", desc=name, disable=None)
+    with use_engine(config.engine), bar:
         while trainer.seen < total:
             pairs = draw_pairs(frames, config, trainer.seen)
             torch.manual_seed(_step_seed(config.seed, trainer.seen))

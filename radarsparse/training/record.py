@@ -62,8 +62,8 @@ class RunFolder:
 def check_claim(path: Path, config: Config) -> None:
     """Refuse a folder that holds something else, or a run of another config.
 
-    The length of the run may differ, a run can be made longer; so may the sampling, which no
-    weight depends on.
+    The length of the run may differ, a run can be made longer; so may the engine and the
+    sampling, which weights don't depend on.
 
     Raises:
         InputError: names the folder and the first key that differs.
@@ -77,7 +77,7 @@ def check_claim(path: Path, config: Config) -> None:
     before = _flatten(read_yaml(path / CONFIG_FILE))
     now = _flatten(config.model_dump(mode="json"))
     for key in sorted(before.keys() | now.keys()):
-        free = key == "train.samples" or key.startswith("sampling.")
+        free = key in ("engine", "train.samples") or key.startswith("sampling.")
         if not free and before.get(key) != now.get(key):
             raise InputError(
                 f"{path}: holds a run of another config: {key} was {before.get(key)!r}, is now"

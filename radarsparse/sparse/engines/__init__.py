@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 # Names, since `torch` in this package is the engine.
 from torch import Tensor, dtype, float32, promote_types
 
+from radarsparse.config import EngineName
 from radarsparse.errors import InputError
 from radarsparse.sparse.engines.torch import TorchEngine
 from radarsparse.sparse.plan import Plan
@@ -17,7 +18,7 @@ from radarsparse.sparse.plan import Plan
 if TYPE_CHECKING:
     from radarsparse.sparse.engines.spconv import SpconvEngine
 
-ENGINES = ("auto", "torch", "spconv")
+ENGINES = get_args(EngineName)
 _TORCH = TorchEngine()
 _chosen: ContextVar[str] = ContextVar("engine", default="auto")
 
