@@ -98,9 +98,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_after_training_only_data_and_sampling_can_change(file):
     config = load_config(file)
     assert override_config(config, ["data.root=elsewhere"]).data.root == "elsewhere"
-    with pytest.raises(
-        InputError, match=r"kl_weight=0: only engine, data.\* and sampling.\*"
-    ):
+    with pytest.raises(InputError, match=r"kl_weight=0: only engine, data.\* and sampling.\*"):
         override_config(config, ["model.kl_weight=0"])
     denoiser = load_config(ROOT / "configs" / "astyx_edm.yaml", ["sampling.steps=5"])
     assert override_config(denoiser, ["sampling.steps=2"]).sampling.steps == 2

@@ -1,0 +1,1 @@
+"""Measurements against what radarsparse replaces and against its peers."""
