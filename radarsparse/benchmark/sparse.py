@@ -83,8 +83,7 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
 def _layers(
     module: SubmanifoldConv3d, support: Support
 ) -> tuple[dict[str, Layer], dict[str, Callable[[], object]]]:
-    """The layer of every peer with its plan already built, and what builds such a plan."""
-    submanifold_plan(support, 3).blocks  # noqa: B018 (built once, as for all steps of a frame)
+    """The layer of every peer, which keeps its plan once called, and what builds such a plan."""
     layers: dict[str, Layer] = {
         "torch": lambda feats: module(SparseTensor.on(support, feats)).feats
     }
@@ -96,7 +95,7 @@ def _layers(
 
 def _build_plan(support: Support) -> object:
     fresh = Support(support.coords, support.batch_size, support.stride)
-    return submanifold_plan(fresh, 3).blocks
+    return submanifold_plan(fresh, 3).blocks(len(fresh))
 
 
 def _spconv_layer(

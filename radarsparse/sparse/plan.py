@@ -1,5 +1,6 @@
 """Plans: which input row meets which kernel offset at which output row."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +15,8 @@ from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unpack_keys
 
 Offset = tuple[int, int, int]
 Cached = TypeVar("Cached")
-
-# Few enough rows that a block's gathered features stay in the processor's cache.
-BLOCK_ROWS = 4096
+# Rows of a run are counted in 16 bits.
+_RUN_ROWS_MAX = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Block:
     row_bounds: Int[Tensor, " r"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """The topology of one convolution, apart from weights and execution.
 
@@ -64,9 +64,9 @@ class Plan:
     n_inputs: int
     n_outputs: int
     centre: int | None = None
-    _cache: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
-    def cached(self, name: str, build: Callable[[], Cached]) -> Cached:
+    def cached(self, name: object, build: Callable[[], Cached]) -> Cached:
         """Return what an engine built under this name before, or build it now."""
         if name not in self._cache:
             self._cache[name] = build()
@@ -87,21 +87,29 @@ class Plan:
             self.centre,
         )
 
-    @cached_property
-    def blocks(self) -> list[Block]:
-        """The pairs by runs of output rows, ready to be executed."""
-        if self.n_outputs <= BLOCK_ROWS:
+    def blocks(self, pairs_most: int) -> list[Block]:
+        """The pairs by runs of output rows, ready to be executed.
+
+        Args:
+            pairs_most: how many pairs a run may have on average.
+        """
+        runs = max(1, math.ceil(len(self.input_rows) / pairs_most))
+        length = min(max(1, math.ceil(self.n_outputs / runs)), _RUN_ROWS_MAX)
+        return self.cached(("blocks", length), lambda: self._make_blocks(length))
+
+    def _make_blocks(self, length: int) -> list[Block]:
+        if self.n_outputs <= length:
             rows = slice(0, self.n_outputs)
             return [_make_block(rows, self.input_rows, self.output_rows, self.counts)]
-        starts = range(0, self.n_outputs, BLOCK_ROWS)
-        runs = [slice(start, min(start + BLOCK_ROWS, self.n_outputs)) for start in starts]
-        return [self._take_block(rows, cuts) for rows, cuts in zip(runs, self._cuts, strict=True)]
+        starts = range(0, self.n_outputs, length)
+        runs = [slice(start, min(start + length, self.n_outputs)) for start in starts]
+        cuts = self._cut(length)
+        return [self._take_block(rows, cut) for rows, cut in zip(runs, cuts, strict=True)]
 
-    @property
-    def _cuts(self) -> list[list[tuple[int, int]]]:
+    def _cut(self, length: int) -> list[list[tuple[int, int]]]:
         """Per run of output rows, where its pairs start and end in the list of every offset."""
         number = torch.repeat_interleave(torch.tensor(self.counts)).to(self.output_rows.device)
-        starts = torch.arange(0, self.n_outputs + BLOCK_ROWS, BLOCK_ROWS, device=number.device)
+        starts = torch.arange(0, self.n_outputs + length, length, device=number.device)
         starts = starts.clamp(max=self.n_outputs)
         offsets = torch.arange(len(self.counts), device=number.device)[:, None]
         ascending = number * self.n_outputs + self.output_rows
@@ -171,7 +179,7 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
 
 
 def _make_block(rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]) -> Block:
-    # A run is short enough for 16 bits, which sort faster.
+    # 16 bits sort faster.
     local = (output_rows - rows.start).to(torch.int16)
     per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
     return Block(

@@ -11,6 +11,11 @@ from radarsparse.sparse.plan import Block, Plan
 
 Matrices = tuple[Tensor, ...]
 
+# Of one operand; beyond it, caches and the allocator slow down.
+BLOCK_BYTES = 1 << 23
+# So few pairs are not worth cutting, whatever the share of memory.
+BLOCK_PAIRS_MIN = 1 << 13
+
 
 class TorchEngine:
     """Per block of output rows: gather all inputs, one product per offset, sum by output row."""
@@ -60,7 +65,7 @@ class _Conv(torch.autograd.Function):
 
 def _convolve(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
     out = _start(feats, matrices, plan)
-    for block in plan.blocks:
+    for block in _blocks(plan, matrices[0]):
         gathered = feats.index_select(0, block.input_rows)
         out[block.rows] += _sum_by_row(_multiply(gathered, matrices, block), block)
     return out
@@ -71,7 +76,7 @@ def _convolve_back(
 ) -> Tensor:
     """Gradient of the features along the reversed plan; adds that of the weight in place."""
     grad_feats = _start(grad, matrices, plan)
-    for block in plan.blocks:
+    for block in _blocks(plan, matrices[0]):
         gathered = grad.index_select(0, block.input_rows)
         grad_feats[block.rows] += _sum_by_row(_multiply(gathered, matrices, block), block)
         met = feats.index_select(0, block.output_rows)
@@ -81,6 +86,13 @@ def _convolve_back(
     if plan.centre is not None:
         grad_matrices[plan.centre].addmm_(feats.T, grad)
     return grad_feats
+
+
+def _blocks(plan: Plan, matrix: Tensor) -> list[Block]:
+    """Runs of rows whose gathered features stay near the processor and small beside all."""
+    near = BLOCK_BYTES // (max(matrix.shape) * matrix.element_size())
+    small = max(BLOCK_PAIRS_MIN, 2 * plan.n_outputs)
+    return plan.blocks(min(near, small))
 
 
 def _start(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
