@@ -1,5 +1,6 @@
 """One training step of the VAE against a dense twin of the VAE that it replaces."""
 
+from collections.abc import Callable
 from statistics import median
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from radarsparse.benchmark.measure import seconds
 from radarsparse.config import VaeConfig
+from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.training.stages import VaeStage
 
@@ -59,9 +61,12 @@ def time_vae(
 ) -> dict[str, float]:
     """Median times of one forward and backward of both, taken in turns.
 
+    Both start from voxels: the sparse step from the frame's, whose plans it has to build, the
+    dense one from a full grid of random numbers.
+
     Args:
         config: of the sparse VAE.
-        pair: the frame; the dense twin sees a grid of its own size.
+        pair: the frame.
         repeats: sparse steps that count, after one to warm up.
         dense_repeats: dense steps, at most one per sparse step.
     """
@@ -69,11 +74,9 @@ def time_vae(
     sparse, dense, grid = VaeStage(config), DenseVae(), torch.randn(1, 4, 32, 128, 128)
     sparse_s, dense_s = [], []
     for repeat in range(repeats + 1):
-        sparse.network.zero_grad()
-        sparse_s.append(seconds(lambda: _step(sparse.losses([pair])["total"])))
+        sparse_s.append(_sparse_seconds(sparse, pair))
         if 0 < repeat <= dense_repeats:
-            dense.zero_grad()
-            dense_s.append(seconds(lambda: _step(dense.loss(grid))))
+            dense_s.append(_seconds(dense, lambda: dense.loss(grid)))
     return {
         "sparse_step_s": median(sparse_s[1:]),
         "dense_step_s": median(dense_s),
@@ -84,5 +87,11 @@ def time_vae(
     }
 
 
-def _step(loss: Tensor) -> None:
-    loss.backward()
+def _sparse_seconds(stage: VaeStage, pair: ScanPair) -> float:
+    batch = make_batch([pair], stage.volume)  # anew, so that its plans are, too
+    return _seconds(stage.network, lambda: stage.losses(batch)["total"])
+
+
+def _seconds(network: nn.Module, loss: Callable[[], Tensor]) -> float:
+    network.zero_grad()
+    return seconds(lambda: loss().backward())

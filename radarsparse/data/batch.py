@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -24,14 +24,28 @@ class Batch:
     """What a training step sees.
 
     Attributes:
+        pairs: what it was made of.
+        volume: where.
         radar: features of `voxelize_radar`, stride 1.
         lidar: features of `voxelize_lidar`, stride 1.
         lattice: position features on all lattice cells of every sample, stride 8.
     """
 
+    pairs: Sequence[ScanPair]
+    volume: Volume
     radar: SparseTensor
     lidar: SparseTensor
     lattice: SparseTensor
+
+    @cached_property
+    def observed(self) -> Tensor:
+        """Which lattice rows a LiDAR ray crossed or hit, bool."""
+        cells = tuple(self.volume.lattice(LATTICE_STRIDE).T)
+        masks = [
+            observed_mask(self.volume, LATTICE_STRIDE, p.lidar_origin_m, p.lidar_in_radar_frame)
+            for p in self.pairs
+        ]
+        return torch.from_numpy(np.concatenate([mask[cells] for mask in masks]))
 
 
 def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
@@ -41,20 +55,12 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
         InputError: a pair has no radar or no LiDAR point in the volume.
     """
     return Batch(
+        pairs=pairs,
+        volume=volume,
         radar=_stack([_radar_voxels(p.radar, volume, f"frame {p.name}: radar") for p in pairs]),
         lidar=_stack([_lidar_voxels(pair, volume) for pair in pairs]),
         lattice=lattice(volume, len(pairs)),
     )
-
-
-def observed_cells(pairs: Sequence[ScanPair], volume: Volume) -> Tensor:
-    """Which lattice rows of a batch a LiDAR ray crossed or hit, bool."""
-    cells = tuple(volume.lattice(LATTICE_STRIDE).T)
-    masks = [
-        observed_mask(volume, LATTICE_STRIDE, pair.lidar_origin_m, pair.lidar_in_radar_frame)
-        for pair in pairs
-    ]
-    return torch.from_numpy(np.concatenate([mask[cells] for mask in masks]))
 
 
 def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> SparseTensor:

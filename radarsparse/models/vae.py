@@ -11,7 +11,7 @@ from radarsparse.config import VaeSettings
 from radarsparse.data.voxelize import LIDAR_FEATURES
 from radarsparse.models.blocks import ChannelBlock, Pyramid, ResidualBlock
 from radarsparse.models.condition import RadarLookUp
-from radarsparse.sparse import SparseTensor, Subdivide, Support, look_up
+from radarsparse.sparse import SparseTensor, Subdivide, Support, fill
 from radarsparse.sparse.ops import active_children
 
 _LOG_VARIANCE_BOUND = 10.0
@@ -81,8 +81,8 @@ class Level(nn.Module):
             radar: features of `RadarLookUp` at the children's stride.
         """
         fine = self.subdivide(x, keep)
-        seen, _ = look_up(radar, fine.coords)
-        return self.block(fine.replace(fine.feats + self.radar(seen)))
+        seen = fill(radar, fine.support)
+        return self.block(fine.replace(fine.feats + self.radar(seen.feats)))
 
 
 class Decoder(nn.Module):
@@ -155,8 +155,8 @@ class Decoder(nn.Module):
         return cast(list[Level], list(self.levels))
 
     def _start(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
-        seen, _ = look_up(radar, latent.coords)
-        return self.block(latent.replace(self.stem(latent.feats) + self.radar(seen)))
+        seen = fill(radar, latent.support)
+        return self.block(latent.replace(self.stem(latent.feats) + self.radar(seen.feats)))
 
     def _finish(self, x: SparseTensor) -> SparseTensor:
         raw = self.head(self.norm(x.feats))

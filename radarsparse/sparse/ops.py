@@ -10,7 +10,7 @@ from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys
 
 def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
     """Drop the rows where `keep` is False."""
-    support = Support(x.coords[keep], x.batch_size, x.stride)
+    support = Support(x.coords[keep], x.batch_size, x.stride, x.support.keys[keep])
     return SparseTensor.on(support, x.feats[keep])
 
 
@@ -23,8 +23,8 @@ def union_support(a: Support, b: Support) -> Support:
     _check_same_grid(a, b)
     new = ~a.find(b.keys)[1]
     coords = torch.cat([a.coords, b.coords[new]])
-    order = torch.argsort(torch.cat([a.keys, b.keys[new]]))
-    return Support(coords[order], a.batch_size, a.stride)
+    keys, order = torch.cat([a.keys, b.keys[new]]).sort()
+    return Support(coords[order], a.batch_size, a.stride, keys)
 
 
 def union(a: SparseTensor, b: SparseTensor) -> SparseTensor:
@@ -49,10 +49,7 @@ def look_up(
     Returns:
         The features, and whether the voxel is active in `x`.
     """
-    row, there = x.support.find(pack_keys(coords))
-    if len(x.feats) == 0:
-        return x.feats.new_zeros(len(coords), x.feats.shape[1]), there
-    return x.feats[row] * there[:, None], there
+    return _take(x, pack_keys(coords))
 
 
 def fill(x: SparseTensor, support: Support) -> SparseTensor:
@@ -62,7 +59,7 @@ def fill(x: SparseTensor, support: Support) -> SparseTensor:
         ValueError: strides or batch sizes differ.
     """
     _check_same_grid(x.support, support)
-    return SparseTensor.on(support, look_up(x, support.coords)[0])
+    return SparseTensor.on(support, _take(x, support.keys)[0])
 
 
 def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple[Support, Plan]:
@@ -83,8 +80,8 @@ def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple
     offset = parents.coords.new_tensor(kernel_offsets(2))[octant]
     coords = parents.coords[parent]
     coords = torch.cat([coords[:, :1], 2 * coords[:, 1:] + offset], dim=1)
-    order = torch.argsort(pack_keys(coords))
-    fine = Support(coords[order], parents.batch_size, parents.stride // 2)
+    keys, order = pack_keys(coords).sort()
+    fine = Support(coords[order], parents.batch_size, parents.stride // 2, keys)
     row = torch.empty_like(order)
     row[order] = torch.arange(len(order), device=order.device)
     return fine, Plan(parent, row, keep.sum(0).tolist(), len(parents), len(fine))
@@ -101,6 +98,13 @@ def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:
 def parent_support(fine: Support) -> Support:
     """The voxels of twice the stride that hold at least one voxel of `fine`."""
     return strided_plan(fine, 2, 2)[1]
+
+
+def _take(x: SparseTensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    row, there = x.support.find(keys)
+    if len(x.feats) == 0:
+        return x.feats.new_zeros(len(keys), x.feats.shape[1]), there
+    return x.feats.index_select(0, row) * there[:, None], there
 
 
 def _check_same_grid(a: Support, b: Support) -> None:

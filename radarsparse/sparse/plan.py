@@ -268,7 +268,7 @@ def _reach(
 ) -> tuple[Support, Int[Tensor, " m"]]:
     """The coarser support of all cells that are met, and the row of each meeting."""
     keys, row = torch.unique(pack_keys(cells), return_inverse=True)
-    return Support(unpack_keys(keys), support.batch_size, support.stride * stride), row
+    return Support(unpack_keys(keys), support.batch_size, support.stride * stride, keys), row
 
 
 def _redirect_inputs(

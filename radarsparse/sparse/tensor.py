@@ -45,14 +45,20 @@ class Support:
 
     Attributes:
         coords: int64 [n, 4], (batch, x, y, z) voxel indices at `stride`.
-        keys: int64 [n], ascending.
+        keys: int64 [n], ascending; those of `coords`, made anew unless they are given.
         batch_size: number of samples, empty ones included.
         stride: side of a voxel in voxels of stride 1.
     """
 
-    def __init__(self, coords: Int[Tensor, "n 4"], batch_size: int, stride: int) -> None:
+    def __init__(
+        self,
+        coords: Int[Tensor, "n 4"],
+        batch_size: int,
+        stride: int,
+        keys: Int[Tensor, " n"] | None = None,
+    ) -> None:
         self.coords = coords
-        self.keys = pack_keys(coords)
+        self.keys = pack_keys(coords) if keys is None else keys
         self.batch_size = batch_size
         self.stride = stride
         self._cache: dict[tuple[object, ...], object] = {}
@@ -102,7 +108,7 @@ class SparseTensor:
         order = torch.argsort(keys)
         _check_unique(keys[order], coords[order])
         self.feats = feats[order]
-        self.support = Support(coords[order], batch_size, stride)
+        self.support = Support(coords[order], batch_size, stride, keys[order])
 
     @staticmethod
     def on(support: Support, feats: Tensor) -> "SparseTensor":

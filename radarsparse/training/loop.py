@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from radarsparse.config import Config, TrainSettings, VaeConfig
 from radarsparse.data.augment import augment
+from radarsparse.data.batch import make_batch
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
@@ -135,7 +136,7 @@ class _Trainer:
 
     def step(self, pairs: Sequence[ScanPair]) -> None:
         self.stage.network.train()
-        terms = self.stage.losses(pairs)
+        terms = self.stage.losses(make_batch(pairs, self.stage.volume))
         if not torch.isfinite(terms["total"]):
             names = ", ".join(pair.name for pair in pairs)
             raise RuntimeError(f"loss is not finite after {self.seen} samples, frames {names}")

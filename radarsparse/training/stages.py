@@ -1,14 +1,12 @@
 """What each training stage learns: its network and its losses for some scan pairs."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from radarsparse.config import EdmConfig, VaeConfig
-from radarsparse.data.batch import Batch, make_batch, observed_cells
-from radarsparse.data.scan import ScanPair
+from radarsparse.data.batch import Batch
 from radarsparse.diffusion.precondition import loss_weight
 from radarsparse.diffusion.schedule import draw_sigma
 from radarsparse.geometry import Volume
@@ -27,7 +25,12 @@ class Stage(Protocol):
         """What is trained and stored."""
         ...
 
-    def losses(self, pairs: Sequence[ScanPair]) -> dict[str, Tensor]:
+    @property
+    def volume(self) -> Volume:
+        """Where batches are made."""
+        ...
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Each loss by name; `total` is the one to minimise."""
         ...
 
@@ -40,9 +43,8 @@ class VaeStage:
         self.volume = Volume.from_settings(config.volume)
         self.network = Vae(config.model)
 
-    def losses(self, pairs: Sequence[ScanPair]) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Losses of encoding and decoding, along the true children and wrongly believed ones."""
-        batch = make_batch(pairs, self.volume)
         mean, log_variance = self.network.encoder(batch.lidar)
         self.network.observe_latents(mean.feats)
         latent = self._disturb(mean, log_variance, batch)
@@ -50,7 +52,7 @@ class VaeStage:
             latent,
             _finer_supports(batch.lidar.support),
             self.network.radar(batch.radar),
-            self.settings.max_voxels_per_frame * len(pairs),
+            self.settings.max_voxels_per_frame * batch.lidar.batch_size,
         )
         terms = {
             f"split{split.parents.stride}": split_loss(split, self.settings.positive_weight)
@@ -94,25 +96,23 @@ class EdmStage:
         self.network = LatentDiffusion(vae.settings, config.model, config.diffusion)
         self.network.vae.load_state_dict(vae.state_dict())
 
-    def losses(self, pairs: Sequence[ScanPair]) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted squared errors of the clean state's estimate.
 
         Source: Karras et al. 2022, Eq. 8.
         """
-        batch = make_batch(pairs, self.volume)
         clean = self.network.clean_state(batch)
         noisy, sigma = self._add_noise(clean, batch)
         context = self.network.denoiser.read_radar(batch.radar, batch.lattice)
         denoised = self.network.denoise(noisy, sigma, context)
-        sample = batch.lattice.coords[:, 0]
+        sample, count = batch.lattice.coords[:, 0], batch.lattice.batch_size
         weight = loss_weight(sigma, self.settings.sigma_data)[sample]
         error = weight[:, None] * (denoised - clean) ** 2
-        observed = observed_cells(pairs, self.volume)
-        presence_weight = torch.where(observed, 1.0, self.settings.unobserved_weight)
+        presence_weight = torch.where(batch.observed, 1.0, self.settings.unobserved_weight)
         latent_weight = torch.where(clean[:, -1] > 0, 1.0, self.settings.absent_weight)
         terms = {
-            "presence": mean_per_sample(error[:, -1], sample, len(pairs), presence_weight),
-            "latent": mean_per_sample(error[:, :-1].mean(1), sample, len(pairs), latent_weight),
+            "presence": mean_per_sample(error[:, -1], sample, count, presence_weight),
+            "latent": mean_per_sample(error[:, :-1].mean(1), sample, count, latent_weight),
         }
         terms["total"] = terms["presence"] + terms["latent"]
         return terms

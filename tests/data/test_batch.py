@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from radarsparse.data.batch import lattice, make_batch, make_radar, observed_cells
+from radarsparse.data.batch import lattice, make_batch, make_radar
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
@@ -33,7 +33,7 @@ def test_lattice_is_shared_between_calls():
 
 def test_cells_with_lidar_points_are_observed_and_lie_on_the_lattice():
     batch = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME)
-    observed = observed_cells([tiny_pair(0), tiny_pair(1)], VOLUME)
+    observed = batch.observed
     occupied = parent_support(parent_support(parent_support(batch.lidar.support)))
     row, there = batch.lattice.support.find(occupied.keys)
     assert there.all()
