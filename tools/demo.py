@@ -12,7 +12,7 @@ from radarsparse.evaluation import crop
 from radarsparse.io import write_cloud
 from radarsparse.view import save_report
 
-FRAMES = 120
+FRAMES = 200
 
 
 def main() -> None:
