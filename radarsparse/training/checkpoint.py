@@ -20,6 +20,7 @@ MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
 FORMAT = "1"
+METADATA_KEY = "radarsparse"
 
 
 def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig) -> None:
@@ -31,12 +32,14 @@ def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig)
         config: the run's own config.
         vae: the config of the VAE inside; that of the run itself for stage `vae`.
     """
-    metadata = {
+    about = {
         "format": FORMAT,
         "version": __version__,
-        "config": config.model_dump_json(),
-        "vae_config": vae.model_dump_json(),
+        "config": config.model_dump(mode="json"),
+        "vae_config": vae.model_dump(mode="json"),
     }
+    # One entry: several would be written in an order that differs from call to call.
+    metadata = {METADATA_KEY: json.dumps(about)}
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     with replacing(folder / MODEL_FILE) as part:
         save_file(tensors, part, metadata)
@@ -99,18 +102,17 @@ def _read_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Config]]:
         raise InputError(f"{file}: no such file; --checkpoint names a run folder of tools/train.py")
     try:
         with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
+            about = json.loads((opened.metadata() or {}).get(METADATA_KEY, "{}"))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{file}: can't be read ({error})") from error
-    if metadata.get("format") != FORMAT:
+    if about.get("format") != FORMAT:
         raise InputError(
-            f"{file}: checkpoint format {metadata.get('format')!r}"
-            f" (radarsparse {metadata.get('version')}), needed is {FORMAT!r}"
+            f"{file}: checkpoint format {about.get('format')!r}"
+            f" (radarsparse {about.get('version')}), needed is {FORMAT!r}"
         )
     configs = {
-        name: validate_config(json.loads(metadata[name]), f"{file}: {name}")
-        for name in ("config", "vae_config")
+        name: validate_config(about[name], f"{file}: {name}") for name in ("config", "vae_config")
     }
     return tensors, configs
 

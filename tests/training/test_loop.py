@@ -6,7 +6,7 @@ import torch
 
 from radarsparse.config import config_to_yaml
 from radarsparse.errors import InputError
-from radarsparse.training.checkpoint import load_diffusion, load_state, load_vae
+from radarsparse.training.checkpoint import load_diffusion, load_state, load_vae, save_model
 from radarsparse.training.loop import train
 from tests.conftest import tiny_config
 
@@ -24,6 +24,17 @@ def test_run_folder_tells_what_was_run(vae_run):
     expected = {"config.yaml", "command.txt", "versions.yaml", "model.safetensors", "state.pt"}
     assert expected <= names
     assert not [name for name in names if name.endswith(".part")]
+
+
+def test_equal_models_are_equal_files(vae_run, tmp_path):
+    network, config = load_vae(vae_run)
+    written = set()
+    for index in range(6):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        save_model(folder, network, config, config)
+        written.add((folder / "model.safetensors").read_bytes())
+    assert len(written) == 1
 
 
 def test_loss_falls_on_frames_seen_often(frames, tmp_path):
