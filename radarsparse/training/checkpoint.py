@@ -77,8 +77,9 @@ def load_diffusion(folder: Path) -> tuple[LatentDiffusion, EdmConfig]:
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write what resuming needs."""
-    with replacing(folder / STATE_FILE) as part:
-        torch.save(state, part)
+    # Through a file, since torch would write the name of a path into it.
+    with replacing(folder / STATE_FILE) as part, part.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
