@@ -158,6 +158,24 @@ def test_spconv_says_why_it_refuses():
         layer(random_sparse(1))
 
 
+@pytest.mark.spconv
+@pytest.mark.skipif(not HAS_SPCONV, reason=NO_SPCONV)
+def test_spconv_is_refused_once_its_trial_fails(monkeypatch):
+    from radarsparse.sparse.engines import spconv  # noqa: PLC0415 (it isn't always installed)
+
+    device = torch.device("cpu")
+    assert spconv.find_fault(device, torch.float32) is None
+    turned = spconv._ops.indice_conv
+    monkeypatch.setattr(spconv._ops, "indice_conv", lambda *args: 1.01 * turned(*args))
+    assert "erred by 0.0" in str(spconv.find_fault.__wrapped__(device, torch.float32))
+
+    def fail(*_):
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(spconv._ops, "indice_conv", fail)
+    assert "no kernel image" in str(spconv.find_fault.__wrapped__(device, torch.float32))
+
+
 @pytest.mark.parametrize(
     ("feats", "message"),
     [

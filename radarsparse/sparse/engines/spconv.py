@@ -3,6 +3,7 @@
 import importlib
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from radarsparse.sparse.engines.torch import TorchEngine
-from radarsparse.sparse.plan import Plan
+from radarsparse.sparse.plan import Plan, strided_plan, submanifold_plan
+from radarsparse.sparse.tensor import Support
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # spconv imports what newer packages deprecate
@@ -22,6 +24,8 @@ _DTYPES = {"cpu": (torch.float32, torch.float64), "cuda": (torch.float16, torch.
 # One bit per kernel offset in a signed 32-bit mask.
 _OFFSETS_MAX = 31
 _BYTES_MAX = 2**31 - 1
+# Rounding of sums of some hundred products; GPUs may use 10 bits of them (TF32).
+_TRIAL_TOLERANCE = {torch.float16: 2e-2, torch.float32: 5e-3, torch.float64: 1e-9}
 _ALL_OFFSETS = [np.array([0xFFFFFFFF], dtype=np.uint32)]
 
 
@@ -42,7 +46,7 @@ class SpconvEngine:
         bytes_most = max(plan.n_inputs * c_in, plan.n_outputs * c_out) * bytes_each
         if bytes_most > _BYTES_MAX:
             return f"features of {bytes_most} bytes: at most {_BYTES_MAX}"
-        return None
+        return find_fault(feats.device, _compute_dtype(feats))
 
     def conv(self, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
         """Convolve along a plan.
@@ -68,6 +72,39 @@ class SpconvEngine:
 def _compute_dtype(feats: Tensor) -> torch.dtype:
     narrow = (torch.bfloat16,) if feats.is_cuda else (torch.bfloat16, torch.float16)
     return torch.float32 if feats.dtype in narrow else feats.dtype
+
+
+@lru_cache
+def find_fault(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why spconv can't be trusted on a device: its first use is a trial against our engine.
+
+    Its wheels hold kernels for some GPUs only, and what they lack shows when they are called.
+    """
+    grid = torch.cartesian_prod(torch.arange(1), *[torch.arange(0, 5, 2)] * 2, torch.arange(5))
+    support = Support(grid.to(device), 1, 1)
+    plans = (submanifold_plan(support, 3), strided_plan(support, 3, 2)[0])
+    try:
+        with torch.enable_grad():
+            errors = [_trial_error(plan, device, dtype) for plan in plans]
+    except Exception as error:  # whatever its kernels raise
+        return f"a trial on {device} failed: {error}"
+    if max(errors) > _TRIAL_TOLERANCE[dtype]:
+        return f"a trial on {device} erred by {max(errors):g}: at most {_TRIAL_TOLERANCE[dtype]:g}"
+    return None
+
+
+def _trial_error(plan: Plan, device: torch.device, dtype: torch.dtype) -> float:
+    """Largest relative error of output and gradients against our engine in float32 or better."""
+    generator = torch.Generator().manual_seed(0)
+    feats = torch.randn(plan.n_inputs, 16, generator=generator).to(device, dtype)
+    weight = 0.1 * torch.randn(len(plan.counts), 16, 32, generator=generator).to(device, dtype)
+    results = []
+    for engine in (SpconvEngine(), TorchEngine()):
+        leaves = feats.clone().requires_grad_(), weight.clone().requires_grad_()
+        out = engine.conv(*leaves, plan)
+        results.append([out.detach(), *torch.autograd.grad(out.square().sum(), leaves)])
+    pairs = zip(*results, strict=True)
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
 
 
 class _Native(torch.autograd.Function):

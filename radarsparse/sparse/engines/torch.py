@@ -66,9 +66,13 @@ class _Conv(torch.autograd.Function):
 def _convolve(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
     out = _start(feats, matrices, plan)
     for block in _blocks(plan, matrices[0]):
-        gathered = feats.index_select(0, block.input_rows)
-        out[block.rows] += _sum_by_row(_multiply(gathered, matrices, block), block)
+        out[block.rows] += _run_block(feats, matrices, block)
     return out
+
+
+def _run_block(feats: Tensor, matrices: Matrices, block: Block) -> Tensor:
+    gathered = feats.index_select(0, block.input_rows)
+    return _sum_by_row(_multiply(gathered, matrices, block), block)
 
 
 def _convolve_back(
@@ -77,21 +81,28 @@ def _convolve_back(
     """Gradient of the features along the reversed plan; adds that of the weight in place."""
     grad_feats = _start(grad, matrices, plan)
     for block in _blocks(plan, matrices[0]):
-        gathered = grad.index_select(0, block.input_rows)
-        grad_feats[block.rows] += _sum_by_row(_multiply(gathered, matrices, block), block)
-        met = feats.index_select(0, block.output_rows)
-        parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
-        for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
-            grad_matrix.addmm_(inputs.T, outputs)
+        grad_feats[block.rows] += _run_block_back(grad, feats, matrices, grad_matrices, block)
     if plan.centre is not None:
         grad_matrices[plan.centre].addmm_(feats.T, grad)
     return grad_feats
 
 
+def _run_block_back(
+    grad: Tensor, feats: Tensor, matrices: Matrices, grad_matrices: Matrices, block: Block
+) -> Tensor:
+    gathered = grad.index_select(0, block.input_rows)
+    total = _sum_by_row(_multiply(gathered, matrices, block), block)
+    met = feats.index_select(0, block.output_rows)
+    parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
+    for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
+        grad_matrix.addmm_(inputs.T, outputs)
+    return total
+
+
 def _blocks(plan: Plan, matrix: Tensor) -> list[Block]:
     """Runs of rows whose gathered features stay near the processor and small beside all."""
     near = BLOCK_BYTES // (max(matrix.shape) * matrix.element_size())
-    small = max(BLOCK_PAIRS_MIN, 2 * plan.n_outputs)
+    small = max(BLOCK_PAIRS_MIN, 7 * plan.n_outputs // 4)
     return plan.blocks(min(near, small))
 
 
