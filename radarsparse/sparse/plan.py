@@ -30,6 +30,7 @@ class Block:
         counts: number of pairs of each of the K offsets.
         order: int64 [p], the pairs sorted by output row.
         row_bounds: int64 [rows + 1]; output row r owns order[row_bounds[r] .. row_bounds[r + 1]].
+        centre: that of the plan.
     """
 
     rows: slice
@@ -38,6 +39,7 @@ class Block:
     counts: list[int]
     order: Int[Tensor, " p"]
     row_bounds: Int[Tensor, " r"]
+    centre: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ class Plan:
     def _make_blocks(self, length: int) -> list[Block]:
         if self.n_outputs <= length:
             rows = slice(0, self.n_outputs)
-            return [_make_block(rows, self.input_rows, self.output_rows, self.counts)]
+            return [self._make_block(rows, self.input_rows, self.output_rows, self.counts)]
         starts = range(0, self.n_outputs, length)
         runs = [slice(start, min(start + length, self.n_outputs)) for start in starts]
         cuts = self._cut(length)
@@ -119,7 +121,23 @@ class Plan:
     def _take_block(self, rows: slice, cuts: list[tuple[int, int]]) -> Block:
         inputs = torch.cat([self.input_rows[start:end] for start, end in cuts])
         outputs = torch.cat([self.output_rows[start:end] for start, end in cuts])
-        return _make_block(rows, inputs, outputs, [end - start for start, end in cuts])
+        return self._make_block(rows, inputs, outputs, [end - start for start, end in cuts])
+
+    def _make_block(
+        self, rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]
+    ) -> Block:
+        # 16 bits sort faster.
+        local = (output_rows - rows.start).to(torch.int16)
+        per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
+        return Block(
+            rows=rows,
+            input_rows=input_rows,
+            output_rows=output_rows,
+            counts=counts,
+            order=torch.argsort(local, stable=True),
+            row_bounds=torch.cat([per_row.new_zeros(1), per_row]),
+            centre=self.centre,
+        )
 
 
 def kernel_offsets(kernel_size: int) -> list[Offset]:
@@ -176,20 +194,6 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
     if reached is coarse or torch.equal(reached.keys, coarse.keys):
         return forward.reversed()
     return _redirect_inputs(forward.reversed(), *coarse.find(reached.keys), len(coarse))
-
-
-def _make_block(rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]) -> Block:
-    # 16 bits sort faster.
-    local = (output_rows - rows.start).to(torch.int16)
-    per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
-    return Block(
-        rows=rows,
-        input_rows=input_rows,
-        output_rows=output_rows,
-        counts=counts,
-        order=torch.argsort(local, stable=True),
-        row_bounds=torch.cat([per_row.new_zeros(1), per_row]),
-    )
 
 
 def _build_submanifold(support: Support, kernel_size: int) -> Plan:

@@ -64,62 +64,50 @@ class _Conv(torch.autograd.Function):
 
 
 def _convolve(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
-    out = _start(feats, matrices, plan)
+    out = feats.new_empty(plan.n_outputs, matrices[0].shape[1])
     for block in _blocks(plan, matrices[0]):
-        out[block.rows] += _run_block(feats, matrices, block)
+        gathered = feats.index_select(0, block.input_rows)
+        out[block.rows] = _run_block(gathered, feats, matrices, block)
+        del gathered  # before the next one is made
     return out
-
-
-def _run_block(feats: Tensor, matrices: Matrices, block: Block) -> Tensor:
-    gathered = feats.index_select(0, block.input_rows)
-    return _sum_by_row(_multiply(gathered, matrices, block), block)
 
 
 def _convolve_back(
     grad: Tensor, feats: Tensor, matrices: Matrices, grad_matrices: Matrices, plan: Plan
 ) -> Tensor:
     """Gradient of the features along the reversed plan; adds that of the weight in place."""
-    grad_feats = _start(grad, matrices, plan)
+    grad_feats = grad.new_empty(plan.n_outputs, matrices[0].shape[1])
     for block in _blocks(plan, matrices[0]):
-        grad_feats[block.rows] += _run_block_back(grad, feats, matrices, grad_matrices, block)
-    if plan.centre is not None:
-        grad_matrices[plan.centre].addmm_(feats.T, grad)
+        gathered = grad.index_select(0, block.input_rows)
+        grad_feats[block.rows] = _run_block(gathered, grad, matrices, block)
+        met = feats.index_select(0, block.output_rows)
+        parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
+        for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
+            grad_matrix.addmm_(inputs.T, outputs)
+        if block.centre is not None:
+            grad_matrices[block.centre].addmm_(feats[block.rows].T, grad[block.rows])
+        del gathered, met, parts, inputs, outputs
     return grad_feats
-
-
-def _run_block_back(
-    grad: Tensor, feats: Tensor, matrices: Matrices, grad_matrices: Matrices, block: Block
-) -> Tensor:
-    gathered = grad.index_select(0, block.input_rows)
-    total = _sum_by_row(_multiply(gathered, matrices, block), block)
-    met = feats.index_select(0, block.output_rows)
-    parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
-    for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
-        grad_matrix.addmm_(inputs.T, outputs)
-    return total
 
 
 def _blocks(plan: Plan, matrix: Tensor) -> list[Block]:
     """Runs of rows whose gathered features stay near the processor and small beside all."""
     near = BLOCK_BYTES // (max(matrix.shape) * matrix.element_size())
-    small = max(BLOCK_PAIRS_MIN, 7 * plan.n_outputs // 4)
+    small = max(BLOCK_PAIRS_MIN, 3 * plan.n_outputs // 2)
     return plan.blocks(min(near, small))
 
 
-def _start(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
-    if plan.centre is None:
-        return feats.new_zeros(plan.n_outputs, matrices[0].shape[1])
-    # Products into given memory are those that autocast leaves alone.
-    out = feats.new_empty(plan.n_outputs, matrices[0].shape[1])
-    return torch.mm(feats, matrices[plan.centre], out=out)
-
-
-def _multiply(gathered: Tensor, matrices: Matrices, block: Block) -> Tensor:
+def _run_block(gathered: Tensor, feats: Tensor, matrices: Matrices, block: Block) -> Tensor:
+    """Output rows of a block from the features that its pairs gathered."""
     products = gathered.new_empty(len(gathered), matrices[0].shape[1])
     sources, results = gathered.split(block.counts), products.split(block.counts)
     for matrix, source, result in zip(matrices, sources, results, strict=True):
         torch.mm(source, matrix, out=result)
-    return products
+    total = _sum_by_row(products, block)
+    # In place, as all products here: autocast leaves those alone.
+    return (
+        total if block.centre is None else total.addmm_(feats[block.rows], matrices[block.centre])
+    )
 
 
 def _sum_by_row(products: Tensor, block: Block) -> Tensor:
