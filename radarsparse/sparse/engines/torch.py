@@ -80,14 +80,20 @@ def _convolve_back(
     for block in _blocks(plan, matrices[0]):
         gathered = grad.index_select(0, block.input_rows)
         grad_feats[block.rows] = _run_block(gathered, grad, matrices, block)
-        met = feats.index_select(0, block.output_rows)
-        parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
-        for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
-            grad_matrix.addmm_(inputs.T, outputs)
+        _add_weight_gradient(grad_matrices, feats, gathered, block)
+        del gathered
         if block.centre is not None:
             grad_matrices[block.centre].addmm_(feats[block.rows].T, grad[block.rows])
-        del gathered, met, parts, inputs, outputs
     return grad_feats
+
+
+def _add_weight_gradient(
+    grad_matrices: Matrices, feats: Tensor, gathered: Tensor, block: Block
+) -> None:
+    met = feats.index_select(0, block.output_rows)
+    parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
+    for grad_matrix, (inputs, outputs) in zip(grad_matrices, parts, strict=True):
+        grad_matrix.addmm_(inputs.T, outputs)
 
 
 def _blocks(plan: Plan, matrix: Tensor) -> list[Block]:
@@ -104,10 +110,10 @@ def _run_block(gathered: Tensor, feats: Tensor, matrices: Matrices, block: Block
     for matrix, source, result in zip(matrices, sources, results, strict=True):
         torch.mm(source, matrix, out=result)
     total = _sum_by_row(products, block)
-    # In place, as all products here: autocast leaves those alone.
-    return (
-        total if block.centre is None else total.addmm_(feats[block.rows], matrices[block.centre])
-    )
+    if block.centre is not None:
+        # In place, as all products here: autocast leaves those alone.
+        total.addmm_(feats[block.rows], matrices[block.centre])
+    return total
 
 
 def _sum_by_row(products: Tensor, block: Block) -> Tensor:
