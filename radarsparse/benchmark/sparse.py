@@ -68,13 +68,19 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
     grad = torch.randn_like(feats)
     forward = {name: _forward(layer, feats) for name, layer in layers.items()}
     both = {name: _both_ways(layer, feats, grad) for name, layer in layers.items()}
+    times = {
+        "plan_s": median_seconds(plans, repeats),
+        "forward_s": median_seconds(forward, repeats),
+        "forward_backward_s": median_seconds(both, repeats),
+    }
     return {
         "voxels": len(support),
         "neighbours": 1.0 + sum(submanifold_plan(support, 3).counts) / len(support),
         "channels": channels,
-        "plan_s": median_seconds(plans, repeats),
-        "forward_s": median_seconds(forward, repeats),
-        "forward_backward_s": median_seconds(both, repeats),
+        **times,
+        "torch_to_spconv": {
+            name: time["torch"] / time["spconv"] for name, time in times.items() if "spconv" in time
+        },
         "peak_bytes": {name: peak_bytes(call) for name, call in both.items()},
         "feats_in_and_out_bytes": 2 * feats.numel() * feats.element_size(),
     }
