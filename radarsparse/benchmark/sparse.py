@@ -142,8 +142,8 @@ def _forward(layer: Layer, feats: Tensor) -> Callable[[], object]:
 
 def _both_ways(layer: Layer, feats: Tensor, grad: Tensor) -> Callable[[], object]:
     def call() -> None:
-        feats.grad = None
         layer(feats).backward(grad)
+        feats.grad = None  # so that no call starts by freeing what an earlier one made
 
     return call
 

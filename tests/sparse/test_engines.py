@@ -165,8 +165,18 @@ def test_spconv_is_refused_once_its_trial_fails(monkeypatch):
 
     device = torch.device("cpu")
     assert spconv.find_fault(device, torch.float32) is None
-    turned = spconv._ops.indice_conv
-    monkeypatch.setattr(spconv._ops, "indice_conv", lambda *args: 1.01 * turned(*args))
+    with torch.inference_mode():
+        assert spconv.find_fault.__wrapped__(device, torch.float32) is None
+    indice_conv, to_krsc = spconv._ops.indice_conv, spconv._to_krsc
+    for axes in ((1, 2), (1, 3), (2, 3)):
+        monkeypatch.setattr(
+            spconv,
+            "_to_krsc",
+            lambda w, axes=axes: to_krsc(w).transpose(*axes).contiguous(),
+        )
+        assert "erred by" in str(spconv.find_fault.__wrapped__(device, torch.float32))
+    monkeypatch.setattr(spconv, "_to_krsc", to_krsc)
+    monkeypatch.setattr(spconv._ops, "indice_conv", lambda *args: 1.01 * indice_conv(*args))
     assert "erred by 0.0" in str(spconv.find_fault.__wrapped__(device, torch.float32))
 
     def fail(*_):

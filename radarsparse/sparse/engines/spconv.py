@@ -80,11 +80,12 @@ def find_fault(device: torch.device, dtype: torch.dtype) -> str | None:
 
     Its wheels hold kernels for some GPUs only, and what they lack shows when they are called.
     """
-    grid = torch.cartesian_prod(torch.arange(1), *[torch.arange(0, 5, 2)] * 2, torch.arange(5))
-    support = Support(grid.to(device), 1, 1)
-    plans = (submanifold_plan(support, 3), strided_plan(support, 3, 2)[0])
+    # A full box of unequal sides: every kernel offset is met, and no two axes can be swapped.
+    box = torch.cartesian_prod(*map(torch.arange, (1, 4, 5, 6)))
     try:
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            support = Support(box.to(device), 1, 1)
+            plans = (submanifold_plan(support, 3), strided_plan(support, 3, 2)[0])
             errors = [_trial_error(plan, device, dtype) for plan in plans]
     except Exception as error:  # whatever its kernels raise
         return f"a trial on {device} failed: {error}"
