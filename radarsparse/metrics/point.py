@@ -1,0 +1,95 @@
+"""Metrics of the distances between two clouds: Chamfer, Hausdorff, precision and recall."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from radarsparse.metrics.statistics import Statistics
+
+# What `OneWay` needs of `summarize_distances`, in this order.
+QUANTILES = (0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class OneWay:
+    """How far the points of one cloud are from their nearest neighbours in the other.
+
+    Attributes:
+        count: number of points.
+        mean_m: mean distance.
+        max_m: largest distance.
+        median_m: median distance.
+        percentile95_m: distance that 95 per cent keep below.
+        mean_sq_m2: mean of the squared distances.
+        shares: per threshold, the share of points that are nearer.
+    """
+
+    count: int
+    mean_m: float
+    max_m: float
+    median_m: float
+    percentile95_m: float
+    mean_sq_m2: float
+    shares: tuple[float, ...]
+
+
+def one_way(statistics: Statistics, diagonal_m: float) -> list[OneWay]:
+    """One entry per frame; a distance that is infinite or missing counts as the diagonal.
+
+    Args:
+        statistics: of the distances, with `QUANTILES`.
+        diagonal_m: the distance that stands for having no neighbour.
+    """
+    count = statistics.count.double()[:, None]
+    columns = [statistics.sum_m[:, None] / count, statistics.max_m[:, None]]
+    distances_m = _fill(torch.cat([*columns, statistics.quantiles_m], dim=1), diagonal_m)
+    squares_m2 = _fill(statistics.sum_sq_m2[:, None] / count, diagonal_m**2)
+    # Of no points, none is near.
+    shares = (statistics.hits / count).nan_to_num(nan=0.0)
+    numbers = torch.cat([distances_m, squares_m2, shares], dim=1).tolist()
+    counts = statistics.count.tolist()
+    return [
+        OneWay(points, *row[:5], shares=tuple(row[5:]))
+        for points, row in zip(counts, numbers, strict=True)
+    ]
+
+
+def point_scores(there: OneWay, back: OneWay, thresholds_m: Sequence[float]) -> dict[str, float]:
+    """Every metric of the distances of one frame.
+
+    Where one cloud is empty, rates are 0 and distances the diagonal; where both are, all is NaN.
+
+    Args:
+        there: from prediction to target.
+        back: from target to prediction.
+        thresholds_m: those of `shares`.
+    """
+    scores = {
+        "pred_to_target_m": there.mean_m,
+        "target_to_pred_m": back.mean_m,
+        "chamfer_sum_m": there.mean_m + back.mean_m,
+        "chamfer_mean_m": (there.mean_m + back.mean_m) / 2,
+        "chamfer_sq_m2": there.mean_sq_m2 + back.mean_sq_m2,
+        "hausdorff_m": max(there.max_m, back.max_m),
+        "hausdorff95_m": max(there.percentile95_m, back.percentile95_m),
+        "hausdorff_modified_m": max(there.mean_m, back.mean_m),
+        "hausdorff_median_m": max(there.median_m, back.median_m),
+    }
+    for threshold_m, precision, recall in zip(thresholds_m, there.shares, back.shares, strict=True):
+        scores[f"precision@{threshold_m}m"] = precision
+        scores[f"recall@{threshold_m}m"] = recall
+        scores[f"fscore@{threshold_m}m"] = _harmonic_mean(precision, recall)
+    if there.count == back.count == 0:
+        return dict.fromkeys(scores, math.nan)
+    return scores
+
+
+def _fill(values: Tensor, missing: float) -> Tensor:
+    return values.nan_to_num(nan=missing, posinf=missing)
+
+
+def _harmonic_mean(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b > 0 else 0.0

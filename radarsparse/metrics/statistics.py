@@ -1,0 +1,80 @@
+"""What metrics need to know of many distances: a few numbers per frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The distances of every frame's points to their nearest neighbours, summed up.
+
+    Attributes:
+        count: int64 [b] number of distances.
+        sum_m: float64 [b].
+        sum_sq_m2: float64 [b] sum of the squares.
+        max_m: float64 [b], NaN where there are none.
+        hits: int64 [b, t] how many are nearer than each threshold.
+        quantiles_m: float64 [b, q], linear between neighbours, NaN where there are none.
+    """
+
+    count: Int[Tensor, " b"]
+    sum_m: Float[Tensor, " b"]
+    sum_sq_m2: Float[Tensor, " b"]
+    max_m: Float[Tensor, " b"]
+    hits: Int[Tensor, "b t"]
+    quantiles_m: Float[Tensor, "b q"]
+
+
+def summarize_distances(
+    distance2: Float[Tensor, " n"],
+    offsets: Int[Tensor, " b+1"],
+    thresholds_m: Sequence[float],
+    quantiles: Sequence[float],
+) -> Statistics:
+    """Sums, maximum, counts under thresholds and quantiles of every frame's distances.
+
+    Args:
+        distance2: [n] squared distances, square metres, frame after frame; infinite where there
+            is no neighbour.
+        offsets: [b + 1] frame i owns distance2[offsets[i] .. offsets[i + 1]], same device.
+        thresholds_m: nearer counts, equal doesn't.
+        quantiles: shares, 0 to 1.
+    """
+    if distance2.is_cuda:
+        # Imported where it is needed: it asks for packages that only CUDA users have.
+        from radarsparse.metrics.cuda import summarize_distances_cuda  # noqa: PLC0415
+
+        return summarize_distances_cuda(distance2, offsets, thresholds_m, quantiles)
+    distance = distance2.double().sqrt()
+    frames = [distance[start:end] for start, end in pairwise(offsets.tolist())]
+    limits = distance.new_tensor(thresholds_m)[:, None]
+    return Statistics(
+        count=offsets.diff(),
+        sum_m=distance.new_tensor([frame.sum().item() for frame in frames]),
+        sum_sq_m2=distance.new_tensor([frame.square().sum().item() for frame in frames]),
+        max_m=_quantiles(frames, (1.0,))[:, 0],
+        hits=torch.stack([(frame < limits).sum(dim=1) for frame in frames]),
+        quantiles_m=_quantiles(frames, quantiles),
+    )
+
+
+def _quantiles(frames: list[Tensor], quantiles: Sequence[float]) -> Tensor:
+    """Order statistics [b, q] with linear interpolation between two neighbours."""
+    rows = [_quantiles_of(frame.sort().values, quantiles) for frame in frames]
+    return torch.stack(rows)
+
+
+def _quantiles_of(ascending: Tensor, quantiles: Sequence[float]) -> Tensor:
+    if len(ascending) == 0:
+        return ascending.new_full((len(quantiles),), torch.nan)
+    position = ascending.new_tensor(quantiles) * (len(ascending) - 1)
+    below = position.floor().long()
+    low, high = ascending[below], ascending[(below + 1).clamp(max=len(ascending) - 1)]
+    # Between two infinite neighbours there is no difference to take.
+    step = torch.where(high == low, 0.0, high - low)
+    return low + (position - below) * step
