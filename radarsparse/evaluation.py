@@ -66,10 +66,10 @@ def evaluate_folders(pred: Path, target: Path, raw: Path | None, volume: Volume)
     for name, file in tqdm(_by_name(pred).items(), desc="evaluate", unit="frame", disable=None):
         truth = _read_target(_partner(targets, name, file, target), volume)
         distance_m = volume.range_max_m
-        scores: Scores = {"pred": evaluate(read_prediction(file), truth, distance_m)}
+        scores: Scores = {"pred": evaluate(read_prediction(file), truth, diagonal_m=distance_m)}
         if raw:
             radar = _read_raw(_partner(radars, name, file, raw), volume)
-            scores["raw"] = evaluate(radar[:, :3], truth, distance_m)
+            scores["raw"] = evaluate(radar[:, :3], truth, diagonal_m=distance_m)
         per_frame.append({"name": name, **scores})
     return make_report(per_frame, volume)
 
@@ -121,7 +121,10 @@ def _clouds_of_run(enhancer: Enhancer, pair: ScanPair, seed: int) -> dict[str, C
 
 def _score(clouds: Mapping[str, Cloud], pair: ScanPair, volume: Volume) -> Scores:
     truth = crop(pair.lidar_in_radar_frame, volume, f"frame {pair.name}: LiDAR")
-    return {kind: evaluate(cloud, truth, volume.range_max_m) for kind, cloud in clouds.items()}
+    return {
+        kind: evaluate(cloud, truth, diagonal_m=volume.range_max_m)
+        for kind, cloud in clouds.items()
+    }
 
 
 def _by_name(path: Path) -> dict[str, Path]:

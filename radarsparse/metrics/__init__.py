@@ -1,7 +1,18 @@
 """Nearest neighbours, metrics of a cloud against its LiDAR, and their tables."""
 
-from radarsparse.metrics.cloud import evaluate
-from radarsparse.metrics.nearest import nearest
+from radarsparse.metrics.cloud import evaluate, score
+from radarsparse.metrics.match import Match, match_clouds
+from radarsparse.metrics.nearest import nearest, nearest_both
 from radarsparse.metrics.report import format_table, summarize, write_json
 
-__all__ = ["evaluate", "format_table", "nearest", "summarize", "write_json"]
+__all__ = [
+    "Match",
+    "evaluate",
+    "format_table",
+    "match_clouds",
+    "nearest",
+    "nearest_both",
+    "score",
+    "summarize",
+    "write_json",
+]

@@ -1,139 +1,135 @@
-"""Metrics of one predicted cloud against its LiDAR cloud.
-
-Distances are Euclidean, in metres and unsquared unless the key says `sq`; all sums are float64.
-"""
+"""Every metric of one predicted cloud against its LiDAR cloud; docs/metrics.md defines each."""
 
 import math
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.nearest import nearest
+from radarsparse.metrics.match import Match, Points, match_clouds
+from radarsparse.metrics.point import QUANTILES, one_way, point_scores
+from radarsparse.metrics.statistics import summarize_distances
 
-THRESHOLDS_M = (0.1, 0.2, 0.5, 1.0, 2.0)
-IOU_VOXEL_SIZES_M = (0.2, 0.5)
+THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+VOXEL_SIZES_M = (0.1, 0.2, 0.4, 0.8)
 FEATURE_MATCH_M = 0.5
-
-Points = Tensor | NDArray[np.floating]
+# What is summed over frames where all else is averaged.
+COUNTS = (
+    *("pred_points", "target_points", "pred_nonfinite", "target_nonfinite"),
+    *("empty_pred", "empty_target"),
+)
 
 
 def evaluate(
-    pred: Points, target: Points, empty_distance_m: float | None = None
+    pred: Points,
+    target: Points,
+    thresholds_m: Sequence[float] = THRESHOLDS_M,
+    voxel_sizes_m: Sequence[float] = VOXEL_SIZES_M,
+    diagonal_m: float | None = None,
 ) -> dict[str, float]:
     """Score a predicted cloud against its target.
 
-    Rows with a value that isn't finite are left out. An empty prediction scores 0 wherever 1 is
-    best, and `empty_distance_m` wherever a distance is asked, so that saying nothing never pays.
+    Saying nothing never pays: where one cloud is empty, rates and overlaps are 0 and distances
+    are the diagonal. Where both are, every metric but the counts is NaN.
 
     Args:
         pred: [n, 3 or 4] x, y, z in metres and, if there, intensity.
         target: [m, 3 or 4] the same, in the same frame.
-        empty_distance_m: the distance of every point to its nearest neighbour when `pred` is
-            empty; by default the range of the target's farthest point from the frame's origin.
+        thresholds_m: of precision, recall and F-score; nearer counts, equal doesn't.
+        voxel_sizes_m: of the overlaps of voxels and of bird's-eye cells.
+        diagonal_m: the distance of a point to an empty cloud; by default the diagonal of the box
+            around the points of both clouds and the frame's origin.
 
     Returns:
-        `chamfer_sum_m`, `chamfer_mean_m` (its half), `chamfer_sq_m2`, `hausdorff_m`,
-        `hausdorff95_m`, `precision@0.1m`, `recall@0.1m`, `fscore@0.1m` and so on for
-        `THRESHOLDS_M` (nearer than the threshold counts), `iou@0.2m`, `iou@0.5m`,
-        `feature_mae` (NaN without intensities or matches) and `density_ratio` (pred to target).
+        The metrics that docs/metrics.md defines, by key.
 
     Raises:
-        InputError: a cloud has another shape, or the target holds no finite point.
+        InputError: a cloud has another shape, more than 1 % of its rows aren't finite, or a
+            threshold, a size or the diagonal isn't positive.
     """
-    truth = _finite_rows("target", target)
-    guess = _finite_rows("pred", pred).to(truth.device)
-    if len(truth) == 0:
-        raise InputError("target: 0 finite points found, at least 1 expected")
-    if len(guess) == 0:
-        return _empty_scores(truth, empty_distance_m)
-    there2, match = nearest(guess[:, :3], truth[:, :3])
-    back2, match_back = nearest(truth[:, :3], guess[:, :3])
-    there, back = there2.sqrt(), back2.sqrt()
-    mae_there = _feature_mae(guess, truth[match], there)
-    mae_back = _feature_mae(truth, guess[match_back], back)
+    return score(match_clouds(pred, target, diagonal_m), thresholds_m, voxel_sizes_m)
+
+
+def score(
+    match: Match, thresholds_m: Sequence[float], voxel_sizes_m: Sequence[float]
+) -> dict[str, float]:
+    """`evaluate` for clouds whose neighbours are already known.
+
+    Raises:
+        InputError: a threshold or a size isn't positive.
+    """
+    _check_positive("threshold", thresholds_m)
+    _check_positive("voxel size", voxel_sizes_m)
     return {
-        **_distances(there, back),
-        **_hit_rates(there, back),
-        **_ious(guess, truth),
-        "feature_mae": (mae_there + mae_back) / 2,
-        "density_ratio": len(guess) / len(truth),
+        **_point_scores(match, thresholds_m),
+        **_overlaps(match, voxel_sizes_m),
+        **_feature_scores(match),
+        **_counts(match),
     }
 
 
-def _finite_rows(name: str, points: Points) -> Tensor:
-    if points.ndim != 2 or points.shape[1] not in (3, 4):
-        raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3 or 4) expected")
-    rows = _float64(points)
-    return rows[rows.isfinite().all(dim=1)]
+def _check_positive(name: str, values_m: Sequence[float]) -> None:
+    for value_m in values_m:
+        if not 0 < value_m < math.inf:
+            raise InputError(f"{name} {value_m} m: must be positive and finite")
 
 
-def _float64(points: Points) -> Tensor:
-    if isinstance(points, Tensor):
-        return points.detach().to(torch.float64)
-    # torch takes neither read-only nor reversed arrays, so it gets a copy
-    return torch.from_numpy(np.array(points, dtype=np.float64, order="C"))
+def _point_scores(match: Match, thresholds_m: Sequence[float]) -> dict[str, float]:
+    ways = []
+    for distance2 in (match.there2, match.back2):
+        offsets = torch.tensor([0, len(distance2)], device=distance2.device)
+        statistics = summarize_distances(distance2, offsets, thresholds_m, QUANTILES)
+        ways += one_way(statistics, match.diagonal_m)
+    return point_scores(*ways, thresholds_m)
 
 
-def _empty_scores(target: Tensor, empty_distance_m: float | None) -> dict[str, float]:
-    farthest_m = target[:, :3].norm(dim=1).max()
-    distance = torch.full_like(
-        farthest_m, farthest_m.item() if empty_distance_m is None else empty_distance_m
-    )[None]
+def _feature_scores(match: Match) -> dict[str, float]:
+    """How well the intensities of near partners agree, and how many points have such a partner."""
+    there_mae, there_share = _feature_errors(
+        match.pred, match.target, match.there2, match.there_index
+    )
+    back_mae, back_share = _feature_errors(match.target, match.pred, match.back2, match.back_index)
     return {
-        **_distances(distance, distance),
-        **dict.fromkeys(_hit_rates(distance, distance), 0.0),
-        **_ious(target[:0], target),
-        "feature_mae": math.nan,
-        "density_ratio": 0.0,
+        "feature_mae": (there_mae + back_mae) / 2,
+        "feature_coverage": (there_share + back_share) / 2,
     }
 
 
-def _distances(there: Tensor, back: Tensor) -> dict[str, float]:
-    chamfer_sum_m = (there.mean() + back.mean()).item()
+def _feature_errors(
+    points: Tensor, others: Tensor, distance2: Tensor, index: Tensor
+) -> tuple[float, float]:
+    if min(points.shape[1], others.shape[1]) < 4:
+        return math.nan, math.nan
+    near = distance2.sqrt() < FEATURE_MATCH_M
+    if not near.any():
+        return math.nan, 0.0
+    errors = (points[near, 3] - others[index[near], 3]).abs()
+    return errors.mean().item(), near.double().mean().item()
+
+
+def _counts(match: Match) -> dict[str, float]:
+    pred_points, target_points = len(match.pred), len(match.target)
     return {
-        "chamfer_sum_m": chamfer_sum_m,
-        "chamfer_mean_m": chamfer_sum_m / 2,
-        "chamfer_sq_m2": (there.square().mean() + back.square().mean()).item(),
-        "hausdorff_m": max(there.max().item(), back.max().item()),
-        "hausdorff95_m": max(there.quantile(0.95).item(), back.quantile(0.95).item()),
+        "density_ratio": pred_points / target_points if target_points else math.nan,
+        "pred_points": float(pred_points),
+        "target_points": float(target_points),
+        "pred_nonfinite": float(match.pred_nonfinite),
+        "target_nonfinite": float(match.target_nonfinite),
+        "empty_pred": float(pred_points == 0),
+        "empty_target": float(target_points == 0),
     }
 
 
-def _hit_rates(there: Tensor, back: Tensor) -> dict[str, float]:
-    rates: dict[str, float] = {}
-    for threshold_m in THRESHOLDS_M:
-        precision = (there < threshold_m).double().mean().item()
-        recall = (back < threshold_m).double().mean().item()
-        rates[f"precision@{threshold_m}m"] = precision
-        rates[f"recall@{threshold_m}m"] = recall
-        rates[f"fscore@{threshold_m}m"] = _harmonic_mean(precision, recall)
-    return rates
-
-
-def _harmonic_mean(a: float, b: float) -> float:
-    return 2 * a * b / (a + b) if a + b > 0 else 0.0
-
-
-def _ious(pred: Tensor, target: Tensor) -> dict[str, float]:
-    return {f"iou@{size_m}m": _iou(pred, target, size_m) for size_m in IOU_VOXEL_SIZES_M}
+def _overlaps(match: Match, voxel_sizes_m: Sequence[float]) -> dict[str, float]:
+    return {f"iou@{size_m}m": _iou(match.pred, match.target, size_m) for size_m in voxel_sizes_m}
 
 
 def _iou(pred: Tensor, target: Tensor, voxel_size_m: float) -> float:
     ours, theirs = _voxels(pred, voxel_size_m), _voxels(target, voxel_size_m)
     union = len(torch.cat([ours, theirs]).unique(dim=0))
-    return (len(ours) + len(theirs) - union) / union
+    return (len(ours) + len(theirs) - union) / union if union else math.nan
 
 
 def _voxels(points: Tensor, voxel_size_m: float) -> Tensor:
     return (points[:, :3] / voxel_size_m).floor().long().unique(dim=0)
-
-
-def _feature_mae(points: Tensor, partners: Tensor, distance: Tensor) -> float:
-    if points.shape[1] < 4 or partners.shape[1] < 4:
-        return math.nan
-    near = distance < FEATURE_MATCH_M
-    # The mean of nothing is NaN, as it must be.
-    return (points[near, 3] - partners[near, 3]).abs().mean().item()

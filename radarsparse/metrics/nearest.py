@@ -1,53 +1,162 @@
-"""Exact nearest neighbours between two clouds."""
+"""Exact nearest neighbours between clouds, on the CPU and on CUDA, as torch operators."""
 
-import numpy as np
+from typing import Any
+
 import torch
-from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from radarsparse.errors import InputError
+from radarsparse.metrics.tree import nearest_both_on_cpu, nearest_on_cpu
+
+Found = tuple[Tensor, Tensor]
+FoundBoth = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def nearest(query: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def nearest(
+    query: Tensor,
+    target: Tensor,
+    query_offsets: Tensor | None = None,
+    target_offsets: Tensor | None = None,
+) -> Found:
     """Squared distance and index of the target point nearest to each query point.
 
+    Differences are taken before squares, in float64 on the CPU and, about a common origin, in
+    float32 on CUDA; the result is the same at every call.
+
     Args:
-        query: [n, 3] metres, any device; n may be 0.
-        target: [m, 3] metres, same frame as the query, any device.
+        query: [n, 3] metres; n may be 0.
+        target: [m, 3] metres, same frame and device as the query.
+        query_offsets: int [b + 1], for b clouds one after the other: cloud i owns the rows
+            query_offsets[i] .. query_offsets[i + 1]. One cloud by default.
+        target_offsets: int [b + 1], the same for the target.
 
     Returns:
         The squared distances [n] in square metres, in the query's dtype, and the rows of the
-        target [n], int64, both on the query's device. Which of several equally near points is
-        named is left open.
+        target [n], int64. Which of several equally near points is named is left open. In a batch,
+        a query whose target cloud is empty has distance infinity and row -1.
 
     Raises:
-        InputError: the target is empty, or a cloud isn't [n, 3].
-        ValueError: a coordinate isn't finite.
+        InputError: clouds, offsets, dtypes or devices don't fit, a coordinate isn't finite, or
+            the only target is empty.
     """
-    for name, points in (("query", query), ("target", target)):
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
-    if len(target) == 0:
+    bounds = _check(query, target, query_offsets, target_offsets)
+    if target_offsets is None and len(target) == 0:
         raise InputError("target: 0 points found, at least 1 expected")
-    distance2, index = _search(_to_float64(query), _to_float64(target))
-    return (
-        torch.from_numpy(distance2).to(query.device, query.dtype),
-        torch.from_numpy(index).to(query.device),
-    )
+    found = torch.ops.radarsparse.nearest(query.detach(), target.detach(), *bounds)
+    return found[0], found[1]
 
 
-def _to_float64(points: Tensor) -> NDArray[np.float64]:
-    return points.detach().cpu().numpy().astype(np.float64)
+def nearest_both(
+    a: Tensor,
+    b: Tensor,
+    a_offsets: Tensor | None = None,
+    b_offsets: Tensor | None = None,
+) -> FoundBoth:
+    """`nearest(a, b)` and `nearest(b, a)` at once, which share work and threads.
+
+    An empty cloud gives distance infinity and row -1 to every point of the other.
+
+    Args:
+        a: [n, 3] metres.
+        b: [m, 3] metres.
+        a_offsets: int [k + 1], as in `nearest`.
+        b_offsets: int [k + 1].
+
+    Returns:
+        Squared distances and rows from `a` to `b`, then those from `b` to `a`.
+
+    Raises:
+        InputError: as in `nearest`.
+    """
+    bounds = _check(a, b, a_offsets, b_offsets)
+    found = torch.ops.radarsparse.nearest_both(a.detach(), b.detach(), *bounds)
+    return found[0], found[1], found[2], found[3]
 
 
-def _search(
-    query: NDArray[np.float64], target: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    # Without the two flags the tree degenerates when queries lie far from a thin surface.
-    origin = target.mean(axis=0)
-    tree = KDTree(target - origin, balanced_tree=False, compact_nodes=False)
-    index = np.asarray(tree.query(query - origin)[1], dtype=np.int64)
-    # Squaring the tree's rooted distance would lose the last bits.
-    difference = query - target[index]
-    return np.square(difference).sum(axis=1), index
+def _check(
+    query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
+) -> Found:
+    if (query_offsets is None) != (target_offsets is None):
+        raise InputError("offsets of one cloud found, those of both or of neither expected")
+    bounds = []
+    for name, points, offsets in (
+        ("query", query, query_offsets),
+        ("target", target, target_offsets),
+    ):
+        _check_points(name, points)
+        bounds.append(_bounds(name, len(points), offsets).to(query.device))
+    if query.device != target.device:
+        raise InputError(f"target is on {target.device}, query on {query.device}; must be equal")
+    if len(bounds[0]) != len(bounds[1]):
+        raise InputError(
+            f"target: {len(bounds[1]) - 1} clouds found, {len(bounds[0]) - 1} expected as in query"
+        )
+    return bounds[0], bounds[1]
+
+
+def _check_points(name: str, points: Tensor) -> None:
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
+    if points.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
+    if not points.isfinite().all():
+        row = int((~points.isfinite()).any(dim=1).nonzero()[0])
+        raise InputError(f"{name}: row {row} is {points[row].tolist()}, finite values expected")
+
+
+def _bounds(name: str, rows: int, offsets: Tensor | None) -> Tensor:
+    if offsets is None:
+        return torch.tensor([0, rows])
+    if offsets.ndim != 1 or offsets.is_floating_point() or len(offsets) == 0:
+        raise InputError(
+            f"{name}: offsets {offsets.dtype} {tuple(offsets.shape)} found, int (b + 1,) expected"
+        )
+    if offsets[0] != 0 or offsets[-1] != rows or (offsets.diff() < 0).any():
+        raise InputError(f"{name}: offsets {offsets.tolist()} must ascend from 0 to {rows}")
+    return offsets.long()
+
+
+@torch.library.custom_op("radarsparse::nearest", mutates_args=(), device_types="cpu")
+def _nearest(
+    query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor
+) -> tuple[Tensor, Tensor]:
+    distance2, index = nearest_on_cpu(query, target, query_offsets, target_offsets)
+    return distance2.to(query.dtype), index
+
+
+@torch.library.custom_op("radarsparse::nearest_both", mutates_args=(), device_types="cpu")
+def _nearest_both(
+    a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    there2, there, back2, back = nearest_both_on_cpu(a, b, a_offsets, b_offsets)
+    return there2.to(a.dtype), there, back2.to(b.dtype), back
+
+
+@_nearest.register_kernel("cuda")
+def _(query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor) -> Found:
+    distance2, index = _cuda().nearest_cuda(query, target, query_offsets, target_offsets)
+    return distance2.to(query.dtype), index
+
+
+@_nearest_both.register_kernel("cuda")
+def _(a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor) -> FoundBoth:
+    there2, there, back2, back = _cuda().nearest_both_cuda(a, b, a_offsets, b_offsets)
+    return there2.to(a.dtype), there, back2.to(b.dtype), back
+
+
+@_nearest.register_fake
+def _(query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor) -> Found:
+    return query.new_empty(len(query)), query.new_empty(len(query), dtype=torch.int64)
+
+
+@_nearest_both.register_fake
+def _(a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor) -> FoundBoth:
+    empty = [(x.new_empty(len(x)), x.new_empty(len(x), dtype=torch.int64)) for x in (a, b)]
+    return *empty[0], *empty[1]
+
+
+def _cuda() -> Any:
+    # Imported where it is needed: it asks for packages that only CUDA users have.
+    from radarsparse.metrics import cuda  # noqa: PLC0415
+
+    return cuda

@@ -1,0 +1,96 @@
+"""Two clouds of one frame, and every point's nearest neighbour in the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from radarsparse.errors import InputError
+from radarsparse.metrics.nearest import nearest_both
+
+# A cloud with more points that aren't finite is broken, not noisy.
+NONFINITE_SHARE_MAX = 0.01
+
+Points = Tensor | NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two clouds of one frame, and every point's nearest neighbour in the other.
+
+    Attributes:
+        pred: float64 [n, 3 or 4] x, y, z in metres and, if there, intensity; finite.
+        target: float64 [m, 3 or 4], the same.
+        there2: float64 [n] squared distance of each predicted point to the target, in square
+            metres, infinite where the target is empty.
+        there_index: int64 [n] row of the target, -1 where it is empty.
+        back2: float64 [m] squared distance of each point of the target to the prediction.
+        back_index: int64 [m] row of the prediction.
+        diagonal_m: the distance that stands for having no neighbour.
+        pred_nonfinite: how many points were left out of the prediction.
+        target_nonfinite: how many were left out of the target.
+    """
+
+    pred: Tensor
+    target: Tensor
+    there2: Tensor
+    there_index: Tensor
+    back2: Tensor
+    back_index: Tensor
+    diagonal_m: float
+    pred_nonfinite: int
+    target_nonfinite: int
+
+
+def match_clouds(pred: Points, target: Points, diagonal_m: float | None = None) -> Match:
+    """Find every point's nearest neighbour in the other cloud.
+
+    Rows with a value that isn't finite are left out and counted.
+
+    Args:
+        pred: [n, 3 or 4] x, y, z in metres and, if there, intensity.
+        target: [m, 3 or 4] the same, in the same frame, on the same device.
+        diagonal_m: the distance of a point to an empty cloud; by default the diagonal of the box
+            around the points of both clouds and the frame's origin.
+
+    Raises:
+        InputError: a cloud has another shape, more than 1 % of its rows aren't finite, or the
+            diagonal isn't positive.
+    """
+    truth, target_nonfinite = _finite_rows("target", target)
+    guess, pred_nonfinite = _finite_rows("pred", pred)
+    if diagonal_m is None:
+        diagonal_m = _diagonal_m(guess, truth)
+    elif not 0 < diagonal_m < float("inf"):
+        raise InputError(f"diagonal_m {diagonal_m}: must be positive and finite")
+    found = nearest_both(guess[:, :3], truth[:, :3])
+    return Match(guess, truth, *found, diagonal_m, pred_nonfinite, target_nonfinite)
+
+
+def _finite_rows(name: str, points: Points) -> tuple[Tensor, int]:
+    """The rows without a value that isn't finite, and how many had one."""
+    if points.ndim != 2 or points.shape[1] not in (3, 4):
+        raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3 or 4) expected")
+    rows = _float64(points)
+    finite = rows.isfinite().all(dim=1)
+    bad = len(rows) - int(finite.sum())
+    if bad > NONFINITE_SHARE_MAX * len(rows):
+        raise InputError(
+            f"{name}: {bad} of {len(rows)} points are not finite, at most"
+            f" {NONFINITE_SHARE_MAX:.0%} may be"
+        )
+    return rows[finite], bad
+
+
+def _float64(points: Points) -> Tensor:
+    if isinstance(points, Tensor):
+        return points.detach().to(torch.float64)
+    # torch takes neither read-only nor reversed arrays, so it gets a copy
+    return torch.from_numpy(np.array(points, dtype=np.float64, order="C"))
+
+
+def _diagonal_m(pred: Tensor, target: Tensor) -> float:
+    corners = torch.cat([pred[:, :3], target[:, :3], target.new_zeros(1, 3)])
+    return float((corners.amax(dim=0) - corners.amin(dim=0)).norm())
