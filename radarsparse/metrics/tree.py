@@ -59,9 +59,9 @@ def nearest_both_on_cpu(
 @lru_cache(maxsize=1)
 def choose_search() -> Search:
     """The faster of the trees that are installed; it says once which one that is."""
-    name, search = ("SciPy", _search_scipy)
+    name, search = ("SciPy", search_scipy)
     if find_spec("pykdtree"):
-        name, search = ("pykdtree", _search_pykdtree)
+        name, search = ("pykdtree", search_pykdtree)
     logging.getLogger(__name__).info("nearest neighbours: %s on the CPU", name)
     return search
 
@@ -81,13 +81,15 @@ def _search_frame(query: Floats, target: Floats) -> tuple[Floats, Ints]:
     return np.square(query - target[index]).sum(axis=1), index
 
 
-def _search_scipy(query: Floats, target: Floats) -> Ints:
+def search_scipy(query: Floats, target: Floats) -> Ints:
+    """Row of the nearest target point, by SciPy."""
     # Without the two flags the tree degenerates when queries lie far from a thin surface.
     tree = KDTree(target, leafsize=_LEAF_POINTS, balanced_tree=False, compact_nodes=False)
     return np.asarray(tree.query(query)[1], dtype=np.int64)
 
 
-def _search_pykdtree(query: Floats, target: Floats) -> Ints:
+def search_pykdtree(query: Floats, target: Floats) -> Ints:
+    """Row of the nearest target point, by pykdtree."""
     tree: Any = import_module("pykdtree.kdtree")
     return tree.KDTree(target, leafsize=_LEAF_POINTS).query(query)[1].astype(np.int64)
 

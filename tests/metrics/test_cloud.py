@@ -10,12 +10,19 @@ from hypothesis.extra.numpy import arrays
 from radarsparse.errors import InputError
 from radarsparse.metrics import evaluate
 
-THRESHOLDS_M = (0.1, 0.2, 0.5, 1.0, 2.0)
-KEYS = {
-    *("chamfer_sum_m", "chamfer_mean_m", "chamfer_sq_m2", "hausdorff_m", "hausdorff95_m"),
-    *(f"{kind}@{t}m" for kind in ("precision", "recall", "fscore") for t in THRESHOLDS_M),
-    *("iou@0.2m", "iou@0.5m", "feature_mae", "density_ratio"),
+THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+VOXEL_SIZES_M = (0.1, 0.2, 0.4, 0.8)
+DISTANCES = {
+    *("pred_to_target_m", "target_to_pred_m", "chamfer_sum_m", "chamfer_mean_m", "chamfer_sq_m2"),
+    *("hausdorff_m", "hausdorff95_m", "hausdorff_modified_m", "hausdorff_median_m"),
 }
+RATES = {f"{kind}@{t}m" for kind in ("precision", "recall", "fscore") for t in THRESHOLDS_M}
+COUNTS = {f"{cloud}_{kind}" for cloud in ("pred", "target") for kind in ("points", "nonfinite")} | {
+    "empty_pred",
+    "empty_target",
+}
+# More of these come with the overlaps and the divergences.
+KEYS = DISTANCES | RATES | COUNTS | {"feature_mae", "feature_coverage", "density_ratio"}
 
 
 def clouds(points_max: int = 12) -> st.SearchStrategy[np.ndarray]:
@@ -27,8 +34,8 @@ def voxel_set(points: np.ndarray, size_m: float) -> set[tuple[int, ...]]:
     return {tuple(math.floor(c / size_m) for c in point[:3]) for point in points.tolist()}
 
 
-def percentile95(values: np.ndarray) -> float:
-    ordered, position = np.sort(values), 0.95 * (len(values) - 1)
+def percentile(values: np.ndarray, share: float) -> float:
+    ordered, position = np.sort(values), share * (len(values) - 1)
     low = math.floor(position)
     high = min(low + 1, len(values) - 1)
     return float(ordered[low] + (position - low) * (ordered[high] - ordered[low]))
@@ -40,11 +47,15 @@ def oracle(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
     table = np.sqrt(((p[:, None, :3] - t[None, :, :3]) ** 2).sum(-1))
     there, back = table.min(axis=1), table.min(axis=0)
     expected = {
+        "pred_to_target_m": there.mean(),
+        "target_to_pred_m": back.mean(),
         "chamfer_sum_m": there.mean() + back.mean(),
         "chamfer_mean_m": (there.mean() + back.mean()) / 2,
         "chamfer_sq_m2": (there**2).mean() + (back**2).mean(),
         "hausdorff_m": max(there.max(), back.max()),
-        "hausdorff95_m": max(percentile95(there), percentile95(back)),
+        "hausdorff95_m": max(percentile(there, 0.95), percentile(back, 0.95)),
+        "hausdorff_modified_m": max(there.mean(), back.mean()),
+        "hausdorff_median_m": max(percentile(there, 0.5), percentile(back, 0.5)),
         "density_ratio": len(p) / len(t),
     }
     for threshold_m in THRESHOLDS_M:
@@ -53,7 +64,7 @@ def oracle(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
         expected[f"recall@{threshold_m}m"] = recall
         harmonic = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
         expected[f"fscore@{threshold_m}m"] = harmonic
-    for size_m in (0.2, 0.5):
+    for size_m in VOXEL_SIZES_M:
         ours, theirs = voxel_set(p, size_m), voxel_set(t, size_m)
         expected[f"iou@{size_m}m"] = len(ours & theirs) / len(ours | theirs)
     return expected
@@ -63,7 +74,7 @@ def oracle(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
 @given(pred=clouds(), target=clouds())
 def test_random_clouds_agree_with_the_full_table(pred: np.ndarray, target: np.ndarray) -> None:
     scores = evaluate(pred, target)
-    assert set(scores) == KEYS
+    assert set(scores) >= KEYS
     expected = oracle(pred, target)
     assert {key: scores[key] for key in expected} == pytest.approx(expected, rel=1e-12)
 
@@ -72,16 +83,18 @@ def test_feature_mae_agrees_with_loops() -> None:
     random = np.random.default_rng(3)
     pred, target = random.uniform(0, 2, (30, 4)), random.uniform(0, 2, (40, 4))
 
-    def one_way(points: np.ndarray, others: np.ndarray) -> float:
+    def one_way(points: np.ndarray, others: np.ndarray) -> tuple[float, float]:
         errors = []
         for point in points:
             distances = np.linalg.norm(others[:, :3] - point[:3], axis=1)
             if distances.min() < 0.5:
                 errors.append(abs(point[3] - others[distances.argmin(), 3]))
-        return sum(errors) / len(errors)
+        return sum(errors) / len(errors), len(errors) / len(points)
 
-    expected = (one_way(pred, target) + one_way(target, pred)) / 2
-    assert evaluate(pred, target)["feature_mae"] == pytest.approx(expected, rel=1e-12)
+    there, back = one_way(pred, target), one_way(target, pred)
+    scores = evaluate(pred, target)
+    assert scores["feature_mae"] == pytest.approx((there[0] + back[0]) / 2, rel=1e-12)
+    assert scores["feature_coverage"] == pytest.approx((there[1] + back[1]) / 2, rel=1e-12)
 
 
 def test_two_points_by_hand() -> None:
@@ -94,13 +107,18 @@ def test_two_points_by_hand() -> None:
     assert scores["chamfer_sq_m2"] == (0.0625 + 14.0625) / 2 + 0.0625
     assert scores["hausdorff_m"] == 3.75
     assert scores["hausdorff95_m"] == pytest.approx(0.25 + 0.95 * 3.5)
-    assert [scores[f"precision@{t}m"] for t in THRESHOLDS_M] == [0, 0, 0.5, 0.5, 0.5]
-    assert [scores[f"recall@{t}m"] for t in THRESHOLDS_M] == [0, 0, 1, 1, 1]
+    assert scores["pred_to_target_m"] == scores["hausdorff_modified_m"] == 2
+    assert scores["target_to_pred_m"] == 0.25
+    assert scores["hausdorff_median_m"] == 2
+    assert [scores[f"precision@{t}m"] for t in THRESHOLDS_M] == [0, 0, 0.5, 0.5, 0.5, 0.5]
+    assert [scores[f"recall@{t}m"] for t in THRESHOLDS_M] == [0, 0, 1, 1, 1, 1]
     assert scores["fscore@0.2m"] == 0
     assert scores["fscore@0.5m"] == pytest.approx(2 / 3)
     assert scores["iou@0.2m"] == 0
-    assert scores["iou@0.5m"] == 0.5
+    assert scores["iou@0.4m"] == 0.5
     assert scores["feature_mae"] == 4  # the point 3.75 m away has no match
+    assert scores["feature_coverage"] == 0.75
+    assert (scores["pred_points"], scores["target_points"]) == (2, 1)
     assert scores["density_ratio"] == 2
 
 
@@ -112,7 +130,7 @@ def test_a_distance_equal_to_the_threshold_is_a_miss() -> None:
 
 def test_voxels_are_on_the_origin_and_floor_toward_minus_infinity() -> None:
     across_zero = evaluate(np.array([[-0.01, 0.1, 0.1]]), np.array([[0.01, 0.1, 0.1]]))
-    assert across_zero["iou@0.2m"] == across_zero["iou@0.5m"] == 0
+    assert across_zero["iou@0.2m"] == across_zero["iou@0.8m"] == 0
     together = evaluate(np.array([[-0.01, 0.1, 0.1]]), np.array([[-0.19, 0.1, 0.1]]))
     assert together["iou@0.2m"] == 1
 
@@ -125,10 +143,9 @@ def test_points_in_one_voxel_count_once() -> None:
 def test_a_cloud_against_itself_is_perfect() -> None:
     points = np.random.default_rng(0).uniform(-40, 40, (50, 4)).astype(np.float32)
     scores = evaluate(points, points[::-1].copy())
-    errors = {key: value for key, value in scores.items() if key.endswith(("_m", "_m2", "_mae"))}
-    assert len(errors) == 6
-    assert set(errors.values()) == {0.0}
-    assert {value for key, value in scores.items() if key not in errors} == {1.0}
+    assert {scores[key] for key in (*DISTANCES, "feature_mae")} == {0.0}
+    ious = {key for key in scores if "iou@" in key}
+    assert {scores[key] for key in (*RATES, *ious, "feature_coverage", "density_ratio")} == {1.0}
 
 
 def test_order_of_the_two_clouds() -> None:
@@ -164,42 +181,72 @@ def test_without_a_match_there_is_no_feature_mae(distance_m: float) -> None:
 
 
 @pytest.mark.parametrize("columns", [3, 4])
+@pytest.mark.parametrize("swapped", [False, True], ids=["pred", "target"])
 @pytest.mark.parametrize(("given_m", "distance_m"), [(None, 13.0), (0.05, 0.05), (60.0, 60.0)])
-def test_an_empty_prediction(columns: int, given_m: float | None, distance_m: float) -> None:
-    target = np.array([[3.0, 4.0, 12.0, 500.0], [1.0, 0.0, 0.0, 0.0]])
-    scores = evaluate(np.zeros((0, columns)), target, given_m)
-    assert set(scores) == KEYS
-    assert math.isnan(scores.pop("feature_mae"))
-    assert scores.pop("chamfer_sum_m") == 2 * distance_m
-    assert scores.pop("chamfer_mean_m") == distance_m
-    assert scores.pop("chamfer_sq_m2") == 2 * distance_m**2
-    assert scores.pop("hausdorff_m") == distance_m
-    assert scores.pop("hausdorff95_m") == distance_m
-    assert set(scores.values()) == {0.0}  # even where 0.05 m lies below the threshold
+def test_one_empty_cloud(
+    columns: int, swapped: bool, given_m: float | None, distance_m: float
+) -> None:
+    full, empty = np.array([[3.0, 4.0, 12.0, 500.0], [1.0, 0.0, 0.0, 0.0]]), np.zeros((0, columns))
+    pair = (full, empty) if swapped else (empty, full)
+    scores = evaluate(*pair, diagonal_m=given_m)
+    assert scores["chamfer_sum_m"] == 2 * distance_m
+    assert scores["chamfer_mean_m"] == scores["hausdorff_median_m"] == distance_m
+    assert scores["chamfer_sq_m2"] == 2 * distance_m**2
+    assert scores["hausdorff_m"] == scores["hausdorff95_m"] == distance_m
+    # even where 0.05 m lies below the threshold
+    overlaps = {key for key in scores if "iou@" in key}
+    assert {scores[key] for key in RATES | overlaps} == {0.0}
+    assert math.isnan(scores["feature_mae"])
+    assert (scores["empty_pred"], scores["empty_target"]) == ((0, 1) if swapped else (1, 0))
 
 
-def test_a_prediction_without_finite_points_is_empty() -> None:
-    target = np.array([[2.0, 0.0, 0.0]])
-    scores = evaluate(np.full((4, 3), math.nan), target)
-    assert scores["chamfer_sum_m"] == 4
-    assert scores["density_ratio"] == 0
+def test_two_empty_clouds_have_no_score() -> None:
+    scores = evaluate(np.zeros((0, 4)), np.zeros((0, 4)))
+    numbers = {key: scores[key] for key in scores if key not in COUNTS | {"feature_coverage"}}
+    assert all(math.isnan(value) for value in numbers.values())
+    assert scores["empty_pred"] == scores["empty_target"] == 1
+    assert scores["pred_points"] == scores["target_points"] == 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("column", [0, 2, 3])
-def test_rows_that_are_not_finite_are_left_out(value: float, column: int) -> None:
+def test_rows_that_are_not_finite_are_left_out_and_counted(value: float, column: int) -> None:
     random = np.random.default_rng(2)
-    pred, target = random.uniform(size=(6, 4)), random.uniform(size=(7, 4))
+    pred, target = random.uniform(size=(99, 4)), random.uniform(size=(120, 4))
     bad = np.zeros((1, 4))
     bad[0, column] = value
     spoiled = evaluate(np.concatenate([bad, pred]), np.concatenate([target, bad]))
-    assert spoiled == evaluate(pred, target)
+    assert spoiled.pop("pred_nonfinite") == spoiled.pop("target_nonfinite") == 1
+    whole = evaluate(pred, target)
+    assert whole.pop("pred_nonfinite") == whole.pop("target_nonfinite") == 0
+    assert spoiled == whole
 
 
-@pytest.mark.parametrize("target", [np.zeros((0, 3)), np.full((3, 4), math.nan)])
-def test_a_target_without_points_is_refused(target: np.ndarray) -> None:
-    with pytest.raises(InputError, match="target: 0 finite points found, at least 1 expected"):
-        evaluate(np.zeros((1, 3)), target)
+def test_more_than_one_per_cent_of_broken_rows_is_refused() -> None:
+    points = np.zeros((199, 3))
+    points[:2, 1] = math.nan
+    with pytest.raises(InputError, match="pred: 2 of 199 points are not finite, at most 1% may be"):
+        evaluate(points, np.zeros((1, 3)))
+    with pytest.raises(InputError, match="target: 2 of 199 points are not finite"):
+        evaluate(np.zeros((1, 3)), points)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_bounds_that_are_not_positive_are_refused(value: float) -> None:
+    point = np.zeros((1, 3))
+    with pytest.raises(InputError, match=r"threshold .+ m: must be positive and finite"):
+        evaluate(point, point, thresholds_m=(0.5, value))
+    with pytest.raises(InputError, match=r"voxel size .+ m: must be positive and finite"):
+        evaluate(point, point, voxel_sizes_m=(0.5, value))
+    with pytest.raises(InputError, match=r"diagonal_m .+: must be positive and finite"):
+        evaluate(point, point, diagonal_m=value)
+
+
+def test_thresholds_and_sizes_are_those_asked_for() -> None:
+    scores = evaluate(np.zeros((1, 3)), np.ones((1, 3)), thresholds_m=(3.0,), voxel_sizes_m=(5.0,))
+    assert {key for key in scores if "@" in key} >= {"fscore@3.0m", "iou@5.0m"}
+    assert "fscore@0.5m" not in scores
+    assert scores["fscore@3.0m"] == scores["iou@5.0m"] == 1
 
 
 @pytest.mark.parametrize("shape", [(4,), (5, 2), (5, 5), (1, 5, 3)])

@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics import nearest
+from radarsparse.metrics import nearest, nearest_both
+from radarsparse.metrics.tree import choose_search
 
 COORDINATE_M = st.floats(-100, 100, width=32)
 
@@ -90,6 +91,100 @@ def test_equal_points_and_copies_are_at_zero() -> None:
     assert 0 <= int(index.min()) <= int(index.max()) < 30
 
 
+def test_many_copies_in_the_target_name_a_row_that_is_near() -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 3, (60, 3), generator=generator).float()
+    assert_agrees_with_loops(torch.rand(20, 3, generator=generator) * 2, target)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=5))
+def test_a_batch_is_its_clouds_one_by_one(sizes: list[tuple[int, int]]) -> None:
+    a_sizes, b_sizes = (torch.tensor([0, *side]) for side in zip(*sizes, strict=True))
+    a_offsets, b_offsets = a_sizes.cumsum(0), b_sizes.cumsum(0)
+    generator = torch.Generator().manual_seed(len(sizes))
+    a = torch.randn(int(a_offsets[-1]), 3, generator=generator)
+    b = torch.randn(int(b_offsets[-1]), 3, generator=generator)
+    there2, there, back2, back = nearest_both(a, b, a_offsets, b_offsets)
+    one_way = nearest(a, b, a_offsets, b_offsets)
+    assert torch.equal(one_way[0], there2)
+    assert torch.equal(one_way[1], there)
+    for sides in (
+        (a, b, a_offsets, b_offsets, there2, there),
+        (b, a, b_offsets, a_offsets, back2, back),
+    ):
+        assert_is_each_alone(*sides)
+
+
+def assert_is_each_alone(
+    query: Tensor, target: Tensor, starts: Tensor, firsts: Tensor, distance2: Tensor, index: Tensor
+) -> None:
+    for cloud in range(len(starts) - 1):
+        rows = slice(int(starts[cloud]), int(starts[cloud + 1]))
+        first, last = int(firsts[cloud]), int(firsts[cloud + 1])
+        if first == last:
+            assert distance2[rows].isinf().all()
+            assert (index[rows] == -1).all()
+        else:
+            alone = nearest(query[rows], target[first:last])
+            assert torch.equal(distance2[rows], alone[0])
+            assert torch.equal(index[rows], alone[1] + first)
+
+
+def test_the_operators_keep_their_promises() -> None:
+    bounds = torch.tensor([0, 3])
+    clouds = torch.randn(3, 3), torch.randn(3, 3, dtype=torch.float64)
+    for name in ("nearest", "nearest_both"):
+        torch.library.opcheck(
+            getattr(torch.ops.radarsparse, name).default, (*clouds, bounds, bounds)
+        )
+
+
+def test_one_thread_and_two_give_the_same_bits() -> None:
+    a, b = torch.randn(500, 3), torch.randn(400, 3)
+    threads = torch.get_num_threads()
+    found = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        found.append(nearest_both(a, b))
+    torch.set_num_threads(threads)
+    assert all(map(torch.equal, *found))
+
+
+def test_it_says_once_which_search_runs(caplog: pytest.LogCaptureFixture) -> None:
+    choose_search.cache_clear()
+    with caplog.at_level("INFO"):
+        nearest(torch.zeros(1, 3), torch.zeros(1, 3))
+        nearest(torch.zeros(1, 3), torch.zeros(1, 3))
+    assert [record.message for record in caplog.records] in (
+        ["nearest neighbours: SciPy on the CPU"],
+        ["nearest neighbours: pykdtree on the CPU"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([0, 1], "query: offsets .0, 1. must ascend from 0 to 2"),
+        ([1, 2], "query: offsets .1, 2. must ascend from 0 to 2"),
+        ([0, 2, 1, 2], "must ascend from 0 to 2"),
+        ([0, 1, 2], "target: 1 clouds found, 2 expected as in query"),
+        ([[0, 2]], r"query: offsets torch.int64 \(1, 2\) found, int \(b \+ 1,\) expected"),
+    ],
+)
+def test_offsets_that_do_not_fit_are_refused(given: list[int], message: str) -> None:
+    points, whole = torch.zeros(2, 3), torch.tensor([0, 2])
+    with pytest.raises(InputError, match=message):
+        nearest(points, points, torch.tensor(given), whole)
+    with pytest.raises(InputError, match="offsets of one cloud found, those of both or of neither"):
+        nearest(points, points, whole)
+
+
+def test_other_dtypes_and_devices_are_refused() -> None:
+    with pytest.raises(InputError, match=r"query: dtype torch\.int64 found, float32 or float64"):
+        nearest(torch.zeros(1, 3, dtype=torch.int64), torch.zeros(1, 3))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_types_and_shapes(dtype: torch.dtype) -> None:
     for rows in (0, 1, 4):
@@ -132,10 +227,9 @@ def test_other_shapes_are_refused(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
     bad = torch.tensor([[value, 0.0, 0.0]])
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(InputError, match=r"query: row 0 is \[(nan|inf), 0.0, 0.0\], finite values"):
         nearest(bad, torch.zeros(1, 3))
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(InputError, match="target: row 0 is"):
         nearest(torch.zeros(1, 3), bad)
