@@ -14,7 +14,7 @@ Matrices = tuple[Tensor, ...]
 # Of one operand; beyond it, caches and the allocator slow down.
 BLOCK_BYTES = 1 << 23
 # So few pairs are not worth cutting, whatever the share of memory.
-BLOCK_PAIRS_MIN = 1 << 13
+BLOCK_PAIRS_MIN = 1 << 12
 
 
 class TorchEngine:
