@@ -1,0 +1,65 @@
+"""Nearest neighbours and statistics of distances by the CUDA kernels of `kernels/`."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from radarsparse.metrics.cuda.frames import Frames
+from radarsparse.metrics.cuda.loader import load_kernels
+from radarsparse.metrics.cuda.search import search
+from radarsparse.metrics.cuda.statistics import summarize
+from radarsparse.metrics.statistics import Statistics
+
+
+def nearest_cuda(
+    query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Squared distance and index of the target point nearest to each query point of its frame.
+
+    Exact for the points rounded to float32 after a frame's origin was subtracted in float64, a
+    rounding that clouds of float32 don't undergo. The current stream does the work; the host
+    doesn't wait for it. Equal inputs give equal bits.
+
+    Args:
+        query: [n, 3] finite metres, CUDA.
+        target: [m, 3] finite metres, same frame of reference and device.
+        query_offsets: int64 [b + 1] frame i owns query[query_offsets[i] .. query_offsets[i + 1]].
+        target_offsets: int64 [b + 1] of the target.
+
+    Returns:
+        float32 [n] square metres, and int64 [n] rows of `target`, any of several equally near; inf
+        and -1 where a frame has no target, or none nearer than 1e19 m.
+
+    Raises:
+        InputError: there are too many points, or cuda-core isn't installed.
+    """
+    frames = Frames.join(query, target, query_offsets, target_offsets)
+    with torch.cuda.device(query.device):
+        return search(load_kernels(query.device), frames, frames.first)
+
+
+def nearest_both_cuda(
+    a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`nearest_cuda` from `a` to `b` and from `b` to `a`, which share most of the work."""
+    frames = Frames.join(a, b, a_offsets, b_offsets)
+    with torch.cuda.device(a.device):
+        distance2, index = search(load_kernels(a.device), frames, frames.both)
+    return distance2[: len(a)], index[: len(a)], distance2[len(a) :], index[len(a) :]
+
+
+def summarize_distances_cuda(
+    distance2: Tensor, offsets: Tensor, thresholds_m: Sequence[float], quantiles: Sequence[float]
+) -> Statistics:
+    """`radarsparse.metrics.statistics.summarize_distances` on the GPU, without a wait for it.
+
+    Args:
+        distance2: float32 [n] squared distances, square metres, frame after frame; may be infinite.
+        offsets: int64 [b + 1] frame i owns distance2[offsets[i] .. offsets[i + 1]], same device.
+        thresholds_m: nearer counts, equal doesn't.
+        quantiles: shares, 0 to 1.
+    """
+    with torch.cuda.device(distance2.device):
+        kernels = load_kernels(distance2.device)
+        return summarize(kernels, distance2, offsets, thresholds_m, quantiles)

@@ -1,0 +1,49 @@
+"""Runs the kernels on CPU tensors: the very sources, compiled by g++."""
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+HERE = Path(__file__).parent
+KERNELS = HERE.parents[1] / "kernels"
+FLAGS = ("-std=c++17", "-O2", "-march=native", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+NO_COMPILER = "g++ isn't installed"
+
+
+class EmulatedKernels:
+    """Like `CudaKernels`, on CPU tensors."""
+
+    def __init__(self, library: Path) -> None:
+        self._launch = ctypes.CDLL(str(library)).launch
+
+    def launch(
+        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Tensor | int
+    ) -> None:
+        values = [_to_c(argument) for argument in arguments]
+        pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+        status = self._launch(name.encode(), *blocks, threads, pointers)
+        if status != 0:
+            raise RuntimeError(f"{name}: {['', 'no such kernel', 'barrier not met'][status]}")
+
+
+def _to_c(argument: Tensor | int) -> ctypes.c_void_p | ctypes.c_int32:
+    if isinstance(argument, int):
+        return ctypes.c_int32(argument)
+    # As on a GPU, a kernel sees nothing but the address.
+    assert argument.is_contiguous()
+    assert argument.device.type == "cpu"
+    return ctypes.c_void_p(argument.data_ptr())
+
+
+def compile_emulator(folder: Path, *flags: str) -> Path:
+    """The library in a folder; skips the test where there is no g++."""
+    if shutil.which("g++") is None:
+        pytest.skip(NO_COMPILER)
+    library = folder / "emulator.so"
+    command = ["g++", *FLAGS, "-Wno-unknown-pragmas", *flags, f"-I{KERNELS}", f"-I{HERE}"]
+    subprocess.run([*command, str(HERE / "emulator.cpp"), "-o", str(library)], check=True)
+    return library
