@@ -1,0 +1,274 @@
+"""What the published codes of other systems compute, faults included.
+
+They serve to compare with numbers in papers; to compare clouds, take `evaluate`. docs/metrics.md
+lists what differs.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import simpson
+from torch import Tensor
+
+from radarsparse.errors import InputError
+from radarsparse.metrics.distribution import Histogram, jensen_shannon
+from radarsparse.metrics.nearest import nearest_both
+from radarsparse.metrics.voxel import (
+    Overlap,
+    columns,
+    count_keys,
+    overlap_of_keys,
+    pack_index,
+    sum_overlaps,
+)
+
+Pairs = Iterable[tuple[Tensor, Tensor]]
+
+RADAR_DIFFUSION_THRESHOLD_M = 0.1
+LIDIFF_THRESHOLDS_M = np.linspace(0.05, 0.1, 100)
+LIDIFF_IOU_SIZES_M = (0.5, 0.2, 0.1)
+LIDIFF_JSD_SIZE_M = 0.5
+# Metres for histograms; voxels for the IoU of its first code.
+LIDIFF_REACH = 50.0
+
+
+@dataclass(frozen=True)
+class _LidiffFrame:
+    """What LiDiff keeps of a frame: means, curves [3, thresholds] in per cent, overlaps."""
+
+    means: dict[str, float]
+    curves: Tensor
+    overlaps: dict[str, Overlap]
+
+
+def radar_diffusion(pairs: Pairs) -> dict[str, float]:
+    """Metrics of Radar-Diffusion's evaluation: Chamfer sum, Hausdorff and F-score at 0.1 m.
+
+    Its faults: a frame with an empty cloud adds nothing to the sums but counts in the divisor, so
+    that saying nothing lowers the distances; all frames empty give 0 m. The F-score joins the
+    share of near predicted points with their count over itself plus the far points of the target,
+    two clouds in one ratio. A distance equal to the threshold counts.
+
+    Args:
+        pairs: predicted and target cloud [n, 2 or more] of each frame, x, y, z in metres; the
+            published clouds are bird's-eye ones, z = 0.
+
+    Returns:
+        `chamfer_sum_m`, `hausdorff_m` and `fscore@0.1m`.
+
+    Raises:
+        InputError: there are no pairs, or a coordinate isn't finite.
+
+    Source:
+        Zhang et al., "Towards dense and accurate radar perception via efficient cross-modal
+        diffusion model", RA-L 2024; scripts/evaluate.py of ZJU-FAST-Lab/Radar-Diffusion.
+    """
+    frames = [_radar_diffusion_frame(pred, target) for pred, target in pairs]
+    chamfer_m, hausdorff_m, fscore = _mean(frames)
+    return {"chamfer_sum_m": chamfer_m, "hausdorff_m": hausdorff_m, "fscore@0.1m": fscore}
+
+
+def lidiff(pairs: Pairs) -> dict[str, float]:
+    """Metrics of LiDiff's evaluation, also used by ScoreLiDAR and LiDPM.
+
+    Its faults: "RMSE" is a mean of distances, without squares or root; precision, recall and
+    F-score are areas under curves over thresholds of 0.05 to 0.10 m, in per cent; the IoU of its
+    code before June 2025 sees only 50 voxels around the sensor, 5 m at 0.1 m.
+
+    Args:
+        pairs: predicted and target cloud [n, 3 or more] of each frame, x, y, z in metres, cropped
+            as the protocol says.
+
+    Returns:
+        Means over frames `rmse_m` (from prediction to target), `chamfer_mean_m`, `jsd_bev` and
+        `jsd_3d` (square roots, natural logarithm, 0.5 m, within 50 m; NaN where no point lies
+        there); `precision_auc_percent`, `recall_auc_percent`, `fscore_auc_percent`; of cells
+        summed over frames, `iou@0.5m`, `iou@0.2m`, `iou@0.1m` (within 50 m) and
+        `iou_before_2025_06@0.5m` and so on.
+
+    Raises:
+        InputError: there are no pairs, a cloud is empty (the published code divides by zero), or
+            a coordinate isn't finite.
+
+    Source:
+        Nunes et al., "Scaling diffusion models to real-world 3D LiDAR scene completion", CVPR
+        2024; utils/metrics.py and utils/histogram_metrics.py of PRBonn/LiDiff, its issue 45.
+    """
+    frames = [_lidiff_frame(number, *pair) for number, pair in enumerate(pairs)]
+    means = _mean([tuple(frame.means.values()) for frame in frames])
+    names = tuple(frames[0].means)
+    return {
+        **dict(zip(names, means, strict=True)),
+        **_areas(torch.stack([frame.curves for frame in frames]).mean(dim=0)),
+        **_ious_of_the_set(frames),
+    }
+
+
+def radarhd(pairs: Pairs) -> dict[str, float]:
+    """Metrics of RadarHD's evaluation: Chamfer half-sum and a Hausdorff of medians, in x and y.
+
+    Its faults: heights are ignored, and the "modified Hausdorff distance" is the larger median
+    where Dubuisson and Jain take the larger mean. The published code doesn't average over frames
+    but draws the distribution, whose median is given here too.
+
+    Args:
+        pairs: predicted and target cloud [n, 2 or more] of each frame, x, y in metres.
+
+    Returns:
+        `chamfer_mean_m` and `hausdorff_median_m`, means over frames, and
+        `chamfer_mean_m_median` and `hausdorff_median_m_median`, medians over frames.
+
+    Raises:
+        InputError: there are no pairs, a cloud is empty (the published code stops there), or a
+            coordinate isn't finite.
+
+    Source:
+        Prabhakara et al., "High resolution point clouds from mmWave radar", ICRA 2023;
+        eval/pc_compare.m and eval/pc_distance.m of akarsh-prabhakara/RadarHD.
+    """
+    frames = [_radarhd_frame(number, *pair) for number, pair in enumerate(pairs)]
+    chamfer_m, hausdorff_m = _mean(frames)
+    medians = torch.tensor(frames, dtype=torch.float64).quantile(0.5, dim=0).tolist()
+    return {
+        "chamfer_mean_m": chamfer_m,
+        "hausdorff_median_m": hausdorff_m,
+        "chamfer_mean_m_median": medians[0],
+        "hausdorff_median_m_median": medians[1],
+    }
+
+
+def _radar_diffusion_frame(pred: Tensor, target: Tensor) -> tuple[float, float, float]:
+    if min(len(pred), len(target)) == 0:
+        return 0.0, 0.0, 0.0
+    there, back = _distances(pred, target)
+    near = int((there <= RADAR_DIFFUSION_THRESHOLD_M).sum())
+    far_targets = int((back > RADAR_DIFFUSION_THRESHOLD_M).sum())
+    share = near / len(there)
+    mixed = near / (near + far_targets) if near else 0.0
+    fscore = 2 * share * mixed / (share + mixed) if near else 0.0
+    return (there.mean() + back.mean()).item(), max(there.max().item(), back.max().item()), fscore
+
+
+def _lidiff_frame(number: int, pred: Tensor, target: Tensor) -> _LidiffFrame:
+    _refuse_empty(number, pred, target)
+    there, back = _distances(pred, target)
+    precision, recall = _percent_below(there), _percent_below(back)
+    fscore = (2 * precision * recall / (precision + recall)).nan_to_num(nan=0.0)
+    jsd_bev, jsd_3d = _lidiff_divergences(pred, target)
+    return _LidiffFrame(
+        means={
+            "rmse_m": there.mean().item(),
+            "chamfer_mean_m": ((back.mean() + there.mean()) / 2).item(),
+            "jsd_bev": jsd_bev,
+            "jsd_3d": jsd_3d,
+        },
+        curves=torch.stack([precision, recall, fscore]),
+        overlaps={
+            **_lidiff_overlaps("iou", _cells_within_reach, pred, target),
+            **_lidiff_overlaps("iou_before_2025_06", _cells_near_sensor, pred, target),
+        },
+    )
+
+
+def _radarhd_frame(number: int, pred: Tensor, target: Tensor) -> tuple[float, float]:
+    _refuse_empty(number, pred, target)
+    there, back = _distances(pred[:, :2], target[:, :2])
+    medians = [distances.quantile(0.5).item() for distances in (there, back)]
+    return (0.5 * there.mean() + 0.5 * back.mean()).item(), max(medians)
+
+
+def _mean(frames: list[tuple[float, ...]]) -> list[float]:
+    if not frames:
+        raise InputError("0 pairs of clouds found, at least 1 expected")
+    return [math.fsum(values) / len(frames) for values in zip(*frames, strict=True)]
+
+
+def _refuse_empty(number: int, pred: Tensor, target: Tensor) -> None:
+    for name, points in (("prediction", pred), ("target", target)):
+        if len(points) == 0:
+            raise InputError(
+                f"pair {number}: 0 points of the {name} found, at least 1 expected; the published"
+                " code fails there"
+            )
+
+
+def _distances(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of every predicted point to the target, and back, in metres."""
+    there2, _, back2, _ = nearest_both(_xyz(pred), _xyz(target))
+    return there2.sqrt(), back2.sqrt()
+
+
+def _xyz(points: Tensor) -> Tensor:
+    """Coordinates in float64, z = 0 where there is none."""
+    xyz = points[:, :3].double()
+    return torch.nn.functional.pad(xyz, (0, 3 - xyz.shape[1]))
+
+
+def _percent_below(distances: Tensor) -> Tensor:
+    """Per threshold of LiDiff, the share of distances below it."""
+    thresholds = distances.new_tensor(LIDIFF_THRESHOLDS_M)
+    below = torch.searchsorted(distances.sort().values, thresholds)
+    return 100 * below.double() / len(distances)
+
+
+def _areas(curves: Tensor) -> dict[str, float]:
+    """Areas under curves [3, thresholds], as shares of the area under 1."""
+    step = LIDIFF_THRESHOLDS_M[1] - LIDIFF_THRESHOLDS_M[0]
+    whole = simpson(np.ones_like(LIDIFF_THRESHOLDS_M), dx=step)
+    areas = np.asarray(simpson(curves.cpu().numpy(), dx=step)) / whole
+    names = ("precision", "recall", "fscore")
+    return {f"{name}_auc_percent": areas[row].item() for row, name in enumerate(names)}
+
+
+def _lidiff_overlaps(
+    key: str, cells_of: Callable[[Tensor, float], Tensor], pred: Tensor, target: Tensor
+) -> dict[str, Overlap]:
+    overlaps = {}
+    for size_m in LIDIFF_IOU_SIZES_M:
+        sets = (count_keys(cells_of(points, size_m))[0] for points in (pred, target))
+        overlaps[f"{key}@{size_m}m"] = overlap_of_keys(*sets)
+    return overlaps
+
+
+def _ious_of_the_set(frames: list[_LidiffFrame]) -> dict[str, float]:
+    sums = {
+        key: sum_overlaps(frame.overlaps[key] for frame in frames) for key in frames[0].overlaps
+    }
+    # As published: where there is no cell at all, 0 and not NaN.
+    return {key: both.intersection / (both.union + 1e-15) for key, both in sums.items()}
+
+
+def _cells_within_reach(points: Tensor, size_m: float) -> Tensor:
+    """Cell of every point within the reach, as `numpy.histogramdd` bins them."""
+    xyz = points[:, :3].double()
+    edges = xyz.new_tensor(
+        np.linspace(-LIDIFF_REACH, LIDIFF_REACH, int(2 * LIDIFF_REACH / size_m) + 1)
+    )
+    # The last bin holds its upper edge.
+    index = torch.bucketize(xyz, edges, right=True) - 1 - (xyz == LIDIFF_REACH).long()
+    inside = (index >= 0) & (index < len(edges) - 1)
+    return pack_index(index[inside.all(dim=1)])
+
+
+def _cells_near_sensor(points: Tensor, size_m: float) -> Tensor:
+    """Rounded cell of every point, where the first code's histogram sees it."""
+    index = (points[:, :3].double() / size_m).round()
+    return pack_index(index[(index.abs() <= LIDIFF_REACH).all(dim=1)])
+
+
+def _lidiff_divergences(pred: Tensor, target: Tensor) -> tuple[float, float]:
+    """Square roots of divergences: of occupied voxels per column, and of points per voxel."""
+    ours, theirs = (
+        count_keys(_cells_within_reach(points, LIDIFF_JSD_SIZE_M)) for points in (pred, target)
+    )
+    flat = (count_keys(columns(keys)) for keys, _ in (ours, theirs))
+    return _distance_in_nats(*flat), _distance_in_nats(ours, theirs)
+
+
+def _distance_in_nats(ours: Histogram, theirs: Histogram) -> float:
+    if min(len(ours[0]), len(theirs[0])) == 0:
+        return math.nan
+    return math.sqrt(jensen_shannon(ours, theirs) * math.log(2))
