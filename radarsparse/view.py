@@ -28,6 +28,13 @@ HEIGHT_COLORS = LinearSegmentedColormap.from_list(
 )
 
 
+# Distances between clouds beyond this one share its colour.
+ERROR_MAX_M = 2.0
+ERROR_COLORS = ScalarMappable(Normalize(0.0, ERROR_MAX_M), "viridis")
+ERROR_SIZE_INCH = (12.0, 6.4)
+CURVES_SIZE_INCH = (7.0, 5.0)
+
+
 def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: str) -> None:
     """Draw radar, enhanced cloud and LiDAR side by side, from above and from the side, as PNG.
 
@@ -44,11 +51,84 @@ def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: 
     Raises:
         InputError: no cloud holds a point, a shape is another, or the path can't be written to.
     """
+    _check_path(path)
+    _save(path, _draw({"radar": radar, "enhanced": enhanced, "LiDAR": lidar}, title))
+
+
+def save_errors(
+    path: Path, pred: Cloud, target: Cloud, errors_m: tuple[Cloud, Cloud], title: str
+) -> None:
+    """Draw prediction and target from above, each point in the colour of its error, as PNG.
+
+    Colours end at `ERROR_MAX_M`. The file appears whole or not at all.
+
+    Args:
+        path: where to; ends in `.png`, its folder must exist.
+        pred: [n, 3 or more] x, y, z in metres first, radar frame; n may be 0.
+        target: [m, 3 or more], the same.
+        errors_m: [n] and [m], distance of each point to the other cloud.
+        title: a line above the picture.
+
+    Raises:
+        InputError: neither cloud holds a point, a shape is another, or the path can't be written
+            to.
+    """
+    _check_path(path)
+    clouds = {"prediction": pred, "target": target}
+    limits = _limits(_together(clouds))
+    figure = _new_figure(ERROR_SIZE_INCH, title)
+    axes = figure.subplots(1, 2)
+    for plane, (name, cloud), error_m in zip(axes, clouds.items(), errors_m, strict=True):
+        plane.set_title(f"{name}: {len(cloud):,} points")
+        # The worst points last, so that none hides below others.
+        order = np.argsort(error_m)
+        _draw_above(plane, cloud[order], ERROR_COLORS.to_rgba(error_m[order]), limits)
+    figure.colorbar(ERROR_COLORS, ax=axes, label="distance to the other cloud [m]", extend="max")
+    _save(path, figure)
+
+
+def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: float) -> None:
+    """Draw which share of distances is smaller than each distance, as PNG.
+
+    The file appears whole or not at all.
+
+    Args:
+        path: where to; ends in `.png`, its folder must exist.
+        curves: by name, the shares from prediction to target and back, each at equal steps from 0
+            to `end_m`.
+        end_m: where the curves end.
+
+    Raises:
+        InputError: the path can't be written to.
+    """
+    _check_path(path)
+    figure = _new_figure(CURVES_SIZE_INCH, "cumulative share of distances, all frames")
+    axes = figure.subplots()
+    for number, (name, (there, back)) in enumerate(curves.items()):
+        color = f"C{number}"
+        axes.plot(np.linspace(0, end_m, len(there)), there, color, label=f"{name} to target")
+        axes.plot(np.linspace(0, end_m, len(back)), back, color, ls="--", label=f"target to {name}")
+    axes.set(xlim=(0, end_m), ylim=(0, 1), xlabel="distance [m]", ylabel="share of points nearer")
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.legend(loc="lower right", fontsize="small")
+    _save(path, figure)
+
+
+def _check_path(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: .png")
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
-    figure = _draw({"radar": radar, "enhanced": enhanced, "LiDAR": lidar}, title)
+
+
+def _new_figure(size_inch: tuple[float, float], title: str) -> Figure:
+    figure = Figure(figsize=size_inch, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure
+
+
+def _save(path: Path, figure: Figure) -> None:
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=RESOLUTION_DPI)
 
@@ -59,14 +139,13 @@ def _draw(clouds: Mapping[str, Cloud], title: str) -> Figure:
     colors = ScalarMappable(
         Normalize(*np.percentile(points[:, 2], HEIGHT_PERCENTILES)), HEIGHT_COLORS
     )
-    figure = Figure(figsize=SIZE_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure = _new_figure(SIZE_INCH, title)
     axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
     for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
         above.set_title(f"{name}: {len(cloud):,} points")
-        _draw_above(above, cloud, colors, limits)
-        _draw_side(side, cloud, colors, limits)
+        rgba = colors.to_rgba(cloud[:, 2])
+        _draw_above(above, cloud, rgba, limits)
+        _draw_side(side, cloud, rgba, limits)
     figure.colorbar(colors, ax=axes, label="height z [m]", extend="both", aspect=40, pad=0.01)
     return figure
 
@@ -89,14 +168,14 @@ def _limits(points: Cloud) -> Limits:
     return x, y, z
 
 
-def _draw_above(axes: Axes, cloud: Cloud, colors: ScalarMappable, limits: Limits) -> None:
-    _scatter(axes, cloud[:, 1], cloud[:, 0], colors.to_rgba(cloud[:, 2]))
+def _draw_above(axes: Axes, cloud: Cloud, rgba: Cloud, limits: Limits) -> None:
+    _scatter(axes, cloud[:, 1], cloud[:, 0], rgba)
     x, y, _ = limits
     axes.set(xlim=y[::-1], ylim=x, aspect="equal", xlabel="y, left [m]", ylabel="x, forward [m]")
 
 
-def _draw_side(axes: Axes, cloud: Cloud, colors: ScalarMappable, limits: Limits) -> None:
-    _scatter(axes, cloud[:, 0], cloud[:, 2], colors.to_rgba(cloud[:, 2]))
+def _draw_side(axes: Axes, cloud: Cloud, rgba: Cloud, limits: Limits) -> None:
+    _scatter(axes, cloud[:, 0], cloud[:, 2], rgba)
     axes.set(xlim=limits[0], ylim=limits[2], xlabel="x, forward [m]", ylabel="z, up [m]")
 
 

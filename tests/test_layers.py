@@ -19,7 +19,7 @@ LAYERS = (
     ("models/",),
     ("training/",),
     ("enhancer.py", "io.py", "view.py", "cli.py"),
-    ("evaluation.py", "benchmark/"),
+    ("evaluation/", "benchmark/"),
     ("tools/",),
 )
 LAYER_OF = {place: layer for layer, places in enumerate(LAYERS) for place in places}
