@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(gt=0)]
 
 EngineName = Literal["auto", "torch", "spconv"]
+PrecisionName = Literal["32", "16-mixed", "bf16-mixed"]
+ScheduleName = Literal["constant", "cosine", "one_cycle", "inverse_sqrt"]
 
 LATTICE_STRIDE = 8
 
@@ -34,6 +37,10 @@ class VolumeSettings(Settings):
     maximum_m: Vector3 = (51.2, 25.6, 3.2)
     voxel_size_m: Positive = 0.2
     azimuth_max_deg: Annotated[float, Field(gt=0.0, le=180.0)] = 55.0
+
+    def at(self, voxel_size_m: float) -> "VolumeSettings":
+        """The same box with voxels of another size."""
+        return VolumeSettings(**{**self.model_dump(), "voxel_size_m": voxel_size_m})
 
     @model_validator(mode="after")
     def _whole_lattice_cells(self) -> "VolumeSettings":
@@ -63,6 +70,7 @@ class DataSettings(Settings):
 
     root: str
     train_split: str = "train"
+    val_split: str = "val"
     augment: AugmentSettings = AugmentSettings()
 
 
@@ -122,17 +130,58 @@ class SamplingSettings(Settings):
     child_log_odds: Annotated[float, Field(ge=-20.0, le=20.0)] = 0.0
 
 
+class ValidationSettings(Settings):
+    """Periodic scores of unseen frames; the best checkpoint and early stopping go by `metric`.
+
+    `frames` are spread evenly over the split. Training stops when `metric` has not improved for
+    `patience_samples`.
+    """
+
+    every_samples: Count
+    frames: Count = 16
+    metric: str = "chamfer_sum_m"
+    patience_samples: Count | None = None
+
+
+class VoxelStep(Settings):
+    """A part of a run that is trained at voxels of one size, until that many samples were seen."""
+
+    voxel_size_m: Positive
+    until_samples: Count
+
+
 class TrainSettings(Settings):
-    """The optimiser and its schedule; every length is in samples (frames seen)."""
+    """The optimiser and its schedule; every length is in samples (frames seen).
+
+    A step of the optimiser sees `batch_size` times `accumulate` frames on every device.
+    `voxel_steps` come first, in order; what is left of the run is at the volume's own voxel size.
+    """
 
     samples: Count
     batch_size: Count = 4
+    accumulate: Count = 1
+    precision: PrecisionName = "32"
+    checkpoint_activations: bool = False
+    workers: Annotated[int, Field(ge=0)] = 1
     learning_rate: Positive = 1e-3
+    schedule: ScheduleName = "cosine"
     warmup_samples: Count = 200
     ema_samples: Count = 1000
     gradient_norm_max: Positive = 1.0
+    voxel_steps: tuple[VoxelStep, ...] = ()
     checkpoint_every_samples: Count = 1000
     report_every_samples: Count = 100
+    validation: ValidationSettings | None = None
+
+    @model_validator(mode="after")
+    def _voxel_steps_ascend(self) -> "TrainSettings":
+        ends = [step.until_samples for step in self.voxel_steps]
+        if any(end >= after for end, after in pairwise([*ends, self.samples])):
+            raise ValueError(
+                f"voxel_steps end at {ends} samples; they must ascend and end before the run's"
+                f" {self.samples}"
+            )
+        return self
 
 
 class VaeConfig(Settings):

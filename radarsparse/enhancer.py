@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from radarsparse.config import EdmConfig
 from radarsparse.data.batch import lattice, make_batch, make_radar
 from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
-from radarsparse.data.voxelize import INTENSITY_SCALE
+from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
@@ -59,7 +59,7 @@ class Enhancer:
         """
         return Enhancer(*load_diffusion(Path(path)))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(
         self, points: ArrayLike, seed: int = 0, steps: int | None = None, name: str = "radar cloud"
     ) -> EnhancedCloud:
@@ -75,12 +75,12 @@ class Enhancer:
             InputError: the cloud has other columns or no point in the volume.
         """
         radar, cells = self._read(points, name)
+        sampling = self.sampling.model_copy(update={"steps": steps or self.sampling.steps})
         with use_engine(self.engine):
             context = self.network.denoiser.read_radar(radar, cells)
-            state = self._draw(context, seed, steps or self.sampling.steps)
-            return self._decode(state, cells, radar)
+            return self._decode(self.network.draw(context, seed, sampling), cells, radar)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
         """The baseline: one pass of the same denoiser without noise.
 
@@ -93,7 +93,7 @@ class Enhancer:
             state = self.network.regress(self.network.denoiser.read_radar(radar, cells))
             return self._decode(state, cells, radar)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
         batch = make_batch([pair], self.volume)
@@ -112,23 +112,12 @@ class Enhancer:
             raise InputError(f"{name}: holds values that are not finite")
         return make_radar(table, self.volume, name), lattice(self.volume, 1)
 
-    def _draw(self, context: SparseTensor, seed: int, steps: int) -> torch.Tensor:
-        """Mean of the draws that the config asks for."""
-        generator = torch.Generator().manual_seed(seed)
-        shape = (len(context.feats), self.network.state_channels)
-        total = torch.zeros(shape)
-        for _ in range(self.sampling.samples):
-            noise = torch.randn(shape, generator=generator)
-            total += self.network.sample(context, noise, steps, self.sampling.start_sigma)
-        return total / self.sampling.samples
-
     def _decode(
         self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor
     ) -> EnhancedCloud:
         return self._to_cloud(self.network.decode(state, cells, radar, self.sampling))
 
     def _to_cloud(self, voxels: SparseTensor) -> EnhancedCloud:
-        index = voxels.coords[:, 1:].numpy()
-        offset_m = voxels.feats[:, :3].numpy() * (0.5 * self.volume.voxel_size_m)
-        points = (self.volume.voxel_center(index) + offset_m).astype(np.float32)
-        return EnhancedCloud(points, voxels.feats[:, 3].numpy() * np.float32(INTENSITY_SCALE))
+        index, feats = voxels.coords[:, 1:].numpy(), voxels.feats.numpy()
+        table = place_points(index, feats, self.volume)
+        return EnhancedCloud(table[:, :3], table[:, 3])

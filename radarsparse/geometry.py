@@ -64,6 +64,11 @@ class Volume:
         corners = np.maximum(np.abs(self.minimum_m), np.abs(self.maximum_m))
         return float(np.linalg.norm(corners))
 
+    @property
+    def diagonal_m(self) -> float:
+        """Distance between two opposite corners of the box."""
+        return float(np.linalg.norm(np.subtract(self.maximum_m, self.minimum_m)))
+
     def contains(self, points: Floats) -> NDArray[np.bool_]:
         """Which points lie in the box and the field of view.
 

@@ -133,6 +133,21 @@ def _save(path: Path, figure: Figure) -> None:
         figure.savefig(part, format="png", dpi=RESOLUTION_DPI)
 
 
+def render_clouds(clouds: Mapping[str, Cloud], title: str) -> NDArray[np.uint8]:
+    """The picture of `save_report` for any clouds, as an array [height, width, 3].
+
+    Args:
+        clouds: by what to call them, each [n, 3 or more] x, y, z in metres first, radar frame.
+        title: a line above the picture.
+
+    Raises:
+        InputError: no cloud holds a point, or a shape is another.
+    """
+    canvas = FigureCanvasAgg(_draw(clouds, title))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def _draw(clouds: Mapping[str, Cloud], title: str) -> Figure:
     points = _together(clouds)
     limits = _limits(points)

@@ -10,6 +10,7 @@ from radarsparse.config import Config, validate_config
 from radarsparse.data.prepared import write_frame, write_split
 from radarsparse.data.scan import ScanPair
 from radarsparse.training.loop import train
+from radarsparse.view import render_clouds
 
 TINY_VOLUME = {
     "minimum_m": [0.0, -6.4, -1.6],
@@ -41,7 +42,7 @@ def tiny_config(root: Path, stage: str, **model: object) -> Config:
         "data": {"root": str(root)},
         "volume": TINY_VOLUME,
         "model": {"channels": widths, **model},
-        "train": {"samples": 8, "batch_size": 2, "checkpoint_every_samples": 4},
+        "train": {"samples": 8, "batch_size": 2, "checkpoint_every_samples": 4, "workers": 0},
     }
     if stage == "edm":
         # A network that trained for a second believes in little.
@@ -64,7 +65,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vae_run(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of stage `vae`."""
     folder = tmp_path_factory.mktemp("runs") / "vae"
-    train(tiny_config(frames, "vae"), folder)
+    train(tiny_config(frames, "vae"), folder, render_clouds)
     return folder
 
 
@@ -72,7 +73,7 @@ def vae_run(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edm_run(frames: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of stage `edm`."""
     folder = tmp_path_factory.mktemp("runs") / "edm"
-    train(tiny_config(frames, "edm", vae=str(vae_run)), folder)
+    train(tiny_config(frames, "edm", vae=str(vae_run)), folder, render_clouds)
     return folder
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from radarsparse.cli import run
 from radarsparse.config import config_to_yaml, load_config
 from radarsparse.training.loop import check, train
+from radarsparse.view import render_clouds
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     if arguments.dry_run:
         print(config_to_yaml(config), check(config, folder), sep="\n")
         return
-    train(config, folder)
+    train(config, folder, render_clouds)
 
 
 if __name__ == "__main__":

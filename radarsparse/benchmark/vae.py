@@ -10,7 +10,9 @@ from radarsparse.benchmark.measure import seconds
 from radarsparse.config import VaeConfig
 from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
-from radarsparse.training.stages import VaeStage
+from radarsparse.geometry import Volume
+from radarsparse.training.random import SampleRandom
+from radarsparse.training.stages import TrainingBatch, VaeStage
 
 
 class DenseBlock(nn.Module):
@@ -71,10 +73,11 @@ def time_vae(
         dense_repeats: dense steps, at most one per sparse step.
     """
     torch.manual_seed(0)
+    volume = Volume.from_settings(config.volume)
     sparse, dense, grid = VaeStage(config), DenseVae(), torch.randn(1, 4, 32, 128, 128)
     sparse_s, dense_s = [], []
     for repeat in range(repeats + 1):
-        sparse_s.append(_sparse_seconds(sparse, pair))
+        sparse_s.append(_sparse_seconds(sparse, pair, volume))
         if 0 < repeat <= dense_repeats:
             dense_s.append(_seconds(dense, lambda: dense.loss(grid)))
     return {
@@ -87,9 +90,10 @@ def time_vae(
     }
 
 
-def _sparse_seconds(stage: VaeStage, pair: ScanPair) -> float:
-    batch = make_batch([pair], stage.volume)  # anew, so that its plans are, too
-    return _seconds(stage.network, lambda: stage.losses(batch)["total"])
+def _sparse_seconds(stage: VaeStage, pair: ScanPair, volume: Volume) -> float:
+    batch = make_batch([pair], volume)  # anew, so that its plans are, too
+    training = TrainingBatch(batch, SampleRandom(0, [0], torch.device("cpu")))
+    return _seconds(stage, lambda: stage(training)["total"])
 
 
 def _seconds(network: nn.Module, loss: Callable[[], Tensor]) -> float:

@@ -1,7 +1,7 @@
 """Batches of scan pairs as sparse tensors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -28,14 +28,21 @@ class Batch:
         volume: where.
         radar: features of `voxelize_radar`, stride 1.
         lidar: features of `voxelize_lidar`, stride 1.
-        lattice: position features on all lattice cells of every sample, stride 8.
     """
 
     pairs: Sequence[ScanPair]
     volume: Volume
     radar: SparseTensor
     lidar: SparseTensor
-    lattice: SparseTensor
+
+    @property
+    def lattice(self) -> SparseTensor:
+        """Position features on all lattice cells of every sample, stride 8."""
+        return lattice(self.volume, len(self.pairs), self.radar.feats.device)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return replace(self, radar=self.radar.to(device), lidar=self.lidar.to(device))
 
     @cached_property
     def observed(self) -> Tensor:
@@ -45,7 +52,8 @@ class Batch:
             observed_mask(self.volume, LATTICE_STRIDE, p.lidar_origin_m, p.lidar_in_radar_frame)
             for p in self.pairs
         ]
-        return torch.from_numpy(np.concatenate([mask[cells] for mask in masks]))
+        rows = torch.from_numpy(np.concatenate([mask[cells] for mask in masks]))
+        return rows.to(self.radar.feats.device)
 
 
 def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
@@ -59,7 +67,6 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
         volume=volume,
         radar=_stack([_radar_voxels(p.radar, volume, f"frame {p.name}: radar") for p in pairs]),
         lidar=_stack([_lidar_voxels(pair, volume) for pair in pairs]),
-        lattice=lattice(volume, len(pairs)),
     )
 
 
@@ -78,7 +85,10 @@ def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> Sparse
 
 
 @lru_cache(maxsize=8)
-def lattice(volume: Volume, batch_size: int) -> SparseTensor:
+@torch.inference_mode(False)
+def lattice(
+    volume: Volume, batch_size: int, device: torch.device = torch.device("cpu")
+) -> SparseTensor:
     """All lattice cells of every sample with their position; plans are shared between calls.
 
     Features, each scaled to about one: x, y, z, range, azimuth, elevation.
@@ -90,7 +100,7 @@ def lattice(volume: Volume, batch_size: int) -> SparseTensor:
     cartesian = (centers_m - middle_m) / half_side_m
     feats = np.concatenate([cartesian, polar_features(centers_m, volume)], axis=1)
     voxels = Voxels(cells, feats.astype(np.float32))
-    return _stack([voxels] * batch_size, stride=LATTICE_STRIDE)
+    return _stack([voxels] * batch_size, stride=LATTICE_STRIDE).to(device)
 
 
 def _radar_voxels(points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:

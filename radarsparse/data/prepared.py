@@ -1,5 +1,6 @@
 """Prepared frames: a folder of `frames/NNNNNN.npz` with `split.yaml` and `dataset.yaml`."""
 
+import hashlib
 import logging
 import shutil
 import zipfile
@@ -215,6 +216,14 @@ class PreparedFrames(Sequence[ScanPair]):
         if not names:
             raise InputError(f"{root}: split {split!r} = {splits[split]} holds none of the frames")
         return PreparedFrames(root, names)
+
+    @property
+    def fingerprint(self) -> str:
+        """How many frames there are, and a hash of their names and sizes."""
+        folder = self.root / FRAMES_FOLDER
+        parts = [f"{name} {(folder / f'{name}.npz').stat().st_size}" for name in self.names]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return f"{len(self.names)} frames, {digest}"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -77,6 +77,21 @@ def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
     return Voxels(groups.index, np.concatenate(feats, axis=1).astype(np.float32))
 
 
+def place_points(index: NDArray[np.int64], feats: Floats, volume: Volume) -> Floats:
+    """Points of voxels that say where in them a point lies and how bright it is.
+
+    Args:
+        index: [n, 3] voxels of stride 1.
+        feats: [n, 4] offset from the centre in half voxels (3), intensity (0 to 1).
+        volume: where and how fine.
+
+    Returns:
+        [n, 4] x, y, z in metres, intensity (0 to 255), radar frame.
+    """
+    points_m = volume.voxel_center(index) + feats[:, :3] * (0.5 * volume.voxel_size_m)
+    return np.concatenate([points_m, feats[:, 3:4] * INTENSITY_SCALE], axis=1).astype(np.float32)
+
+
 def polar_features(centers_m: NDArray[np.floating], volume: Volume) -> NDArray[np.floating]:
     """Range, azimuth and elevation of points, each scaled to about one: [n, 3]."""
     range_m = np.linalg.norm(centers_m, axis=1)

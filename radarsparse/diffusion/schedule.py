@@ -6,12 +6,11 @@ from torch import Tensor
 from radarsparse.config import DiffusionSettings
 
 
-def draw_sigma(count: int, settings: DiffusionSettings) -> Tensor:
-    """Log-normal noise levels for training, [count].
+def lognormal_sigma(normal: Tensor, settings: DiffusionSettings) -> Tensor:
+    """Log-normal noise levels for training from standard normal draws, same shape.
 
     Source: Karras et al. 2022, Table 1: ln(sigma) ~ N(P_mean, P_std^2).
     """
-    normal = torch.randn(count)
     return (settings.p_mean + settings.p_std * normal).exp()
 
 

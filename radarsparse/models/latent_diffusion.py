@@ -96,6 +96,23 @@ class LatentDiffusion(nn.Module):
             start = start + self.regress(context)
         return heun(denoise, start, sigmas)
 
+    def draw(self, context: SparseTensor, seed: int, sampling: SamplingSettings) -> Tensor:
+        """Mean of the states that `sampling` asks for; the same seed gives the same state.
+
+        Args:
+            context: of `Denoiser.read_radar`.
+            seed: of the noise.
+            sampling: number of noise levels and of draws, and where to start.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        shape = (len(context.feats), self.state_channels)
+        total = context.feats.new_zeros(shape)
+        for _ in range(sampling.samples):
+            # On the CPU, so that every device draws the same.
+            noise = torch.randn(shape, generator=generator).to(total.device)
+            total += self.sample(context, noise, sampling.steps, sampling.start_sigma)
+        return total / sampling.samples
+
     def decode(
         self,
         state: Tensor,

@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import all_reduce, is_initialized
 
 from radarsparse.config import VaeSettings
 from radarsparse.data.voxelize import LIDAR_FEATURES
@@ -211,9 +212,17 @@ class Vae(nn.Module):
 
     @torch.no_grad()
     def observe_latents(self, latents: Tensor) -> None:
-        """Move the running statistics towards those of a batch, [n, latent_channels]."""
-        self.latent_mean.lerp_(latents.mean(0), _STATISTICS_MOMENTUM)
-        self.latent_square.lerp_(latents.square().mean(0), _STATISTICS_MOMENTUM)
+        """Move the running statistics towards those of a batch, [n, latent_channels].
+
+        Processes that train together see one batch: the sum of theirs.
+        """
+        wide = latents.double()
+        sums = torch.stack([wide.sum(0), wide.square().sum(0), torch.ones_like(wide).sum(0)])
+        if is_initialized():
+            all_reduce(sums)
+        mean, square = (sums[:2] / sums[2]).to(self.latent_mean.dtype)
+        self.latent_mean.lerp_(mean, _STATISTICS_MOMENTUM)
+        self.latent_square.lerp_(square, _STATISTICS_MOMENTUM)
 
     def standardize(self, latents: Tensor) -> Tensor:
         """Zero mean and unit standard deviation per channel."""

@@ -72,6 +72,13 @@ class Support:
             self._cache[name] = build()
         return self._cache[name]  # pyright: ignore[reportReturnType] (the name fixes the type)
 
+    def to(self, device: torch.device) -> "Support":
+        """The same voxels on a device; plans are kept only where it is the same one."""
+        if self.coords.device == device:
+            return self
+        coords, keys = self.coords.to(device), self.keys.to(device)
+        return Support(coords, self.batch_size, self.stride, keys)
+
     def find(self, keys: Int[Tensor, " m"]) -> tuple[Int[Tensor, " m"], Bool[Tensor, " m"]]:
         """Row of each key, and whether it is there (the row means nothing where it is not)."""
         if len(self) == 0:
@@ -123,6 +130,10 @@ class SparseTensor:
         tensor.feats = feats
         tensor.support = support
         return tensor
+
+    def to(self, device: torch.device) -> "SparseTensor":
+        """The same tensor on a device."""
+        return SparseTensor.on(self.support.to(device), self.feats.to(device))
 
     def replace(self, feats: Tensor) -> "SparseTensor":
         """Other features on the same support; plans stay shared."""

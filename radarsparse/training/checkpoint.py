@@ -1,6 +1,7 @@
 """Checkpoints: `model.safetensors` for use, `state.pt` for resuming."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,25 @@ from radarsparse.models.vae import Vae
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
+PREVIOUS_FILE = "state_previous.pt"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
 FORMAT = "1"
 METADATA_KEY = "radarsparse"
+
+_log = logging.getLogger("radarsparse")
 
 
 def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig) -> None:
     """Write the weights for use, with everything needed to build the network again.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or one inside; made where missing.
         network: `Vae` or `LatentDiffusion`.
         config: the run's own config.
         vae: the config of the VAE inside; that of the run itself for stage `vae`.
+
+    Raises:
+        InputError: the file can't be written; what was there is still there.
     """
     about = {
         "format": FORMAT,
@@ -41,8 +48,13 @@ def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig)
     # One entry: several would be written in an order that differs from call to call.
     metadata = {METADATA_KEY: json.dumps(about)}
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-    with replacing(folder / MODEL_FILE) as part:
-        save_file(tensors, part, metadata)
+    file = folder / MODEL_FILE
+    try:
+        folder.mkdir(exist_ok=True)
+        with replacing(file) as part:
+            save_file(tensors, part, metadata)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file}: can't be written ({error})") from error
 
 
 def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
@@ -76,25 +88,48 @@ def load_diffusion(folder: Path) -> tuple[LatentDiffusion, EdmConfig]:
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write what resuming needs."""
-    # Through a file, since torch would write the name of a path into it.
-    with replacing(folder / STATE_FILE) as part, part.open("wb") as file:
-        torch.save(state, file)
+    """Write what resuming needs; the state before it is kept, too.
+
+    Raises:
+        InputError: the file can't be written; what was there is still there.
+    """
+    file = folder / STATE_FILE
+    try:
+        # Through a file, since torch would write the name of a path into it.
+        with replacing(file) as part:
+            with part.open("wb") as opened:
+                torch.save(state, opened)
+            if file.exists():
+                file.replace(folder / PREVIOUS_FILE)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{file}: can't be written ({error})") from error
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
     """Read what resuming needs, None for a new run.
 
+    A state that can't be read is passed over, with a warning, for the one before it.
+
     Raises:
-        InputError: the file can't be read.
+        InputError: there are states, but none that can be read.
     """
-    file = folder / STATE_FILE
-    if not file.exists():
-        return None
+    files = [file for file in (folder / STATE_FILE, folder / PREVIOUS_FILE) if file.exists()]
+    for file in files:
+        state = _try_state(file)
+        if state is not None:
+            return state
+    if files:
+        names = " and ".join(str(file) for file in files)
+        raise InputError(f"{names}: can't be read; delete them to start anew")
+    return None
+
+
+def _try_state(file: Path) -> dict[str, Any] | None:
     try:
         return torch.load(file, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{file}: can't be read ({error}); delete it to start anew") from error
+        _log.warning("%s: can't be read (%s)", file, str(error).strip().split("\n")[0])
+        return None
 
 
 def _read_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Config]]:

@@ -1,63 +1,64 @@
-"""The training loop: plain Python, lengths in samples, resumable, deterministic."""
+"""The training loop: lengths in samples, resumable, deterministic."""
 
-import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from radarsparse.config import Config, TrainSettings, VaeConfig
-from radarsparse.data.augment import augment
-from radarsparse.data.batch import make_batch
+from radarsparse.config import Config, VaeConfig
+from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.sparse import use_engine
+from radarsparse.training.board import Board
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
-from radarsparse.training.record import RunFolder, check_claim
+from radarsparse.training.devices import rank_of, start_fabric
+from radarsparse.training.loader import TrainingSamples, Window, load_parts, plan_windows
+from radarsparse.training.record import RunFolder, check_claim, check_data
+from radarsparse.training.signals import Terminated, Termination, noticing_termination
 from radarsparse.training.stages import EdmStage, Stage, VaeStage
+from radarsparse.training.trainer import Trainer
+from radarsparse.training.validate import Best, Validator
+
+Clouds = Mapping[str, NDArray[np.float32]]
+Render = Callable[[Clouds, str], NDArray[np.uint8]]
+"""Draws clouds side by side under a title: [height, width, 3]."""
+
+BEST_FOLDER = "best"
 
 
-def train(config: Config, folder: Path) -> None:
+def train(config: Config, folder: Path, render: Render) -> None:
     """Train the stage that the config names, from the folder's last checkpoint if it has one.
 
+    Args:
+        config: of the run.
+        folder: the run folder.
+        render: draws radar, output and LiDAR at every validation.
+
     Raises:
-        InputError: data, folder or checkpoint can't be used.
-        RuntimeError: a loss is not finite.
+        InputError: data, folder or checkpoint can't be used, or a loss is not finite.
+        Terminated: SIGTERM was received; a checkpoint was written.
     """
-    torch.manual_seed(config.seed)
-    frames = PreparedFrames.open(Path(config.data.root), config.data.train_split)
-    stage, vae_config = make_stage(config)
-    run = RunFolder.claim(folder, config)
-    trainer = _Trainer.start(stage, config.train)
-    trainer.resume(run)
-    total = config.train.samples
-    name = f"train {config.stage}"
-    bar = tqdm(total=total, initial=trainer.seen, unit="frame", desc=name, disable=None)
-    with use_engine(config.engine), bar:
-        while trainer.seen < total:
-            pairs = draw_pairs(frames, config, trainer.seen)
-            torch.manual_seed(_step_seed(config.seed, trainer.seen))
-            trainer.step(pairs)
-            bar.update(len(pairs))
-            if trainer.due(config.train.report_every_samples):
-                entry = trainer.report()
-                run.record(entry)
-                bar.set_postfix(loss=f"{entry['total']:.3f}")
-            if trainer.due(config.train.checkpoint_every_samples) and trainer.seen < total:
-                save_model(run.path, trainer.averaged_network(), config, vae_config)
-                save_state(run.path, trainer.state())
-    save_model(run.path, trainer.averaged_network(), config, vae_config)
-    save_state(run.path, trainer.state())
+    with use_engine(config.engine):
+        session = Session.start(config, folder, render)
+        name, hidden = f"train {config.stage}", None if session.leads else True
+        total, seen = config.train.samples, session.trainer.seen
+        bar = tqdm(total=total, initial=seen, unit="frame", desc=name, disable=hidden)
+        with bar, noticing_termination() as termination:
+            session.validate_at_start()
+            for window in session.windows():
+                session.trainer.step(window, session.batches)
+                bar.update(window.count)
+                session.look_after(window, bar)
+                session.leave_if_asked(termination)
+        session.finish()
 
 
 def check(config: Config, folder: Path) -> str:
@@ -66,12 +67,13 @@ def check(config: Config, folder: Path) -> str:
     Raises:
         InputError: data, folder or checkpoint can't be used.
     """
-    frames = PreparedFrames.open(Path(config.data.root), config.data.train_split)
+    frames = open_splits(config)
     stage, _ = make_stage(config)
     check_claim(folder, config)
-    trained = sum(p.numel() for p in stage.network.parameters() if p.requires_grad)
+    check_data(folder, {split: part.fingerprint for split, part in frames.items()})
+    trained = sum(p.numel() for p in stage.parameters() if p.requires_grad)
     return (
-        f"would train {trained:,} parameters on {len(frames)} frames for"
+        f"would train {trained:,} parameters on {len(frames[config.data.train_split])} frames for"
         f" {config.train.samples:,} samples into {folder}"
     )
 
@@ -82,6 +84,7 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
     Raises:
         InputError: the VAE's checkpoint can't be used, or its volume is another.
     """
+    torch.manual_seed(config.seed)
     if isinstance(config, VaeConfig):
         return VaeStage(config), config
     vae, vae_config = load_vae(Path(config.model.vae))
@@ -93,111 +96,161 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
     return EdmStage(config, vae), vae_config
 
 
-def draw_pairs(frames: Sequence[ScanPair], config: Config, seen: int) -> list[ScanPair]:
-    """The next training pairs, augmented; a pure function of the seed and the samples seen."""
-    count = min(config.train.batch_size, config.train.samples - seen)
-    volume = Volume.from_settings(config.volume)
-    pairs = []
-    for sample in range(seen, seen + count):
-        epoch, position = divmod(sample, len(frames))
-        order = np.random.default_rng([config.seed, 0, epoch]).permutation(len(frames))
-        random = np.random.default_rng([config.seed, 1, sample])
-        frame = frames[int(order[position])]
-        pairs.append(augment(frame, config.data.augment, volume, random))
-    return pairs
+def open_splits(config: Config) -> dict[str, PreparedFrames]:
+    """The frames to train on, and those to validate on if the config asks for it, by split.
+
+    Raises:
+        InputError: the data can't be used.
+    """
+    splits = [config.data.train_split]
+    if config.train.validation:
+        splits.append(config.data.val_split)
+    return {split: PreparedFrames.open(Path(config.data.root), split) for split in splits}
 
 
-@dataclass
-class _Trainer:
-    """A network with everything that changes while it trains."""
+class Session:
+    """One process's part in a run, from start or resumption to the end.
 
-    stage: Stage
-    settings: TrainSettings
-    optimizer: torch.optim.Optimizer
-    schedule: LambdaLR
-    average: AveragedModel
-    seen: int
-    last_step: int
-    sums: dict[str, float]
-    steps: int
-    started: float
+    Attributes:
+        trainer: takes the steps.
+        batches: what it learns from, part by part.
+        leads: whether this process writes for all.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        trainer: Trainer,
+        run: RunFolder,
+        vae_config: VaeConfig,
+        validator: Validator | None,
+        batches: Iterator[Batch],
+    ) -> None:
+        self.config, self.trainer, self.batches = config, trainer, batches
+        self._run, self._vae_config, self._validator = run, vae_config, validator
+        self.leads = trainer.fabric.is_global_zero
+        self._board = Board(run.path, trainer.seen) if self.leads else None
 
     @staticmethod
-    def start(stage: Stage, settings: TrainSettings) -> "_Trainer":
-        trained = [p for p in stage.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.99))
-        decay = 0.5 ** (settings.batch_size / settings.ema_samples)
-        average = AveragedModel(
-            stage.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
-        )
-        schedule = LambdaLR(optimizer, lambda step: _rate(step * settings.batch_size, settings))
-        now = time.monotonic()
-        return _Trainer(stage, settings, optimizer, schedule, average, 0, 0, {}, 0, now)
+    def start(config: Config, folder: Path, render: Render) -> "Session":
+        """Claim the folder and take up its last state.
 
-    def step(self, pairs: Sequence[ScanPair]) -> None:
-        self.stage.network.train()
-        terms = self.stage.losses(make_batch(pairs, self.stage.volume))
-        if not torch.isfinite(terms["total"]):
-            names = ", ".join(pair.name for pair in pairs)
-            raise RuntimeError(f"loss is not finite after {self.seen} samples, frames {names}")
-        self.optimizer.zero_grad()
-        terms["total"].backward()
-        nn.utils.clip_grad_norm_(self.stage.network.parameters(), self.settings.gradient_norm_max)
-        self.optimizer.step()
-        self.schedule.step()
-        self.average.update_parameters(self.stage.network)
-        self._add(terms)
-        self.last_step = len(pairs)
-        self.seen += len(pairs)
+        Raises:
+            InputError: data, folder or checkpoint can't be used.
+        """
+        fabric = start_fabric(config.train.precision)
+        frames = open_splits(config)
+        stage, vae_config = make_stage(config)
+        fingerprints = {split: part.fingerprint for split, part in frames.items()}
+        run = _claim(fabric, folder, config, fingerprints)
+        trainer = Trainer(stage, config, fabric)
+        validator = None
+        if config.train.validation:
+            best = Best(config.train.validation)
+            volume = Volume.from_settings(config.volume)
+            unseen = frames[config.data.val_split]
+            validator = Validator(unseen, volume, rank_of(fabric), best, render)
+        state = load_state(folder)
+        if state is not None:
+            trainer.restore(state)
+            if validator:
+                validator.best.restore(state["best"])
+            if fabric.is_global_zero:
+                run.truncate_records(trainer.seen)
+        samples = TrainingSamples(frames[config.data.train_split], config)
+        rest = plan_windows(config, trainer.seen, rank_of(fabric))
+        parts = chain.from_iterable(window.parts for window in rest)
+        batches = load_parts(samples, parts, config.train.workers)
+        return Session(config, trainer, run, vae_config, validator, batches)
 
-    def due(self, every: int) -> bool:
-        """Whether the last step passed a multiple of `every` samples."""
-        return self.seen // every > (self.seen - self.last_step) // every
+    def windows(self) -> Iterator[Window]:
+        """What is left of the run, until it ends or no longer improves."""
+        rest = plan_windows(self.config, self.trainer.seen, rank_of(self.trainer.fabric))
+        for window in rest:
+            if self._validator and self._validator.best.is_stale(window.seen):
+                return
+            yield window
 
-    def report(self) -> dict[str, float]:
-        """Means since the last report."""
-        now = time.monotonic()
-        entry = {"samples": float(self.seen), "learning_rate": self.schedule.get_last_lr()[0]}
-        entry |= {name: value / self.steps for name, value in self.sums.items()}
-        entry["seconds"] = now - self.started
-        self.sums, self.steps, self.started = {}, 0, now
-        return entry
+    def validate_at_start(self) -> None:
+        """See that validation works, and how a network without training does."""
+        if self.trainer.seen == 0:
+            self._validate()
 
-    def averaged_network(self) -> nn.Module:
-        return self.average.module
+    def look_after(self, window: Window, bar: "tqdm[Any]") -> None:
+        """Report, validate and save where it is due after a window."""
+        settings, seen = self.config.train, self.trainer.seen
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "seen": self.seen,
-            "network": self.stage.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-        }
+        def due(every: int) -> bool:
+            return seen // every > window.seen // every
 
-    def resume(self, run: RunFolder) -> None:
-        state = load_state(run.path)
-        if state is None:
+        if due(settings.report_every_samples):
+            entry = self.trainer.report()
+            self._record(entry)
+            bar.set_postfix(loss=f"{entry['total']:.3f}")
+        if settings.validation and due(settings.validation.every_samples):
+            self._validate()
+        if due(settings.checkpoint_every_samples) and seen < settings.samples:
+            self._save()
+
+    def leave_if_asked(self, termination: Termination) -> None:
+        """Save and end if SIGTERM was received by any process.
+
+        Raises:
+            Terminated: it was.
+        """
+        asked = torch.tensor(float(termination.asked), device=self.trainer.fabric.device)
+        if self.trainer.fabric.world_size > 1:
+            torch.distributed.all_reduce(asked)
+        if asked > 0:
+            self._save()
+            raise Terminated
+
+    def finish(self) -> None:
+        """Validate a last time and save."""
+        seen, validation = self.trainer.seen, self.config.train.validation
+        if validation and seen % validation.every_samples:
+            self._validate()
+        self._save()
+        if self._board:
+            self._board.close()
+
+    def _validate(self) -> None:
+        if not self._validator:
             return
-        self.seen = state["seen"]
-        self.stage.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        run.truncate_records(self.seen)
+        seen = self.trainer.seen
+        stage = self.trainer.averaged_stage
+        scores = self._validator.score(stage)
+        better = self._validator.best.improves(scores, seen)
+        self._record({"samples": float(seen), **{f"val/{k}": v for k, v in scores.items()}})
+        if self._board:
+            self._board.show_picture("val", self._validator.draw(stage, seen), seen)
+        if self.leads and better:
+            folder = self._run.path / BEST_FOLDER
+            save_model(folder, stage.network, self.config, self._vae_config)
 
-    def _add(self, terms: dict[str, Tensor]) -> None:
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
-        self.steps += 1
+    def _record(self, entry: dict[str, float]) -> None:
+        if self._board:
+            self._run.record(entry)
+            self._board.show_numbers(entry)
+
+    def _save(self) -> None:
+        if self.leads:
+            state = self.trainer.state()
+            state["best"] = self._validator.best.state() if self._validator else {}
+            network = self.trainer.averaged_stage.network
+            save_model(self._run.path, network, self.config, self._vae_config)
+            save_state(self._run.path, state)
+        self.trainer.fabric.barrier()
 
 
-def _rate(seen: int, settings: TrainSettings) -> float:
-    """Share of the full learning rate: linear warm-up, then a cosine down to nothing."""
-    warmup = min(1.0, (seen + 1) / settings.warmup_samples)
-    progress = min(1.0, seen / settings.samples)
-    return warmup * 0.5 * (1.0 + math.cos(math.pi * progress))
-
-
-def _step_seed(seed: int, seen: int) -> int:
-    return int(np.random.SeedSequence([seed, 2, seen]).generate_state(1)[0])
+def _claim(
+    fabric: Fabric, folder: Path, config: Config, fingerprints: Mapping[str, str]
+) -> RunFolder:
+    """The run folder, made by the leading process."""
+    check_claim(folder, config)
+    check_data(folder, fingerprints)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        RunFolder.claim(folder, config, fingerprints)
+    fabric.barrier()
+    return RunFolder(folder)

@@ -1,8 +1,10 @@
 """The run folder: what was run, with what, and how it went."""
 
 import json
+import math
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,33 +19,48 @@ from radarsparse.errors import InputError
 from radarsparse.files import replacing
 
 CONFIG_FILE = "config.yaml"
+DATA_FILE = "data.yaml"
+
+# Weights don't depend on these, or the run is only made longer.
+_FREE = (
+    *("engine", "data.val_split", "train.samples", "train.workers", "train.validation"),
+    *("train.checkpoint_every_samples", "train.report_every_samples"),
+)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder with `config.yaml`, `command.txt`, `versions.yaml`, `stats.jsonl`, checkpoint."""
+    """A folder with settings, command, versions, `stats.jsonl`, TensorBoard's files, checkpoint."""
 
     path: Path
 
     @staticmethod
-    def claim(path: Path, config: Config) -> "RunFolder":
+    def claim(path: Path, config: Config, data: Mapping[str, str]) -> "RunFolder":
         """Make the folder, or take up the run that it already holds.
 
+        Args:
+            path: of the run folder.
+            config: of the run.
+            data: fingerprint of each split that the run uses.
+
         Raises:
-            InputError: the folder holds something else, or a run of another config.
+            InputError: the folder holds something else, a run of another config or of other data.
         """
         check_claim(path, config)
+        check_data(path, data)
         path.mkdir(parents=True, exist_ok=True)
         run = RunFolder(path)
+        run._write(DATA_FILE, yaml.safe_dump(dict(data)))
         run._write(CONFIG_FILE, config_to_yaml(config))
         run._write("command.txt", " ".join(sys.argv) + "\n")
         run._write("versions.yaml", yaml.safe_dump(_versions()))
         return run
 
     def record(self, entry: dict[str, float]) -> None:
-        """Append one line to `stats.jsonl`."""
+        """Append one line to `stats.jsonl`; what isn't finite becomes null."""
+        numbers = {k: v if math.isfinite(v) else None for k, v in entry.items()}
         with (self.path / "stats.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(numbers) + "\n")
 
     def truncate_records(self, samples: int) -> None:
         """Drop lines that lie after the checkpoint from which the run goes on."""
@@ -62,8 +79,8 @@ class RunFolder:
 def check_claim(path: Path, config: Config) -> None:
     """Refuse a folder that holds something else, or a run of another config.
 
-    The length of the run may differ, a run can be made longer; so may the engine and the
-    sampling, which weights don't depend on.
+    The length of the run may differ, a run can be made longer; so may what weights don't depend
+    on: the engine, the sampling, workers, validation, how often something is written.
 
     Raises:
         InputError: names the folder and the first key that differs.
@@ -77,11 +94,28 @@ def check_claim(path: Path, config: Config) -> None:
     before = _flatten(read_yaml(path / CONFIG_FILE))
     now = _flatten(config.model_dump(mode="json"))
     for key in sorted(before.keys() | now.keys()):
-        free = key in ("engine", "train.samples") or key.startswith("sampling.")
+        free = key in _FREE or key.startswith(("sampling.", "train.validation."))
         if not free and before.get(key) != now.get(key):
             raise InputError(
                 f"{path}: holds a run of another config: {key} was {before.get(key)!r}, is now"
                 f" {now.get(key)!r}; choose another --out"
+            )
+
+
+def check_data(path: Path, data: Mapping[str, str]) -> None:
+    """Refuse a run whose frames are others than those that it began with.
+
+    Raises:
+        InputError: names the folder and the split.
+    """
+    if not (path / DATA_FILE).is_file():
+        return
+    before = read_yaml(path / DATA_FILE)
+    for split, fingerprint in data.items():
+        if before.get(split, fingerprint) != fingerprint:
+            raise InputError(
+                f"{path}: split {split!r} changed since the run began: it was {before[split]}, is"
+                f" now {fingerprint}; restore the frames or choose another --out"
             )
 
 

@@ -1,53 +1,59 @@
 """What each training stage learns: its network and its losses for some scan pairs."""
 
-from typing import Protocol
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from radarsparse.config import EdmConfig, VaeConfig
-from radarsparse.data.batch import Batch
+from radarsparse.data.batch import Batch, make_batch
+from radarsparse.data.scan import ScanPair
+from radarsparse.data.voxelize import place_points
 from radarsparse.diffusion.precondition import loss_weight
-from radarsparse.diffusion.schedule import draw_sigma
+from radarsparse.diffusion.schedule import lognormal_sigma
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.losses import detail_losses, kl_loss, mean_per_sample, split_loss
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, Support, look_up
 from radarsparse.sparse.ops import parent_support, union_support
+from radarsparse.training.random import SampleRandom
+
+Cloud = NDArray[np.float32]
 
 
-class Stage(Protocol):
-    """What the training loop needs to know."""
+class TrainingBatch:
+    """Frames, and the random numbers that belong to them.
 
-    @property
-    def network(self) -> nn.Module:
-        """What is trained and stored."""
-        ...
+    No dataclass, since Fabric would take one apart.
 
-    @property
-    def volume(self) -> Volume:
-        """Where batches are made."""
-        ...
+    Args:
+        frames: what is learnt from.
+        random: one generator per frame.
+    """
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Each loss by name; `total` is the one to minimise."""
-        ...
+    def __init__(self, frames: Batch, random: SampleRandom) -> None:
+        self.frames, self.random = frames, random
 
 
-class VaeStage:
+class VaeStage(nn.Module):
     """Learns to encode LiDAR clouds and to decode them again."""
 
     def __init__(self, config: VaeConfig) -> None:
+        super().__init__()
         self.settings = config.model
-        self.volume = Volume.from_settings(config.volume)
         self.network = Vae(config.model)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of encoding and decoding, along the true children and wrongly believed ones."""
+    def forward(self, training: TrainingBatch) -> dict[str, Tensor]:
+        """Losses of encoding and decoding, along the true children and wrongly believed ones.
+
+        Returns:
+            Each loss by name; `total` is the one to minimise.
+        """
+        batch, random = training.frames, training.random
         mean, log_variance = self.network.encoder(batch.lidar)
         self.network.observe_latents(mean.feats)
-        latent = self._disturb(mean, log_variance, batch)
+        latent = self._disturb(mean, log_variance, batch, random)
         decoded, splits = self.network.decoder.teach(
             latent,
             _finer_supports(batch.lidar.support),
@@ -69,40 +75,57 @@ class VaeStage:
         )
         return terms
 
-    def _disturb(self, mean: SparseTensor, log_variance: Tensor, batch: Batch) -> SparseTensor:
+    @torch.no_grad()
+    def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
+        """The LiDAR cloud through the encoder and back, [n, 4] as `place_points` gives it."""
+        batch = make_batch([pair], volume).to(self.network.latent_mean.device)
+        voxels = self.network.decode(self.network.encode(batch.lidar), batch.radar)
+        return to_points(voxels, volume)
+
+    def _disturb(
+        self, mean: SparseTensor, log_variance: Tensor, batch: Batch, random: SampleRandom
+    ) -> SparseTensor:
         """Draw latents, add noise of a random level, and add cells that hold nothing."""
-        drawn = mean.feats + (0.5 * log_variance).exp() * torch.randn_like(mean.feats)
-        support = union_support(mean.support, self._false_parents(batch, len(mean.feats)))
+        channels = mean.feats.shape[1]
+        spread = (0.5 * log_variance).exp()
+        drawn = mean.feats + spread * random.normal_rows(mean.coords[:, 0], channels)
+        parents = self._false_parents(batch, len(mean.feats), random)
+        support = union_support(mean.support, parents)
         feats, there = look_up(mean.replace(drawn), support.coords)
         empty = self.network.latent_mean.expand_as(feats)
-        level = self.settings.latent_noise * torch.rand(batch.lidar.batch_size)
-        noise = level[support.coords[:, 0], None] * self.network.latent_std
-        feats = torch.where(there[:, None], feats, empty) + noise * torch.randn_like(feats)
-        return SparseTensor.on(support, feats)
+        sample = support.coords[:, 0]
+        level = (self.settings.latent_noise * random.uniform())[sample, None]
+        noise = level * self.network.latent_std * random.normal_rows(sample, channels)
+        return SparseTensor.on(support, torch.where(there[:, None], feats, empty) + noise)
 
-    def _false_parents(self, batch: Batch, occupied: int) -> Support:
+    def _false_parents(self, batch: Batch, occupied: int, random: SampleRandom) -> Support:
         lattice = batch.lattice.support
         share = self.settings.false_parent_share * occupied / len(lattice)
-        chosen = torch.rand(len(lattice)) < share
+        chosen = random.uniform_rows(lattice.coords[:, 0]) < share
         return Support(lattice.coords[chosen], lattice.batch_size, lattice.stride)
 
 
-class EdmStage:
+class EdmStage(nn.Module):
     """Learns to denoise the VAE's latents on the lattice, given the radar."""
 
     def __init__(self, config: EdmConfig, vae: Vae) -> None:
+        super().__init__()
         self.settings = config.diffusion
-        self.volume = Volume.from_settings(config.volume)
+        self.sampling = config.sampling
         self.network = LatentDiffusion(vae.settings, config.model, config.diffusion)
         self.network.vae.load_state_dict(vae.state_dict())
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, training: TrainingBatch) -> dict[str, Tensor]:
         """Weighted squared errors of the clean state's estimate.
+
+        Returns:
+            Each loss by name; `total` is the one to minimise.
 
         Source: Karras et al. 2022, Eq. 8.
         """
+        batch, random = training.frames, training.random
         clean = self.network.clean_state(batch)
-        noisy, sigma = self._add_noise(clean, batch)
+        noisy, sigma = self._add_noise(clean, batch, random)
         context = self.network.denoiser.read_radar(batch.radar, batch.lattice)
         denoised = self.network.denoise(noisy, sigma, context)
         sample, count = batch.lattice.coords[:, 0], batch.lattice.batch_size
@@ -117,15 +140,34 @@ class EdmStage:
         terms["total"] = terms["presence"] + terms["latent"]
         return terms
 
-    def _add_noise(self, clean: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
+        """A cloud drawn for the radar, [n, 4] as `place_points` gives it; always the same one."""
+        batch = make_batch([pair], volume).to(self.network.vae.latent_mean.device)
+        context = self.network.denoiser.read_radar(batch.radar, batch.lattice)
+        state = self.network.draw(context, 0, self.sampling)
+        return to_points(
+            self.network.decode(state, batch.lattice, batch.radar, self.sampling), volume
+        )
+
+    def _add_noise(
+        self, clean: Tensor, batch: Batch, random: SampleRandom
+    ) -> tuple[Tensor, Tensor]:
         """Noisy states and their levels; a share of samples is the regression task: no input."""
-        count = batch.lattice.batch_size
-        sigma = draw_sigma(count, self.settings)
-        regression = torch.rand(count) < self.settings.regression_share
+        regression = random.uniform() < self.settings.regression_share
+        sigma = lognormal_sigma(random.normal(), self.settings)
         sigma = torch.where(regression, self.settings.sigma_max, sigma)
         sample = batch.lattice.coords[:, 0]
-        noisy = clean + sigma[sample, None] * torch.randn_like(clean)
+        noisy = clean + sigma[sample, None] * random.normal_rows(sample, clean.shape[1])
         return noisy.masked_fill(regression[sample, None], 0.0), sigma
+
+
+Stage = VaeStage | EdmStage
+
+
+def to_points(voxels: SparseTensor, volume: Volume) -> Cloud:
+    """Decoded voxels of one frame as points, [n, 4] as `place_points` gives them."""
+    return place_points(voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy(), volume)
 
 
 def _finer_supports(support: Support) -> list[Support]:

@@ -8,6 +8,7 @@ from radarsparse.config import config_to_yaml
 from radarsparse.errors import InputError
 from radarsparse.training.checkpoint import load_diffusion, load_state, load_vae, save_model
 from radarsparse.training.loop import train
+from radarsparse.view import render_clouds
 from tests.conftest import tiny_config
 
 
@@ -42,7 +43,7 @@ def test_loss_falls_on_frames_seen_often(frames, tmp_path):
     config = _lengthened(config, 120)
     settings = {"report_every_samples": 40, "warmup_samples": 10, "learning_rate": 3e-3}
     config = config.model_copy(update={"train": config.train.model_copy(update=settings)})
-    train(config, tmp_path / "run")
+    train(config, tmp_path / "run", render_clouds)
     lines = (tmp_path / "run/stats.jsonl").read_text().splitlines()
     totals = [json.loads(line)["total"] for line in lines]
     assert len(totals) == 3
@@ -51,29 +52,29 @@ def test_loss_falls_on_frames_seen_often(frames, tmp_path):
 
 def test_resumed_training_equals_straight_training_bit_for_bit(frames, tmp_path, monkeypatch):
     config = tiny_config(frames, "vae")
-    train(config, tmp_path / "straight")
+    train(config, tmp_path / "straight", render_clouds)
 
     def stop(*_):
         raise KeyboardInterrupt
 
     folder = tmp_path / "resumed"
-    monkeypatch.setattr("radarsparse.training.loop._Trainer.report", stop)
+    monkeypatch.setattr("radarsparse.training.trainer.Trainer.report", stop)
     short = {"report_every_samples": 6}
     config = config.model_copy(update={"train": config.train.model_copy(update=short)})
     with pytest.raises(KeyboardInterrupt):
-        train(config, folder)
+        train(config, folder, render_clouds)
     monkeypatch.undo()
     state = load_state(folder)
     assert state is not None
     assert state["seen"] == 4
-    train(config, folder)
+    train(config, folder, render_clouds)
     straight, resumed = load_vae(tmp_path / "straight")[0], load_vae(folder)[0]
     assert _same(straight.state_dict(), resumed.state_dict())
 
 
 def test_a_finished_run_can_be_called_again(vae_run, frames):
     before = load_vae(vae_run)[0].state_dict()
-    train(tiny_config(frames, "vae"), vae_run)
+    train(tiny_config(frames, "vae"), vae_run, render_clouds)
     assert _same(load_vae(vae_run)[0].state_dict(), before)
 
 
@@ -88,14 +89,14 @@ def test_a_folder_with_another_config_is_refused_and_kept(vae_run, frames):
     config = tiny_config(frames, "vae", latent_channels=5)
     before = (vae_run / "config.yaml").read_text()
     with pytest.raises(InputError, match=r"model.latent_channels was 16, is now 5"):
-        train(config, vae_run)
+        train(config, vae_run, render_clouds)
     assert (vae_run / "config.yaml").read_text() == before
 
 
 def test_a_folder_with_other_contents_is_refused(frames, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"exists with other contents \(notes.txt\)"):
-        train(tiny_config(frames, "vae"), tmp_path)
+        train(tiny_config(frames, "vae"), tmp_path, render_clouds)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -103,7 +104,7 @@ def test_an_edm_stage_refuses_a_vae_of_another_volume(frames, vae_run, tmp_path)
     config = tiny_config(frames, "edm", vae=str(vae_run))
     volume = config.volume.model_copy(update={"azimuth_max_deg": 30.0})
     with pytest.raises(InputError, match="volume"):
-        train(config.model_copy(update={"volume": volume}), tmp_path / "run")
+        train(config.model_copy(update={"volume": volume}), tmp_path / "run", render_clouds)
     assert not (tmp_path / "run").exists()
 
 

@@ -1,0 +1,42 @@
+"""Devices, precision and processes: Lightning Fabric, set up from the environment of `torchrun`."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from radarsparse.config import PrecisionName
+from radarsparse.errors import InputError
+from radarsparse.training.loader import Rank
+
+
+def start_fabric(precision: PrecisionName) -> Fabric:
+    """The devices of this process and its neighbours: CUDA where there is one, else the CPU.
+
+    Under `torchrun` every process gets a device of its own.
+
+    Raises:
+        InputError: the precision needs a CUDA device, or there are fewer devices than processes.
+    """
+    local, world = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    cuda = torch.cuda.device_count()
+    if precision == "16-mixed" and not cuda:
+        raise InputError("train.precision = '16-mixed': needs a CUDA device; take 32 or bf16-mixed")
+    if cuda and local > cuda:
+        raise InputError(f"--nproc-per-node {local}: more processes than CUDA devices ({cuda})")
+    fabric = Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=local,
+        num_nodes=world // local,
+        # Buffers are the same on all devices, since the networks sum over devices themselves.
+        strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
+        precision="32-true" if precision == "32" else precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def rank_of(fabric: Fabric) -> Rank:
+    """Which of the processes this is."""
+    return Rank(fabric.global_rank, fabric.world_size)

@@ -1,0 +1,155 @@
+"""Which samples each step sees, and their batches, made ahead by worker processes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from radarsparse.config import Config, TrainSettings
+from radarsparse.data.augment import augment
+from radarsparse.data.batch import Batch, make_batch
+from radarsparse.data.scan import ScanPair
+from radarsparse.errors import InputError
+from radarsparse.geometry import Volume
+
+# Batches that each worker makes ahead.
+_AHEAD = 2
+
+
+class Part(NamedTuple):
+    """What one device sees at once.
+
+    Attributes:
+        samples: the run's numbers of the samples.
+        voxel_size_m: at which they are voxelised.
+        weight: of its loss, so that devices' mean gradients add up to the mean over the window.
+    """
+
+    samples: tuple[int, ...]
+    voxel_size_m: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """The samples between two steps of the optimiser.
+
+    Attributes:
+        seen: samples that came before.
+        count: samples of all devices together.
+        parts: this device's share, in order; never empty.
+    """
+
+    seen: int
+    count: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of the processes that train together."""
+
+    number: int = 0
+    world_size: int = 1
+
+
+def window_samples(settings: TrainSettings, rank: Rank) -> int:
+    """Samples of a full window, all devices together."""
+    return settings.batch_size * settings.accumulate * rank.world_size
+
+
+def plan_windows(config: Config, seen: int, rank: Rank) -> Iterator[Window]:
+    """The windows of the rest of a run; the last one of each voxel size may be smaller.
+
+    Args:
+        config: lengths and voxel sizes.
+        seen: samples seen already.
+        rank: whose share; the windows' bounds are those of every rank.
+    """
+    settings = config.train
+    final = (config.volume.voxel_size_m, settings.samples)
+    steps = [(step.voxel_size_m, step.until_samples) for step in settings.voxel_steps]
+    for voxel_size_m, until in [*steps, final]:
+        while seen < until:
+            count = min(window_samples(settings, rank), until - seen)
+            yield _window(seen, count, voxel_size_m, settings.batch_size, rank)
+            seen += count
+
+
+def _window(seen: int, count: int, voxel_size_m: float, batch_size: int, rank: Rank) -> Window:
+    own = range(seen + rank.number, seen + count, rank.world_size)
+    groups = [tuple(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
+    shares = [len(group) * rank.world_size / count for group in groups]
+    if not groups:
+        # Every device must take part in the sum of gradients: this one with nothing.
+        groups, shares = [(seen,)], [0.0]
+    pairs = zip(groups, shares, strict=True)
+    parts = tuple(Part(group, voxel_size_m, share) for group, share in pairs)
+    return Window(seen, count, parts)
+
+
+class TrainingSamples(Dataset["Batch | InputError"]):
+    """Augmented frames by the run's number of a sample: a pure function of the seed.
+
+    Args:
+        frames: of the training split.
+        config: of the run.
+    """
+
+    def __init__(self, frames: Sequence[ScanPair], config: Config) -> None:
+        self._frames, self._config = frames, config
+
+    def __getitem__(self, part: Part) -> Batch | InputError:
+        """The batch of a part; an error is handed over, since raising in a worker blurs it."""
+        try:
+            return self._make(part)
+        except InputError as error:
+            return error
+
+    def _make(self, part: Part) -> Batch:
+        volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
+        batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
+        if self._config.stage == "edm":
+            _ = batch.observed  # cached: found here, where the step doesn't wait for it
+        return batch
+
+    def _draw(self, sample: int, volume: Volume) -> ScanPair:
+        seed, frames = self._config.seed, self._frames
+        epoch, position = divmod(sample, len(frames))
+        order = np.random.default_rng([seed, 0, epoch]).permutation(len(frames))
+        random = np.random.default_rng([seed, 1, sample])
+        frame = frames[int(order[position])]
+        return augment(frame, self._config.data.augment, volume, random)
+
+
+def load_parts(samples: TrainingSamples, parts: Iterator[Part], workers: int) -> Iterator[Batch]:
+    """The batches of parts, in order, made ahead by worker processes.
+
+    Args:
+        samples: where they come from.
+        parts: which ones.
+        workers: processes; with 0 every batch is made when it is asked for.
+
+    Raises:
+        InputError: a frame can't be used, or a worker died.
+    """
+    loader = DataLoader(
+        samples,
+        batch_size=None,
+        sampler=parts,  # pyright: ignore[reportArgumentType] (it asks for nothing but an iterator)
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
+    )
+    try:
+        for made in loader:
+            if isinstance(made, InputError):
+                raise made
+            yield made
+    except RuntimeError as error:
+        if "worker" not in str(error):
+            raise
+        raise InputError(
+            f"a process that loads data died ({error}); train.workers = 0 shows why"
+        ) from error
