@@ -4,16 +4,14 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from radarsparse.metrics.nearest import nearest
 from radarsparse.metrics.statistics import summarize_distances
-from radarsparse.metrics.voxel import columns, count_keys, voxel_histogram
+from radarsparse.metrics.voxel import count_columns, count_voxels
 
 JSD_VOXEL_SIZE_M = 0.5
-# Sorted integers, each once, and how often each occurs.
-Histogram = tuple[Tensor, Tensor]
 
 
 def jsd_3d(
@@ -34,9 +32,7 @@ def jsd_3d(
     Raises:
         InputError: as in `voxel_keys`.
     """
-    return jensen_shannon(
-        voxel_histogram(pred, voxel_size_m), voxel_histogram(target, voxel_size_m)
-    )
+    return jensen_shannon(count_voxels(pred, target, voxel_size_m)[1])
 
 
 def jsd_bev(
@@ -62,7 +58,7 @@ def divergences(
     target: Float[Tensor, "m d"],
     voxel_size_m: float = JSD_VOXEL_SIZE_M,
 ) -> tuple[float, float]:
-    """`jsd_bev` and `jsd_3d` at once, which share the sorting.
+    """`jsd_bev` and `jsd_3d` at once, in less time.
 
     Args:
         pred: [n, 3 or more] x, y, z in metres.
@@ -72,27 +68,29 @@ def divergences(
     Raises:
         InputError: as in `voxel_keys`.
     """
-    ours, theirs = (voxel_histogram(points, voxel_size_m) for points in (pred, target))
-    bev = jensen_shannon(*(_column_histogram(*histogram) for histogram in (ours, theirs)))
-    return bev, jensen_shannon(ours, theirs)
+    voxels, counts = count_voxels(pred, target, voxel_size_m)
+    return jensen_shannon(count_columns(voxels, counts)[1]), jensen_shannon(counts)
 
 
-def jensen_shannon(ours: Histogram, theirs: Histogram) -> float:
+def jensen_shannon(counts: Int[Tensor, "k 2"]) -> float:
     """Jensen-Shannon divergence of two histograms in bits, 0 to 1; 1 of one empty, NaN of both.
 
     Args:
-        ours: sorted integers [k], each once, and the count of each [k].
-        theirs: the same of the other side.
+        counts: of either side, in each bin.
 
     Source:
         Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information
         Theory 37(1), 1991.
     """
-    if len(ours[0]) == 0 or len(theirs[0]) == 0:
-        return math.nan if len(ours[0]) == len(theirs[0]) else 1.0
-    total = _half(ours, theirs) + _half(theirs, ours)
+    totals = counts.sum(dim=0)
+    if not totals.all():
+        return 1.0 if totals.any() else math.nan
+    ours, theirs = (counts.double() / totals).T.contiguous()
+    mixture = (ours + theirs) / 2
+    # A bin that is empty on one side has a share of 0 there, which adds nothing.
+    nats = torch.xlogy(ours, ours / mixture).sum() + torch.xlogy(theirs, theirs / mixture).sum()
     # Rounding can leave the bounds by a few last bits.
-    return total.clamp(0, 1).item()
+    return nats.div(2 * math.log(2)).clamp(0, 1).item()
 
 
 def chamfer_table(
@@ -149,21 +147,6 @@ def coverage(table: Float[Tensor, "p t"]) -> float:
         return math.nan
     able = table[table.isfinite().any(dim=1)] if preds else table
     return len(able.argmin(dim=1).unique()) / targets
-
-
-def _half(own: Histogram, other: Histogram) -> Tensor:
-    """The part of the divergence that the cells of one side bring in."""
-    keys, counts = own
-    share = counts.double() / counts.sum()
-    place = torch.searchsorted(other[0], keys).clamp(max=len(other[0]) - 1)
-    met = torch.where(other[0][place] == keys, other[1][place], 0)
-    theirs = met.double() / other[1].sum()
-    return (share * (2 * share / (share + theirs)).log2()).sum() / 2
-
-
-def _column_histogram(keys: Tensor, counts: Tensor) -> Histogram:
-    """Counts per bird's-eye cell from those per voxel."""
-    return count_keys(columns(keys).repeat_interleave(counts))
 
 
 def _means_m(clouds: Sequence[Tensor], target: Tensor) -> Tensor:

@@ -14,13 +14,13 @@ from scipy.integrate import simpson
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.distribution import Histogram, jensen_shannon
+from radarsparse.metrics.distribution import jensen_shannon
 from radarsparse.metrics.nearest import nearest_both
 from radarsparse.metrics.voxel import (
     Overlap,
-    columns,
-    count_keys,
-    overlap_of_keys,
+    count_cells,
+    count_columns,
+    overlap_of,
     pack_index,
     sum_overlaps,
 )
@@ -228,8 +228,8 @@ def _lidiff_overlaps(
 ) -> dict[str, Overlap]:
     overlaps = {}
     for size_m in LIDIFF_IOU_SIZES_M:
-        sets = (count_keys(cells_of(points, size_m))[0] for points in (pred, target))
-        overlaps[f"{key}@{size_m}m"] = overlap_of_keys(*sets)
+        ours, theirs = (cells_of(points, size_m) for points in (pred, target))
+        overlaps[f"{key}@{size_m}m"] = overlap_of(count_cells(ours, theirs)[1])
     return overlaps
 
 
@@ -261,14 +261,13 @@ def _cells_near_sensor(points: Tensor, size_m: float) -> Tensor:
 
 def _lidiff_divergences(pred: Tensor, target: Tensor) -> tuple[float, float]:
     """Square roots of divergences: of occupied voxels per column, and of points per voxel."""
-    ours, theirs = (
-        count_keys(_cells_within_reach(points, LIDIFF_JSD_SIZE_M)) for points in (pred, target)
-    )
-    flat = (count_keys(columns(keys)) for keys, _ in (ours, theirs))
-    return _distance_in_nats(*flat), _distance_in_nats(ours, theirs)
+    ours, theirs = (_cells_within_reach(points, LIDIFF_JSD_SIZE_M) for points in (pred, target))
+    voxels, counts = count_cells(ours, theirs)
+    flat = count_columns(voxels, counts.clamp(max=1))[1]
+    return _distance_in_nats(flat), _distance_in_nats(counts)
 
 
-def _distance_in_nats(ours: Histogram, theirs: Histogram) -> float:
-    if min(len(ours[0]), len(theirs[0])) == 0:
+def _distance_in_nats(counts: Tensor) -> float:
+    if not counts.sum(dim=0).all():
         return math.nan
-    return math.sqrt(jensen_shannon(ours, theirs) * math.log(2))
+    return math.sqrt(jensen_shannon(counts) * math.log(2))

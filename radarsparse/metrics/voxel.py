@@ -11,8 +11,8 @@ from torch import Tensor
 
 from radarsparse.errors import InputError
 
-# Three indices of 21 bits fit into one integer of 64.
-INDEX_BITS = 21
+# Three indices of 20 bits leave room in one integer of 64 for a mark and the sign.
+INDEX_BITS = 20
 INDEX_MOST = 2 ** (INDEX_BITS - 1) - 1
 
 
@@ -70,15 +70,15 @@ def voxel_keys(
         InputError: the size isn't positive, or a point isn't finite or lies more than
             `INDEX_MOST` voxels away from the origin.
     """
-    return voxel_histogram(points, voxel_size_m, origin_m)[0]
+    return torch.unique_consecutive(_sorted(voxels_of_points(points, voxel_size_m, origin_m)))
 
 
-def voxel_histogram(
+def voxels_of_points(
     points: Float[Tensor, "n c"],
     voxel_size_m: float,
     origin_m: Sequence[float] = (0.0, 0.0, 0.0),
-) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
-    """The voxels of `voxel_keys`, and how many points each holds.
+) -> Int[Tensor, " n"]:
+    """The voxel of every point, as in `voxel_keys`.
 
     Args:
         points: [n, 3 or more] x, y, z in metres.
@@ -92,8 +92,7 @@ def voxel_histogram(
         raise InputError(f"voxel_size_m {voxel_size_m}: must be positive and finite")
     # float32 would move points across a boundary
     xyz = points[:, :3].double()
-    index = ((xyz - xyz.new_tensor(origin_m)) / voxel_size_m).floor()
-    return count_keys(pack_index(index))
+    return pack_index(((xyz - xyz.new_tensor(origin_m)) / voxel_size_m).floor())
 
 
 def pack_index(index: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
@@ -105,9 +104,9 @@ def pack_index(index: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
     Raises:
         InputError: an index isn't finite or beyond `INDEX_MOST`.
     """
-    outside = ~(index.abs() <= INDEX_MOST).all(dim=1)
-    if outside.any():
-        row = int(outside.nonzero()[0])
+    within = index.abs() <= INDEX_MOST
+    if not within.all():
+        row = int((~within).any(dim=1).nonzero()[0])
         raise InputError(
             f"points: row {row} is in voxel {index[row].tolist()}, at most {INDEX_MOST} voxels"
             " from the origin expected"
@@ -116,25 +115,46 @@ def pack_index(index: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
     return (x << 2 * INDEX_BITS) | (y << INDEX_BITS) | z
 
 
-def count_keys(keys: Int[Tensor, " n"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
-    """Every integer once, sorted, and how often it occurs."""
-    return torch.unique_consecutive(_sorted(keys), return_counts=True)
-
-
-def columns(keys: Int[Tensor, " k"]) -> Int[Tensor, " k"]:
-    """The bird's-eye cell of every voxel, in the same order, as a sorted integer.
+def columns(voxels: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """The bird's-eye cell of every voxel as an integer.
 
     Args:
-        keys: of `voxel_keys`.
+        voxels: of `voxel_keys` or `voxels_of_points`.
     """
-    return keys >> INDEX_BITS
+    return voxels >> INDEX_BITS
 
 
-def overlap_of_keys(ours: Int[Tensor, " k"], theirs: Int[Tensor, " l"]) -> Overlap:
-    """The overlap of two sets of integers, each integer once per set."""
-    merged = _sorted(torch.cat([ours, theirs]))
-    intersection = int((merged[1:] == merged[:-1]).sum())
-    return Overlap(intersection, len(merged) - intersection)
+def count_cells(
+    ours: Int[Tensor, " n"], theirs: Int[Tensor, " m"]
+) -> tuple[Int[Tensor, " k"], Int[Tensor, "k 2"]]:
+    """Every cell that holds a point of either cloud, sorted, and how many of each it holds.
+
+    Args:
+        ours: [n] cell of every point of one cloud, as an integer of at most 62 bits.
+        theirs: [m] the same of the other.
+    """
+    # One sort serves both: the last bit says whose a point is.
+    tagged, counts = torch.unique_consecutive(
+        _sorted(torch.cat([ours << 1, (theirs << 1) | 1])), return_counts=True
+    )
+    cells, row = torch.unique_consecutive(tagged >> 1, return_inverse=True)
+    table = counts.new_zeros(len(cells), 2)
+    table[row, tagged & 1] = counts
+    return cells, table
+
+
+def count_columns(
+    voxels: Int[Tensor, " k"], counts: Int[Tensor, "k 2"]
+) -> tuple[Int[Tensor, " l"], Int[Tensor, "l 2"]]:
+    """The bird's-eye cells of `count_cells`' voxels, and how many points each holds."""
+    cells, row = torch.unique_consecutive(columns(voxels), return_inverse=True)
+    return cells, counts.new_zeros(len(cells), 2).index_add_(0, row, counts)
+
+
+def overlap_of(cell_counts: Int[Tensor, "k 2"]) -> Overlap:
+    """The overlap of two clouds whose points `count_cells` counted."""
+    ours, theirs = cell_counts.unbind(1)
+    return Overlap(int(((ours > 0) & (theirs > 0)).sum()), len(cell_counts))
 
 
 def voxel_overlap(
@@ -150,25 +170,7 @@ def voxel_overlap(
     Raises:
         InputError: as in `voxel_keys`.
     """
-    return overlap_of_keys(voxel_keys(pred, voxel_size_m), voxel_keys(target, voxel_size_m))
-
-
-def overlaps(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
-) -> tuple[Overlap, Overlap]:
-    """`voxel_overlap` and `bev_overlap` at once, which share the sorting.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel and of a bird's-eye cell.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    ours, theirs = voxel_keys(pred, voxel_size_m), voxel_keys(target, voxel_size_m)
-    flat = (torch.unique_consecutive(columns(keys)) for keys in (ours, theirs))
-    return overlap_of_keys(ours, theirs), overlap_of_keys(*flat)
+    return overlap_of(count_voxels(pred, target, voxel_size_m)[1])
 
 
 def bev_overlap(
@@ -185,6 +187,40 @@ def bev_overlap(
         InputError: as in `voxel_keys`.
     """
     return overlaps(pred, target, cell_size_m)[1]
+
+
+def overlaps(
+    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
+) -> tuple[Overlap, Overlap]:
+    """`voxel_overlap` and `bev_overlap` at once, in less time.
+
+    Args:
+        pred: [n, 3 or more] x, y, z in metres.
+        target: [m, 3 or more] the same, in the same frame.
+        voxel_size_m: edge of a voxel and of a bird's-eye cell.
+
+    Raises:
+        InputError: as in `voxel_keys`.
+    """
+    voxels, counts = count_voxels(pred, target, voxel_size_m)
+    return overlap_of(counts), overlap_of(count_columns(voxels, counts)[1])
+
+
+def count_voxels(
+    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
+) -> tuple[Int[Tensor, " k"], Int[Tensor, "k 2"]]:
+    """`count_cells` of the voxels of two clouds.
+
+    Args:
+        pred: [n, 3 or more] x, y, z in metres.
+        target: [m, 3 or more] the same, in the same frame.
+        voxel_size_m: edge of a voxel.
+
+    Raises:
+        InputError: as in `voxel_keys`.
+    """
+    ours, theirs = (voxels_of_points(points, voxel_size_m) for points in (pred, target))
+    return count_cells(ours, theirs)
 
 
 def voxel_iou(

@@ -15,13 +15,15 @@ from radarsparse.metrics.voxel import (
     Overlap,
     bev_iou,
     bev_overlap,
+    columns,
+    count_cells,
     occupancy_calibration,
     overlaps,
     sum_overlaps,
-    voxel_histogram,
     voxel_iou,
     voxel_keys,
     voxel_overlap,
+    voxels_of_points,
 )
 
 coordinates = st.floats(-2, 2, width=32)
@@ -53,16 +55,30 @@ def test_overlaps_are_those_of_python_sets(
 
 @settings(max_examples=50, deadline=None)
 @given(rows=clouds)
-def test_keys_are_sorted_and_unique_and_count_the_points(
-    rows: list[tuple[float, float, float]],
-) -> None:
-    keys, counts = voxel_histogram(cloud(rows), 0.5)
-    assert keys.dtype == counts.dtype == torch.int64
-    assert (keys.diff() > 0).all()
-    assert torch.equal(keys, voxel_keys(cloud(rows), 0.5))
-    # keys sort by x, y, z, as tuples do
-    table = sorted(Counter(tuple(math.floor(v / 0.5) for v in row) for row in rows).items())
-    assert counts.tolist() == [count for _, count in table]
+def test_keys_are_sorted_and_unique(rows: list[tuple[float, float, float]]) -> None:
+    keys = voxel_keys(cloud(rows), 0.5)
+    assert keys.dtype == torch.int64
+    assert torch.equal(keys, voxels_of_points(cloud(rows), 0.5).unique())
+    # they sort by x, y, z, as tuples do
+    by_tuple = sorted(rows, key=lambda row: tuple(math.floor(v / 0.5) for v in row))
+    assert (voxels_of_points(cloud(by_tuple), 0.5).diff() >= 0).all()
+    assert len(keys) == len(cells(rows, 0.5, 3))
+    assert len(columns(keys).unique()) == len(cells(rows, 0.5, 2))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    ours=st.lists(st.integers(0, 2**61), max_size=20),
+    theirs=st.lists(st.sampled_from([0, 1, 5, 2**61]), max_size=20),
+)
+def test_counts_are_those_of_a_counter(ours: list[int], theirs: list[int]) -> None:
+    found, table = count_cells(
+        torch.tensor(ours, dtype=torch.int64), torch.tensor(theirs, dtype=torch.int64)
+    )
+    counters = Counter(ours), Counter(theirs)
+    occupied = sorted(counters[0].keys() | counters[1].keys())
+    assert found.tolist() == occupied
+    assert table.tolist() == [[counter[cell] for counter in counters] for cell in occupied]
 
 
 def test_iou_by_hand() -> None:
