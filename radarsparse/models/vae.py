@@ -204,6 +204,8 @@ class Vae(nn.Module):
         self.decoder = Decoder(settings.channels, settings.latent_channels)
         self.register_buffer("latent_mean", torch.zeros(settings.latent_channels))
         self.register_buffer("latent_square", torch.ones(settings.latent_channels))
+        # Sums over rows of latents, their squares and one, since statistics were settled.
+        self._observed: Tensor | None = None
 
     @property
     def latent_std(self) -> Tensor:
@@ -212,17 +214,25 @@ class Vae(nn.Module):
 
     @torch.no_grad()
     def observe_latents(self, latents: Tensor) -> None:
-        """Move the running statistics towards those of a batch, [n, latent_channels].
-
-        Processes that train together see one batch: the sum of theirs.
-        """
+        """Take notice of a batch's latents, [n, latent_channels]; `settle_statistics` uses them."""
         wide = latents.double()
         sums = torch.stack([wide.sum(0), wide.square().sum(0), torch.ones_like(wide).sum(0)])
+        self._observed = sums if self._observed is None else self._observed + sums
+
+    @torch.no_grad()
+    def settle_statistics(self) -> None:
+        """Move the running statistics towards those of the latents observed since the last time.
+
+        Processes that train together observe as one.
+        """
+        if self._observed is None:
+            return
         if is_initialized():
-            all_reduce(sums)
-        mean, square = (sums[:2] / sums[2]).to(self.latent_mean.dtype)
+            all_reduce(self._observed)
+        mean, square = (self._observed[:2] / self._observed[2]).to(self.latent_mean.dtype)
         self.latent_mean.lerp_(mean, _STATISTICS_MOMENTUM)
         self.latent_square.lerp_(square, _STATISTICS_MOMENTUM)
+        self._observed = None
 
     def standardize(self, latents: Tensor) -> Tensor:
         """Zero mean and unit standard deviation per channel."""

@@ -72,6 +72,7 @@ class Trainer:
             with self.fabric.no_backward_sync(self._module, enabled=more):
                 self._learn(part, batch)
         with record_function("optimise"):
+            self.stage.end_window()
             self._update()
         self._summed += 1
         self.seen = window.seen + window.count

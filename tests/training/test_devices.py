@@ -1,0 +1,79 @@
+"""Several processes, as torchrun starts them, on the CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from radarsparse.config import Config, load_config
+from radarsparse.errors import InputError
+from radarsparse.training.devices import start_fabric
+from tests.conftest import tiny_config
+from tests.training.gradients import window_gradients
+
+ROOT = Path(__file__).parents[2]
+
+
+def torchrun(processes: int, *words: object) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, f"--nproc-per-node={processes}", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def write_config(config: Config, path: Path, **train: object) -> Path:
+    raw = config.model_dump(mode="json")
+    raw["train"] |= train
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "train"),
+    [
+        ("vae", {"batch_size": 2}),
+        ("vae", {"batch_size": 1, "accumulate": 2}),
+        ("edm", {"batch_size": 2}),
+    ],
+)
+def test_two_processes_and_accumulation_have_the_gradients_of_one_batch(
+    stage: str, train: dict[str, int], frames: Path, vae_run: Path, tmp_path: Path
+) -> None:
+    more = {"vae": str(vae_run), "dropout": 0.0} if stage == "edm" else {}
+    config = tiny_config(frames, stage, **more)
+    whole_config = load_config(write_config(config, tmp_path / "whole.yaml", batch_size=4))
+    whole = window_gradients(whole_config, start_fabric("32"))
+    file, out = write_config(config, tmp_path / "shared.yaml", **train), tmp_path / "shared.pt"
+    result = torchrun(2, "tests/training/gradients.py", file, out)
+    assert result.returncode == 0, result.stderr
+    shared = torch.load(out, weights_only=True)
+    assert shared.keys() == whole.keys()
+    assert sum(float(value.abs().max()) > 0 for value in whole.values()) > 20
+    for name, value in whole.items():
+        torch.testing.assert_close(shared[name], value, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_two_processes_train_validate_and_write_once(frames: Path, tmp_path: Path) -> None:
+    config, out = tiny_config(frames, "vae"), tmp_path / "run"
+    validation = {"every_samples": 4, "frames": 2}
+    file = write_config(config, tmp_path / "c.yaml", batch_size=1, validation=validation)
+    result = torchrun(2, "tools/train.py", "--config", file, "--out", out)
+    assert result.returncode == 0, result.stderr
+    samples = [line.split('"samples": ')[1].split(",")[0] for line in (out / "stats.jsonl").open()]
+    assert samples == ["0.0", "4.0", "8.0"]
+    assert (out / "best" / "model.safetensors").is_file()
+
+
+def test_half_precision_without_a_gpu_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match=r"train\.precision = '16-mixed': needs a CUDA device"):
+        start_fabric("16-mixed")
