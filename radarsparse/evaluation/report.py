@@ -92,7 +92,7 @@ def describe_gaps(report: Mapping[str, Any]) -> str:
         if report[row]["empty_pred"]
     ]
     targets = report[PREDICTION]["empty_target"]
-    gaps += [f"empty clouds: {', '.join(empty)}"] if empty else []
+    gaps += [f"empty predictions: {', '.join(empty)}"] if empty else []
     gaps += [f"empty targets: {targets:.0f}"] if targets else []
     unmatched = report.get("unmatched_targets", 0)
     gaps += [f"targets without a prediction, not scored: {unmatched}"] if unmatched else []

@@ -102,7 +102,10 @@ def _score_bands(match: Match) -> dict[str, Scores]:
         ("range", range_bands, RANGE_EDGES_M),
         ("height", height_bands, HEIGHT_EDGES_M),
     ):
-        ours, theirs = bands_of(match.pred, edges_m), bands_of(match.target, edges_m)
+        # Column after column, since torch warns when it has to gather one.
+        ours, theirs = (
+            bands_of(points.T.contiguous().T, edges_m) for points in (match.pred, match.target)
+        )
         names = band_names(quantity, edges_m)
         scores |= band_scores(match, ours, theirs, names, THRESHOLDS_M)
     return scores

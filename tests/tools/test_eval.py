@@ -1,0 +1,216 @@
+"""tools/eval.py on folders, as a user runs it."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radarsparse.io import write_cloud
+from tests.evaluation.clouds import PRED, TARGET, cloud, save
+from tests.tools.test_run import ROOT, call, refused
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[object, ...]:
+    """The options that name two folders of two frames by hand."""
+    pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
+    return "--pred", pred, "--target", target
+
+
+def many(tmp_path: Path, frames: int = 7) -> tuple[object, ...]:
+    """Folders of random clouds, one of each side empty."""
+    random = np.random.default_rng(0)
+    for number in range(frames):
+        points = random.uniform(0, 30, (random.integers(50, 300), 4)).astype(np.float32)
+        guess = points[::2] + random.normal(0, 0.3, points[::2].shape).astype(np.float32)
+        save(tmp_path / "target", **{f"{number:03d}": points[: len(points) * (number != 2)]})
+        save(tmp_path / "pred", **{f"{number:03d}": guess[: len(guess) * (number != 4)]})
+    return "--pred", tmp_path / "pred", "--target", tmp_path / "target"
+
+
+def test_two_frames_by_hand(pair, tmp_path):
+    out = tmp_path / "metrics.json"
+    result = call("eval", *pair, "--out", out)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(out.read_text())
+    assert report["frames"] == 2
+    assert report["pred"]["chamfer_sum_m"] == pytest.approx(2.75)
+    assert report["pred"]["precision@1.0m"] == pytest.approx(0.25)
+    assert report["definitions"]["chamfer_sum_m"].endswith("unsquared, metres")
+    assert report["left_out"]["pred"]["feature_mae"] == 1
+    lines = result.stdout.splitlines()
+    assert lines[0] == "2 frames"
+    assert lines[2].split()[:2] == ["enhanced", "2.750"]
+    assert lines[3:] == [
+        "frames without a number: enhanced 1 (feature_mae)",
+        "worst by Chamfer sum: b, a",
+    ]
+
+
+def test_everything_at_once(pair, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for name, points in TARGET.items():
+        write_cloud(other / f"{name}.pcd", points)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in TARGET:
+        np.ones((4, 5), dtype=np.float32).tofile(raw / f"{name}.bin")
+    out = tmp_path / "out"
+    out.mkdir()
+    files = ("--out", out / "m.json", "--csv", out / "m.csv", "--pictures", out / "pictures")
+    words = ("--raw", raw, "--compare", f"other={other}", *files, "--worst", 1, "--resamples", 50)
+    result = call("eval", *pair, *words)
+    assert result.returncode == 0, result.stderr
+    assert [line.split("  ")[0] for line in result.stdout.splitlines()[2:5]] == [
+        "raw radar",
+        "enhanced",
+        "other",
+    ]
+    report = json.loads((out / "m.json").read_text())
+    assert report["other"]["fscore@0.1m"] == 1
+    assert report["intervals"]["other"]["fscore@0.1m"] == [1, 1]
+    assert report["left_out"]["raw"]["feature_mae"] == 2
+    with (out / "m.csv").open() as stream:
+        assert [line["row"] for line in csv.DictReader(stream)] == ["raw", "pred", "other"] * 2
+    drawn = {path.name for path in (out / "pictures").iterdir()}
+    assert drawn == {"distances.png", "b.png", "b.ply"}
+
+
+def test_other_crops_are_refused_unless_one_is_given(tmp_path):
+    points = np.random.default_rng(0).uniform(-60, 60, (200, 4)).astype(np.float32)
+    near = points[np.abs(points[:, :3]).max(axis=1) < 40]
+    pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=near)
+    out = tmp_path / "metrics.json"
+    words = ("--pred", pred, "--target", target, "--out", out)
+    assert refused(call("eval", *words), "points of pred", "more than 5 m outside", "--crop")
+    assert not out.exists()
+    result = call("eval", *words, "--crop", "-40,-40,-40,40,40,40")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(out.read_text())
+    assert report["pred"]["chamfer_sum_m"] == 0
+    assert report["crop"] == {"minimum_m": [-40] * 3, "maximum_m": [40] * 3}
+    assert report["diagonal_m"] == pytest.approx(80 * 3**0.5)
+
+
+def test_an_empty_crop_is_scored_by_the_contract(pair, tmp_path):
+    out = tmp_path / "metrics.json"
+    result = call("eval", *pair, "--out", out, "--crop", "7,-1,-1,9,1,1")
+    assert result.returncode == 0, result.stderr
+    # Frame a is empty on both sides, the target of frame b on its own.
+    report = json.loads(out.read_text())
+    assert (report["pred"]["empty_pred"], report["pred"]["empty_target"]) == (1, 2)
+    assert report["pred"]["chamfer_sum_m"] == pytest.approx(2 * 12**0.5)
+    assert report["pred"]["fscore@2.0m"] == 0
+    assert report["left_out"]["pred"]["chamfer_sum_m"] == 1
+    assert report["per_frame"][0]["pred"]["chamfer_sum_m"] is None
+    assert "empty predictions: enhanced 1; empty targets: 2" in result.stdout
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path):
+    words = many(tmp_path)
+    for workers in (1, 2, 3):
+        out, table = tmp_path / f"{workers}.json", tmp_path / f"{workers}.csv"
+        result = call("eval", *words, "--out", out, "--csv", table, "--workers", workers)
+        assert result.returncode == 0, result.stderr
+    for suffix in ("json", "csv"):
+        files = [(tmp_path / f"{workers}.{suffix}").read_bytes() for workers in (1, 2, 3)]
+        assert files[0] == files[1] == files[2]
+
+
+def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words += ["tools/eval.py", *map(str, arguments), "--workers", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        words, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_writes(tmp_path):
+    words = many(tmp_path)
+    alone, together = tmp_path / "alone.json", tmp_path / "together.json"
+    expected = call("eval", *words, "--out", alone)
+    result = torchrun(*words, "--out", together, "--pictures", tmp_path / "pictures")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == expected.stdout
+    assert together.read_bytes() == alone.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 3])
+def test_one_of_two_processes_says_what_is_wrong(tmp_path, number):
+    words = many(tmp_path)
+    (tmp_path / f"pred/{number:03d}.npy").write_bytes(b"broken")
+    result = torchrun(*words, "--out", tmp_path / "m.json")
+    assert result.returncode != 0
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert f"{number:03d}.npy" in errors[0]
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_a_dry_run_reads_and_writes_nothing(pair, tmp_path):
+    np.save(tmp_path / "pred/a.npy", np.zeros(3))
+    out = tmp_path / "metrics.json"
+    result = call("eval", *pair, "--out", out, "--dry-run")
+    assert (result.returncode, result.stdout) == (0, "would score 2 frames\n")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--crop", "1,2,3"), ("--crop 1,2,3", "six numbers")),
+        (("--crop", "-1,0,0,-2,1,1"), ("x0 -1 must be below x1 -2",)),
+        (("--compare", "pred=x"), ("--compare pred=x", "taken")),
+        (("--compare", "new=nowhere"), ("nowhere", "no such file or folder")),
+        (("--raw", "nowhere"), ("nowhere", "no such file or folder")),
+        (("--workers", "0"), ("--workers 0", "1 or more")),
+        (("--worst", "-1"), ("--worst -1", "0 or more")),
+        (("--resamples", "0"), ("--resamples 0", "1 or more")),
+        (("--seed", "-1"), ("--seed -1", "0 or more")),
+        (("--csv", "nowhere/x.csv"), ("--csv nowhere/x.csv", "no such folder")),
+        (("--pictures", "nowhere/x"), ("nowhere/x", "no such folder")),
+        (("--config", "nowhere.yaml"), ("nowhere.yaml",)),
+        (("--checkpoint", "run"), ("--checkpoint RUN, or --pred DIR",)),
+    ],
+)
+def test_unusable_options_are_named(pair, tmp_path, more, words):
+    assert refused(call("eval", *pair, "--out", tmp_path / "m.json", *more), *words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
+
+
+def test_unusable_folders_are_named(pair, tmp_path):
+    out = tmp_path / "m.json"
+    pred, target = tmp_path / "pred", tmp_path / "target"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with_out = ("--out", out)
+    assert refused(call("eval", "--pred", pred, "--target", empty, *with_out), "empty: no file")
+    assert refused(call("eval", "--pred", pred, *with_out), "--pred needs --target DIR")
+    run = call("eval", "--checkpoint", "run", "--target", target, *with_out)
+    assert refused(run, "--target: goes with --pred DIR")
+    nowhere = call("eval", *pair, "--out", tmp_path / "none/m.json")
+    assert refused(nowhere, "none/m.json", "no such folder")
+    (target / "b.npy").rename(target / "c.npy")
+    assert refused(call("eval", *pair, *with_out), "b.npy: has no partner named b")
+    write_cloud(pred / "a.ply", cloud())
+    assert refused(call("eval", *pair, *with_out), "a.ply: shares its name with a.npy")
+    assert not out.exists()
+
+
+def test_an_unreadable_file_ends_the_work_and_leaves_nothing(tmp_path):
+    words = many(tmp_path)
+    (tmp_path / "pred/005.npy").write_bytes(b"broken")
+    files = ("--out", tmp_path / "m.json", "--csv", tmp_path / "m.csv")
+    for crop in ((), ("--crop", "0,0,0,30,30,30")):
+        result = call("eval", *words, *files, "--pictures", tmp_path / "pictures", *crop)
+        assert refused(result, "pred/005.npy: unreadable")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
