@@ -1,16 +1,21 @@
 // The kernels as a library for the CPU, with `launch` in the place of the driver's.
 #include "emulator.hpp"
 
+#include <ucontext.h>
+
 #include <functional>
 #include <utility>
-#include <vector>
 
 #include "nearest.cu"
 #include "statistics.cu"
 
-thread_local Index threadIdx;
+Index threadIdx;
 Index blockIdx;
 Index gridDim;
+
+// Whether the last block runs first: a GPU promises no order.
+extern "C" bool backwards;
+bool backwards = false;
 
 // Box and point tests of every query, in the order of the rows.
 struct Counter {
@@ -31,93 +36,99 @@ extern "C" void count_tests(const Point* slots, const Box* nodes, const int* hin
     }
 }
 
-#ifdef EMULATOR_THREADS
-
-#include <pthread.h>
-
-#include <thread>
-
-namespace {
-pthread_barrier_t barrier;
+// gcc's race detector takes fibers for threads, if it is told. It then knows of no order between two
+// of them but that of the barriers; what hands the turn on is hidden from it.
+#ifdef __SANITIZE_THREAD__
+extern "C" {
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned flags);
+void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+void __tsan_acquire(void* place);
+void __tsan_release(void* place);
 }
-
-void __syncthreads() { pthread_barrier_wait(&barrier); }
-
-static bool run_block(unsigned threads, const std::function<void()>& body) {
-    pthread_barrier_init(&barrier, nullptr, threads);
-    std::vector<std::thread> running;
-    for (unsigned thread = 0; thread < threads; ++thread) {
-        running.emplace_back([thread, &body] {
-            threadIdx.x = thread;
-            body();
-        });
-    }
-    for (std::thread& each : running) {
-        each.join();
-    }
-    pthread_barrier_destroy(&barrier);
-    return true;
-}
-
+#define UNSEEN __attribute__((no_sanitize_thread))
 #else
-
-#include <ucontext.h>
+static void* __tsan_get_current_fiber() { return nullptr; }
+static void* __tsan_create_fiber(unsigned) { return nullptr; }
+static void __tsan_switch_to_fiber(void*, unsigned) {}
+static void __tsan_acquire(void*) {}
+static void __tsan_release(void*) {}
+#define UNSEEN
+#endif
 
 namespace {
-constexpr size_t STACK_BYTES = 1 << 15;
+constexpr unsigned THREADS_MOST = 1024;
+constexpr size_t STACK_BYTES = 1 << 16;
+constexpr unsigned WITHOUT_ORDER = 1;
 
 struct Fiber {
     ucontext_t context;
-    std::vector<char> stack = std::vector<char>(STACK_BYTES);
-    bool done = false;
+    void* thread;
+    char* stack;
+    bool done;
 };
 
-std::vector<Fiber> fibers;
-ucontext_t scheduler;
+Fiber scheduler;
+Fiber fibers[THREADS_MOST];
 const std::function<void()>* kernel_body;
+char arrived;  // orders all threads before the scheduler
+char resumed;  // orders the scheduler, as of the last barrier, before all threads
 
-void run_fiber() {
+UNSEEN void switch_fiber(Fiber& from, Fiber& to) {
+    __tsan_switch_to_fiber(to.thread, WITHOUT_ORDER);
+    swapcontext(&from.context, &to.context);
+}
+
+UNSEEN void leave_fiber() {
+    __tsan_release(&arrived);
+    switch_fiber(fibers[threadIdx.x], scheduler);
+    __tsan_acquire(&resumed);
+}
+
+UNSEEN void run_fiber() {
+    __tsan_acquire(&resumed);
     (*kernel_body)();
     fibers[threadIdx.x].done = true;
+    leave_fiber();
 }
-}  // namespace
 
-void __syncthreads() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
-
-static void start_fibers(unsigned threads) {
-    if (fibers.size() < threads) {
-        fibers = std::vector<Fiber>(threads);
+UNSEEN void start_fiber(Fiber& fiber) {
+    fiber.done = false;
+    if (fiber.stack == nullptr) {
+        fiber.stack = new char[STACK_BYTES];
+        fiber.thread = __tsan_create_fiber(0);
     }
-    for (unsigned thread = 0; thread < threads; ++thread) {
-        Fiber& fiber = fibers[thread];
-        fiber.done = false;
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.data();
-        fiber.context.uc_stack.ss_size = STACK_BYTES;
-        fiber.context.uc_link = &scheduler;
-        makecontext(&fiber.context, run_fiber, 0);
-    }
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack;
+    fiber.context.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&fiber.context, run_fiber, 0);
 }
 
 // False if some threads ended while others waited for them.
-static bool run_block(unsigned threads, const std::function<void()>& body) {
+UNSEEN bool run_block(unsigned threads, const std::function<void()>& body) {
     kernel_body = &body;
-    start_fibers(threads);
+    scheduler.thread = __tsan_get_current_fiber();
+    for (unsigned thread = 0; thread < threads; ++thread) {
+        start_fiber(fibers[thread]);
+    }
     for (unsigned done = 0; done < threads;) {
         done = 0;
+        __tsan_release(&resumed);
         for (unsigned thread = 0; thread < threads; ++thread) {
             threadIdx.x = thread;
-            swapcontext(&scheduler, &fibers[thread].context);
+            switch_fiber(scheduler, fibers[thread]);
             done += fibers[thread].done ? 1 : 0;
         }
+        __tsan_acquire(&arrived);
         if (done > 0 && done < threads) {
             return false;
         }
     }
     return true;
 }
+}  // namespace
 
-#endif
+UNSEEN void __syncthreads() { leave_fiber(); }
 
 using Arguments = const void* const*;
 
@@ -127,11 +138,12 @@ static bool run_grid(void (*kernel)(Types...), unsigned threads, Arguments argum
     const std::function<void()> body = [&] {
         kernel(*static_cast<const std::remove_reference_t<Types>*>(arguments[Places])...);
     };
-    for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
-        for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
-            if (!run_block(threads, body)) {
-                return false;
-            }
+    const unsigned blocks = gridDim.x * gridDim.y;
+    for (unsigned i = 0; i < blocks; ++i) {
+        const unsigned block = backwards ? blocks - 1 - i : i;
+        blockIdx = {block % gridDim.x, block / gridDim.x};
+        if (!run_block(threads, body)) {
+            return false;
         }
     }
     return true;

@@ -1,5 +1,5 @@
-// The part of CUDA that kernels/ uses, for g++: blocks run one after another, the threads of a
-// block as fibers, or as threads of the system with -DEMULATOR_THREADS, which sanitizers understand.
+// The part of CUDA that kernels/ uses, for g++: blocks run one after another, the threads of a block
+// as fibers that take turns from barrier to barrier.
 #pragma once
 
 #include <math.h>
@@ -19,7 +19,7 @@ struct Index {
     unsigned y = 0;
 };
 
-extern thread_local Index threadIdx;
+extern Index threadIdx;
 extern Index blockIdx;
 extern Index gridDim;
 

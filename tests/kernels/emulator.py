@@ -18,7 +18,18 @@ class EmulatedKernels:
     """Like `CudaKernels`, on CPU tensors."""
 
     def __init__(self, library: Path) -> None:
-        self._launch = ctypes.CDLL(str(library)).launch
+        code = ctypes.CDLL(str(library))
+        self._launch = code.launch
+        self._backwards = ctypes.c_bool.in_dll(code, "backwards")
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the last block of a grid runs first."""
+        return self._backwards.value
+
+    @backwards.setter
+    def backwards(self, value: bool) -> None:
+        self._backwards.value = value
 
     def launch(
         self, name: str, blocks: tuple[int, int], threads: int, *arguments: Tensor | int
@@ -39,11 +50,11 @@ def _to_c(argument: Tensor | int) -> ctypes.c_void_p | ctypes.c_int32:
     return ctypes.c_void_p(argument.data_ptr())
 
 
-def compile_emulator(folder: Path, *flags: str) -> Path:
+def compile_emulator(folder: Path, *flags: str, kernels: Path = KERNELS) -> Path:
     """The library in a folder; skips the test where there is no g++."""
     if shutil.which("g++") is None:
         pytest.skip(NO_COMPILER)
     library = folder / "emulator.so"
-    command = ["g++", *FLAGS, "-Wno-unknown-pragmas", *flags, f"-I{KERNELS}", f"-I{HERE}"]
+    command = ["g++", *FLAGS, "-Wno-unknown-pragmas", *flags, f"-I{kernels}", f"-I{HERE}"]
     subprocess.run([*command, str(HERE / "emulator.cpp"), "-o", str(library)], check=True)
     return library

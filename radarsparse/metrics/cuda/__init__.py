@@ -7,7 +7,7 @@ from torch import Tensor
 
 from radarsparse.metrics.cuda.frames import Frames
 from radarsparse.metrics.cuda.loader import load_kernels
-from radarsparse.metrics.cuda.search import search
+from radarsparse.metrics.cuda.search import find_nearest
 from radarsparse.metrics.cuda.statistics import summarize
 from radarsparse.metrics.statistics import Statistics
 
@@ -36,7 +36,7 @@ def nearest_cuda(
     """
     frames = Frames.join(query, target, query_offsets, target_offsets)
     with torch.cuda.device(query.device):
-        return search(load_kernels(query.device), frames, frames.first)
+        return find_nearest(load_kernels(query.device), frames, frames.first)
 
 
 def nearest_both_cuda(
@@ -45,7 +45,7 @@ def nearest_both_cuda(
     """`nearest_cuda` from `a` to `b` and from `b` to `a`, which share most of the work."""
     frames = Frames.join(a, b, a_offsets, b_offsets)
     with torch.cuda.device(a.device):
-        distance2, index = search(load_kernels(a.device), frames, frames.both)
+        distance2, index = find_nearest(load_kernels(a.device), frames, frames.both)
     return distance2[: len(a)], index[: len(a)], distance2[len(a) :], index[len(a) :]
 
 

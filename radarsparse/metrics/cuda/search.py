@@ -34,7 +34,7 @@ _CURVE_BITS_MOST = 21
 _KEY_BITS = 63
 
 
-def search(kernels: Kernels, frames: Frames, queries: Part) -> Found:
+def find_nearest(kernels: Kernels, frames: Frames, queries: Part) -> Found:
     """Squared distance float32 and row int64 of the nearest point in each query's other cloud.
 
     Args:
@@ -49,7 +49,7 @@ def search(kernels: Kernels, frames: Frames, queries: Part) -> Found:
 
 
 def search_all(kernels: Kernels, frames: Frames, queries: Part) -> Found:
-    """As `search`, by trying all pairs."""
+    """As `find_nearest`, by trying all pairs."""
     placed = frames.points.new_empty((len(frames.points), 4), dtype=torch.float32)
     blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
     bounds = _bounds(kernels, frames)
@@ -71,7 +71,7 @@ def search_all(kernels: Kernels, frames: Frames, queries: Part) -> Found:
 
 
 def search_tree(kernels: Kernels, frames: Frames, queries: Part) -> Found:
-    """As `search`, by a tree over points sorted along a curve."""
+    """As `find_nearest`, by a tree over points sorted along a curve."""
     tree = build_tree(kernels, frames)
     distance2 = tree.slots.new_empty(queries.points)
     index = torch.empty(queries.points, dtype=torch.int64, device=distance2.device)

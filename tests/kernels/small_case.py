@@ -1,0 +1,45 @@
+"""A small batch through every kernel, for sanitizers: its argument is a library, or `cuda`."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from radarsparse.metrics.cuda import search as search_module
+from radarsparse.metrics.cuda.frames import Frames
+from radarsparse.metrics.cuda.loader import Kernels, load_kernels
+from radarsparse.metrics.cuda.search import search_all, search_tree
+from radarsparse.metrics.cuda.statistics import summarize
+from tests.kernels.emulator import EmulatedKernels
+
+FIRST_COUNTS = (513, 0, 1, 33, 7, 2100)
+SECOND_COUNTS = (1025, 40, 0, 9, 257, 31)
+
+
+def main(kernels: Kernels, device: str) -> None:
+    # So few that one block meets several tiles.
+    search_module.BRUTE_BLOCKS = 40
+    print("kernels start", flush=True)
+    generator = torch.Generator().manual_seed(0)
+    clouds = [
+        50 * torch.randn(sum(counts), 3, generator=generator).to(device)
+        for counts in (FIRST_COUNTS, SECOND_COUNTS)
+    ]
+    first, second = (
+        torch.tensor([0, *counts]).cumsum(0).to(device) for counts in (FIRST_COUNTS, SECOND_COUNTS)
+    )
+    frames = Frames.join(*clouds, first, second)
+    for part in (frames.first, frames.both):
+        distance2, _ = search_tree(kernels, frames, part)
+        if not torch.equal(distance2, search_all(kernels, frames, part)[0]):
+            sys.exit("the tree's distances aren't those of all pairs")
+        starts = frames.offsets[: part.segments + 1].long()
+        summarize(kernels, distance2, starts, (1.0, 10.0), (0.0, 0.5, 0.95))
+
+
+if __name__ == "__main__":
+    name = sys.argv[1]
+    if name == "cuda":
+        main(load_kernels(torch.device("cuda")), "cuda")
+    else:
+        main(EmulatedKernels(Path(name)), "cpu")

@@ -1,0 +1,230 @@
+"""The whole way of the GPU, Python and kernels, on the CPU: against loops, SciPy and all pairs."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from radarsparse.benchmark.lidar import lidar_pair
+from radarsparse.errors import InputError
+from radarsparse.metrics.cuda import search as search_module
+from radarsparse.metrics.cuda.frames import POINTS_MOST, Frames
+from radarsparse.metrics.cuda.search import build_tree, find_nearest, search_all, search_tree
+from tests.kernels.emulator import EmulatedKernels
+from tests.metrics.cuda.clouds import ODD_SIZES, batch, hard_pairs
+
+PAIRS = hard_pairs()
+# Three roundings of differences, three of the sum, in units of half the last place of a float.
+RELATIVE = 4 * 2.0**-23
+# Squares of what is smaller than this lose bits, or vanish.
+SMALL2 = 1e-37
+ways = pytest.mark.parametrize("way", [search_all, search_tree], ids=["all pairs", "tree"])
+
+
+def pair_frames(first: Tensor, second: Tensor) -> Frames:
+    return Frames.join(first, second, *(torch.tensor([0, len(c)]) for c in (first, second)))
+
+
+def split(found: tuple[Tensor, Tensor], at: int) -> list[tuple[Tensor, Tensor]]:
+    distance2, index = found
+    return [(distance2[:at], index[:at]), (distance2[at:], index[at:])]
+
+
+def assert_nearest(found: tuple[Tensor, Tensor], query: Tensor, target: Tensor) -> None:
+    """The distances are the smallest ones, and the rows lead to them."""
+    distance2, index = found
+    assert distance2.dtype == torch.float32
+    assert index.dtype == torch.int64
+    query, target = query.double(), target.double()
+    differences = [(part[:, None] - target).square().sum(dim=2) for part in query.split(256)]
+    smallest = torch.cat([part.min(dim=1).values for part in differences])
+    named = (query - target[index]).square().sum(dim=1)
+    for expected in (smallest, named):
+        torch.testing.assert_close(distance2.double(), expected, rtol=RELATIVE, atol=SMALL2)
+
+
+@ways
+@pytest.mark.parametrize("name", PAIRS)
+def test_hard_clouds(kernels: EmulatedKernels, name: str, way) -> None:
+    first, second = PAIRS[name]
+    frames = pair_frames(first, second)
+    there, back = split(way(kernels, frames, frames.both), len(first))
+    assert_nearest(there, first, second)
+    assert_nearest(back, second, first)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_tree_gives_the_bits_of_all_pairs(kernels: EmulatedKernels, name: str) -> None:
+    frames = pair_frames(*PAIRS[name])
+    tree = search_tree(kernels, frames, frames.both)[0]
+    assert torch.equal(tree, search_all(kernels, frames, frames.both)[0])
+
+
+@pytest.mark.parametrize("size", ODD_SIZES)
+def test_odd_sizes(kernels: EmulatedKernels, size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    first, second = (torch.randn(n, 3, generator=generator) for n in (300, size))
+    frames = pair_frames(first, second)
+    tree = search_tree(kernels, frames, frames.both)
+    assert torch.equal(tree[0], search_all(kernels, frames, frames.both)[0])
+    there, back = split(tree, len(first))
+    assert_nearest(there, first, second)
+    assert_nearest(back, second, first)
+
+
+counts = st.lists(st.tuples(st.integers(0, 70), st.integers(0, 70)), max_size=7)
+
+
+@ways
+@settings(max_examples=30, deadline=None)
+@given(counts=counts, seed=st.integers(0, 2**31))
+def test_ragged_batches(kernels: EmulatedKernels, way, counts, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    clouds = [[torch.randn(n, 3, generator=generator) for n in pair] for pair in counts]
+    (first, first_offsets), (second, second_offsets) = (
+        batch([torch.empty(0, 3), *(pair[side] for pair in clouds)]) for side in (0, 1)
+    )
+    frames = Frames.join(first, second, first_offsets, second_offsets)
+    there, back = split(way(kernels, frames, frames.both), len(first))
+    assert torch.equal(way(kernels, frames, frames.first)[0], there[0])
+    starts = zip(first_offsets[1:].tolist(), second_offsets[1:].tolist(), strict=True)
+    for (a, b), (a_start, b_start) in zip(clouds, starts, strict=False):
+        for (distance2, index), start, other, query, target in (
+            (there, a_start, b_start, a, b),
+            (back, b_start, a_start, b, a),
+        ):
+            part = slice(start, start + len(query))
+            if len(target) == 0:
+                assert distance2[part].tolist() == [torch.inf] * len(query)
+                assert index[part].tolist() == [-1] * len(query)
+            elif len(query) > 0:
+                assert_nearest((distance2[part], index[part] - other), query, target)
+
+
+@ways
+def test_frames_do_not_see_each_other(kernels: EmulatedKernels, way) -> None:
+    generator = torch.Generator().manual_seed(0)
+    clouds = [torch.randn(n, 3, generator=generator) for n in (900, 40, 2500, 1, 300)]
+    first, offsets = batch(clouds)
+    second = first + 0.1
+    frames = Frames.join(first, second, offsets, offsets)
+    distance2 = way(kernels, frames, frames.first)[0]
+    alone = [way(kernels, f, f.first)[0] for f in (pair_frames(c, c + 0.1) for c in clouds)]
+    assert torch.equal(distance2, torch.cat(alone))
+
+
+@ways
+def test_equal_at_every_run_whatever_block_comes_first(
+    kernels: EmulatedKernels, way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Many copies, so that ties are everywhere; several blocks share each query.
+    points = torch.randint(0, 6, (3000, 3), generator=torch.Generator().manual_seed(0)).float()
+    frames = pair_frames(points, points.flip(0))
+    expected = way(kernels, frames, frames.both)
+    monkeypatch.setattr(kernels, "backwards", True)
+    for found, once in zip(way(kernels, frames, frames.both), expected, strict=True):
+        assert torch.equal(found, once)
+
+
+def test_blocks_that_loop_over_tiles(
+    kernels: EmulatedKernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = PAIRS["uniform"]
+    frames = pair_frames(first, second)
+    expected = search_all(kernels, frames, frames.both)
+    monkeypatch.setattr(search_module, "BRUTE_BLOCKS", 1)
+    for found, once in zip(search_all(kernels, frames, frames.both), expected, strict=True):
+        assert torch.equal(found, once)
+
+
+@ways
+def test_doubles_far_from_the_origin(kernels: EmulatedKernels, way) -> None:
+    generator = torch.Generator().manual_seed(0)
+    near = torch.rand(2, 1500, 3, generator=generator, dtype=torch.float64) * 50 - 25
+    far = near + torch.tensor([4.5e5, 5.4e6, 120.0], dtype=torch.float64)
+    frames = pair_frames(*far)
+    distance = way(kernels, frames, frames.first)[0].double().sqrt()
+    expected = torch.from_numpy(cKDTree(far[1].numpy()).query(far[0].numpy())[0])
+    # Coordinates are rounded once, to floats of at most 25 m.
+    assert (distance - expected).abs().max() < 3**0.5 * 2 * 25 * 2.0**-24
+
+
+@ways
+@settings(max_examples=30, deadline=None)
+@given(
+    middle_m=st.floats(-1e6, 1e6, width=32),
+    side_m=st.floats(2.0**-10, 1000, width=32),
+    seed=st.integers(0, 2**31),
+)
+def test_floats_lose_no_bit_to_the_origin(
+    kernels: EmulatedKernels, way, middle_m: float, side_m: float, seed: int
+) -> None:
+    offsets = torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
+    first, second = (middle_m + side_m * offsets).unbind(0)
+    frames = pair_frames(first, second)
+    assert_nearest(way(kernels, frames, frames.first), first, second)
+
+
+def test_a_hundred_thousand_lidar_points(kernels: EmulatedKernels) -> None:
+    """The work of the search: nodes and points that a query is measured against."""
+    pred, target = map(torch.from_numpy, lidar_pair(100_000, 0))
+    frames = pair_frames(pred, target)
+    tree = build_tree(kernels, frames)
+    distance2, index = torch.empty(200_000), torch.empty(200_000, dtype=torch.int64)
+    tests = torch.zeros(200_000, dtype=torch.int32)
+    blocks = (frames.both.blocks(7), 1)
+    kernels.launch("count_tests", blocks, 128, *tree.arguments, distance2, index, tests)
+    # Seen: 112 and 121 on average, 488 and 296 at worst.
+    for part in tests.split(100_000):
+        assert part.double().mean() <= 150
+        assert part.max() < 1500
+    for found, query, other in (
+        (distance2[:100_000], pred, target),
+        (distance2[100_000:], target, pred),
+    ):
+        expected = cKDTree(other.double().numpy()).query(query.double().numpy())[0]
+        torch.testing.assert_close(
+            found.double().sqrt(), torch.from_numpy(expected), rtol=RELATIVE, atol=0.0
+        )
+    some = pair_frames(pred[::400], target)
+    assert torch.equal(search_all(kernels, some, some.first)[0], distance2[:100_000:400])
+
+
+def test_few_pairs_are_all_tried_and_many_are_not(kernels: EmulatedKernels) -> None:
+    launched: list[str] = []
+
+    class Recorder:
+        def launch(self, name: str, *rest) -> None:
+            launched.append(name)
+            kernels.launch(name, *rest)
+
+    small, large = torch.rand(50, 3), torch.rand(10_001, 3)
+    frames = pair_frames(small, large)
+    find_nearest(Recorder(), frames, frames.first)
+    assert "query_all" in launched
+    launched.clear()
+    frames = pair_frames(large, large)
+    find_nearest(Recorder(), frames, frames.first)
+    assert "query_all" not in launched
+    assert "query_boxes" in launched
+
+
+def test_too_many_points_are_refused() -> None:
+    many = torch.zeros(1, 3).expand(POINTS_MOST + 1, 3)
+    with pytest.raises(InputError, match=f"{POINTS_MOST + 2} points in 2 clouds"):
+        pair_frames(many, torch.zeros(1, 3))
+
+
+def test_a_barrier_that_some_threads_miss_is_an_error(kernels: EmulatedKernels) -> None:
+    with pytest.raises(RuntimeError, match="no such kernel"):
+        kernels.launch("absent", (1, 1), 1)
+
+
+def test_gradients_are_not_followed(kernels: EmulatedKernels) -> None:
+    points = torch.rand(9, 3, requires_grad=True)
+    frames = pair_frames(points, points)
+    assert not find_nearest(kernels, frames, frames.first)[0].requires_grad
+    assert np.isfinite(find_nearest(kernels, frames, frames.first)[0].numpy()).all()
