@@ -5,24 +5,41 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from radarsparse.errors import InputError
 from radarsparse.io import write_cloud
 from tests.evaluation.clouds import PRED, TARGET, cloud, save
 from tests.tools.test_run import ROOT, call, refused
+from tools.eval import main
+
+Words = tuple[object, ...]
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> tuple[object, ...]:
+def evaluate(monkeypatch, capsys) -> Callable[..., str]:
+    """Runs the tool in this process, which saves the seconds of a start; gives what it prints."""
+
+    def call_main(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, words)])
+        main()
+        return capsys.readouterr().out
+
+    return call_main
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Words:
     """The options that name two folders of two frames by hand."""
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
     return "--pred", pred, "--target", target
 
 
-def many(tmp_path: Path, frames: int = 7) -> tuple[object, ...]:
+def many(tmp_path: Path, frames: int = 7) -> Words:
     """Folders of random clouds, one of each side empty."""
     random = np.random.default_rng(0)
     for number in range(frames):
@@ -52,7 +69,7 @@ def test_two_frames_by_hand(pair, tmp_path):
     ]
 
 
-def test_everything_at_once(pair, tmp_path):
+def test_everything_at_once(evaluate, pair, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     for name, points in TARGET.items():
@@ -65,9 +82,8 @@ def test_everything_at_once(pair, tmp_path):
     out.mkdir()
     files = ("--out", out / "m.json", "--csv", out / "m.csv", "--pictures", out / "pictures")
     words = ("--raw", raw, "--compare", f"other={other}", *files, "--worst", 1, "--resamples", 50)
-    result = call("eval", *pair, *words)
-    assert result.returncode == 0, result.stderr
-    assert [line.split("  ")[0] for line in result.stdout.splitlines()[2:5]] == [
+    text = evaluate(*pair, *words)
+    assert [line.split("  ")[0] for line in text.splitlines()[2:5]] == [
         "raw radar",
         "enhanced",
         "other",
@@ -82,26 +98,25 @@ def test_everything_at_once(pair, tmp_path):
     assert drawn == {"distances.png", "b.png", "b.ply"}
 
 
-def test_other_crops_are_refused_unless_one_is_given(tmp_path):
+def test_other_crops_are_refused_unless_one_is_given(evaluate, tmp_path):
     points = np.random.default_rng(0).uniform(-60, 60, (200, 4)).astype(np.float32)
     near = points[np.abs(points[:, :3]).max(axis=1) < 40]
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=near)
     out = tmp_path / "metrics.json"
     words = ("--pred", pred, "--target", target, "--out", out)
-    assert refused(call("eval", *words), "points of pred", "more than 5 m outside", "--crop")
+    with pytest.raises(InputError, match=r"of pred lie more than 5 m outside .* give --crop"):
+        evaluate(*words)
     assert not out.exists()
-    result = call("eval", *words, "--crop", "-40,-40,-40,40,40,40")
-    assert result.returncode == 0, result.stderr
+    evaluate(*words, "--crop", "-40,-40,-40,40,40,40")
     report = json.loads(out.read_text())
     assert report["pred"]["chamfer_sum_m"] == 0
     assert report["crop"] == {"minimum_m": [-40] * 3, "maximum_m": [40] * 3}
     assert report["diagonal_m"] == pytest.approx(80 * 3**0.5)
 
 
-def test_an_empty_crop_is_scored_by_the_contract(pair, tmp_path):
+def test_an_empty_crop_is_scored_by_the_contract(evaluate, pair, tmp_path):
     out = tmp_path / "metrics.json"
-    result = call("eval", *pair, "--out", out, "--crop", "7,-1,-1,9,1,1")
-    assert result.returncode == 0, result.stderr
+    text = evaluate(*pair, "--out", out, "--crop", "7,-1,-1,9,1,1")
     # Frame a is empty on both sides, the target of frame b on its own.
     report = json.loads(out.read_text())
     assert (report["pred"]["empty_pred"], report["pred"]["empty_target"]) == (1, 2)
@@ -109,15 +124,14 @@ def test_an_empty_crop_is_scored_by_the_contract(pair, tmp_path):
     assert report["pred"]["fscore@2.0m"] == 0
     assert report["left_out"]["pred"]["chamfer_sum_m"] == 1
     assert report["per_frame"][0]["pred"]["chamfer_sum_m"] is None
-    assert "empty predictions: enhanced 1; empty targets: 2" in result.stdout
+    assert "empty predictions: enhanced 1; empty targets: 2" in text
 
 
-def test_the_number_of_workers_changes_nothing(tmp_path):
+def test_the_number_of_workers_changes_nothing(evaluate, tmp_path):
     words = many(tmp_path)
     for workers in (1, 2, 3):
         out, table = tmp_path / f"{workers}.json", tmp_path / f"{workers}.csv"
-        result = call("eval", *words, "--out", out, "--csv", table, "--workers", workers)
-        assert result.returncode == 0, result.stderr
+        evaluate(*words, "--out", out, "--csv", table, "--workers", workers)
     for suffix in ("json", "csv"):
         files = [(tmp_path / f"{workers}.{suffix}").read_bytes() for workers in (1, 2, 3)]
         assert files[0] == files[1] == files[2]
@@ -133,13 +147,13 @@ def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_writes(tmp_path):
+def test_two_processes_write_what_one_writes(evaluate, tmp_path):
     words = many(tmp_path)
     alone, together = tmp_path / "alone.json", tmp_path / "together.json"
-    expected = call("eval", *words, "--out", alone)
+    expected = evaluate(*words, "--out", alone)
     result = torchrun(*words, "--out", together, "--pictures", tmp_path / "pictures")
     assert result.returncode == 0, result.stderr
-    assert result.stdout == expected.stdout
+    assert result.stdout == expected
     assert together.read_bytes() == alone.read_bytes()
 
 
@@ -156,61 +170,74 @@ def test_one_of_two_processes_says_what_is_wrong(tmp_path, number):
     assert not (tmp_path / "m.json").exists()
 
 
-def test_a_dry_run_reads_and_writes_nothing(pair, tmp_path):
+def test_a_dry_run_reads_and_writes_nothing(evaluate, pair, tmp_path):
     np.save(tmp_path / "pred/a.npy", np.zeros(3))
     out = tmp_path / "metrics.json"
-    result = call("eval", *pair, "--out", out, "--dry-run")
-    assert (result.returncode, result.stdout) == (0, "would score 2 frames\n")
+    assert evaluate(*pair, "--out", out, "--dry-run") == "would score 2 frames\n"
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "message"),
     [
-        (("--crop", "1,2,3"), ("--crop 1,2,3", "six numbers")),
-        (("--crop", "-1,0,0,-2,1,1"), ("x0 -1 must be below x1 -2",)),
-        (("--compare", "pred=x"), ("--compare pred=x", "taken")),
-        (("--compare", "new=nowhere"), ("nowhere", "no such file or folder")),
-        (("--raw", "nowhere"), ("nowhere", "no such file or folder")),
-        (("--workers", "0"), ("--workers 0", "1 or more")),
-        (("--worst", "-1"), ("--worst -1", "0 or more")),
-        (("--resamples", "0"), ("--resamples 0", "1 or more")),
-        (("--seed", "-1"), ("--seed -1", "0 or more")),
-        (("--csv", "nowhere/x.csv"), ("--csv nowhere/x.csv", "no such folder")),
-        (("--pictures", "nowhere/x"), ("nowhere/x", "no such folder")),
-        (("--config", "nowhere.yaml"), ("nowhere.yaml",)),
-        (("--checkpoint", "run"), ("--checkpoint RUN, or --pred DIR",)),
+        (("--crop", "1,2,3"), "--crop 1,2,3: six numbers"),
+        (("--crop", "-1,0,0,-2,1,1"), "x0 -1 must be below x1 -2"),
+        (("--compare", "pred=x"), "--compare pred=x: the name pred is taken"),
+        (("--compare", "new=nowhere"), "nowhere: no such file or folder"),
+        (("--raw", "nowhere"), "nowhere: no such file or folder"),
+        (("--workers", "0"), "--workers 0: must be 1 or more"),
+        (("--worst", "-1"), "--worst -1: must be 0 or more"),
+        (("--resamples", "0"), "--resamples 0: must be 1 or more"),
+        (("--seed", "-1"), "--seed -1: must be 0 or more"),
+        (("--csv", "nowhere/x.csv"), r"--csv nowhere/x\.csv: no such folder"),
+        (("--pictures", "nowhere/x"), "nowhere/x: no such folder"),
+        (("--config", "nowhere.yaml"), r"nowhere\.yaml"),
+        (("--checkpoint", "run"), "give either --checkpoint RUN, or --pred DIR"),
     ],
 )
-def test_unusable_options_are_named(pair, tmp_path, more, words):
-    assert refused(call("eval", *pair, "--out", tmp_path / "m.json", *more), *words)
+def test_unusable_options_are_named(evaluate, pair, tmp_path, more, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(*pair, "--out", tmp_path / "m.json", *more)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
 
 
-def test_unusable_folders_are_named(pair, tmp_path):
-    out = tmp_path / "m.json"
-    pred, target = tmp_path / "pred", tmp_path / "target"
-    empty = tmp_path / "empty"
+@pytest.mark.parametrize("option", ["target", "raw", "crop", "compare", "config"])
+def test_what_goes_with_folders_does_not_go_with_a_run(evaluate, tmp_path, option):
+    with pytest.raises(InputError, match=f"--{option}: goes with --pred DIR"):
+        evaluate("--checkpoint", "run", f"--{option}", "x=y", "--out", tmp_path / "m.json")
+
+
+def test_unusable_folders_are_named(evaluate, pair, tmp_path):
+    out = ("--out", tmp_path / "m.json")
+    pred, target, empty = (tmp_path / name for name in ("pred", "target", "empty"))
     empty.mkdir()
-    with_out = ("--out", out)
-    assert refused(call("eval", "--pred", pred, "--target", empty, *with_out), "empty: no file")
-    assert refused(call("eval", "--pred", pred, *with_out), "--pred needs --target DIR")
-    run = call("eval", "--checkpoint", "run", "--target", target, *with_out)
-    assert refused(run, "--target: goes with --pred DIR")
-    nowhere = call("eval", *pair, "--out", tmp_path / "none/m.json")
-    assert refused(nowhere, "none/m.json", "no such folder")
+    with pytest.raises(InputError, match="empty: no file ending in"):
+        evaluate("--pred", pred, "--target", empty, *out)
+    with pytest.raises(InputError, match="--pred needs --target DIR"):
+        evaluate("--pred", pred, *out)
+    with pytest.raises(InputError, match=r"none/m\.json: no such folder"):
+        evaluate(*pair, "--out", tmp_path / "none/m.json")
     (target / "b.npy").rename(target / "c.npy")
-    assert refused(call("eval", *pair, *with_out), "b.npy: has no partner named b")
+    with pytest.raises(InputError, match=r"b\.npy: has no partner named b"):
+        evaluate(*pair, *out)
     write_cloud(pred / "a.ply", cloud())
-    assert refused(call("eval", *pair, *with_out), "a.ply: shares its name with a.npy")
-    assert not out.exists()
+    with pytest.raises(InputError, match=r"a\.ply: shares its name with a\.npy"):
+        evaluate(*pair, *out)
+    assert not (tmp_path / "m.json").exists()
 
 
-def test_an_unreadable_file_ends_the_work_and_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("crop", [(), ("--crop", "0,0,0,30,30,30")])
+def test_an_unreadable_file_ends_the_work_and_leaves_nothing(evaluate, tmp_path, crop):
     words = many(tmp_path)
     (tmp_path / "pred/005.npy").write_bytes(b"broken")
     files = ("--out", tmp_path / "m.json", "--csv", tmp_path / "m.csv")
-    for crop in ((), ("--crop", "0,0,0,30,30,30")):
-        result = call("eval", *words, *files, "--pictures", tmp_path / "pictures", *crop)
-        assert refused(result, "pred/005.npy: unreadable")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
+    with pytest.raises(InputError, match=r"pred/005\.npy: unreadable"):
+        evaluate(*words, *files, "--pictures", tmp_path / "pictures", *crop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
+
+
+def test_bad_input_ends_with_status_2_and_one_line(pair, tmp_path):
+    (tmp_path / "target/b.npy").write_bytes(b"broken")
+    result = call("eval", *pair, "--out", tmp_path / "m.json")
+    assert refused(result, "target/b.npy: unreadable")
+    assert "Traceback" not in result.stderr
