@@ -75,17 +75,39 @@ class DataSettings(Settings):
 
 
 class VaeSettings(Settings):
-    """Widths at strides 1, 2, 4, 8 and the weights of the losses."""
+    """Widths at strides 1, 2, 4, 8 and the weights of the losses.
+
+    A loss of weight 0 is not computed. `split_balance` is the power of each level's ratio of
+    false to true children by which `positive_weight` is multiplied. The perceptual loss sees with
+    the encoder of the run folder `perceptual_vae`, or with a random network.
+    """
 
     channels: tuple[Count, Count, Count, Count] = (24, 48, 64, 96)
     latent_channels: Count = 16
     kl_weight: Annotated[float, Field(ge=0.0)] = 1e-3
+    split_weight: Annotated[float, Field(ge=0.0)] = 1.0
     positive_weight: Positive = 2.0
+    split_balance: Share = 0.0
+    focal_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    dice_weight: Annotated[float, Field(ge=0.0)] = 0.0
     offset_weight: Annotated[float, Field(ge=0.0)] = 1.0
     intensity_weight: Annotated[float, Field(ge=0.0)] = 0.2
+    neighbour_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    normal_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    perceptual_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    perceptual_vae: str | None = None
     latent_noise: Annotated[float, Field(ge=0.0)] = 0.3
     false_parent_share: Annotated[float, Field(ge=0.0)] = 0.1
     max_voxels_per_frame: Count = 60_000
+
+    @model_validator(mode="after")
+    def _occupancy_is_learnt(self) -> "VaeSettings":
+        if self.split_weight + self.focal_weight + self.dice_weight == 0.0:
+            raise ValueError(
+                "split_weight, focal_weight and dice_weight are all 0; one must be above, or the"
+                " decoder never learns which voxels exist"
+            )
+        return self
 
 
 class DenoiserSettings(Settings):
@@ -111,6 +133,8 @@ class DiffusionSettings(Settings):
     p_mean: float = -0.4
     p_std: Positive = 1.2
     regression_share: Share = 0.25
+    presence_weight: Positive = 1.0
+    latent_weight: Positive = 1.0
     unobserved_weight: Share = 0.0
     absent_weight: Share = 0.1
 

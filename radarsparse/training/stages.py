@@ -1,11 +1,13 @@
 """What each training stage learns: its network and its losses for some scan pairs."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from radarsparse.config import EdmConfig, VaeConfig
+from radarsparse.config import EdmConfig, VaeConfig, VaeSettings
 from radarsparse.data.batch import Batch, make_batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.data.voxelize import place_points
@@ -13,10 +15,22 @@ from radarsparse.diffusion.precondition import loss_weight
 from radarsparse.diffusion.schedule import lognormal_sigma
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
-from radarsparse.models.losses import detail_losses, kl_loss, mean_per_sample, split_loss
+from radarsparse.models.losses import (
+    Match,
+    PerceptualLoss,
+    Term,
+    by_noise_level,
+    latent_terms,
+    means_by_sample,
+    occupancy_terms,
+    point_terms,
+    random_pyramid,
+    weigh,
+)
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, Support, look_up
 from radarsparse.sparse.ops import parent_support, union_support
+from radarsparse.training.checkpoint import load_vae
 from radarsparse.training.random import SampleRandom
 
 Cloud = NDArray[np.float32]
@@ -43,6 +57,7 @@ class VaeStage(nn.Module):
         super().__init__()
         self.settings = config.model
         self.network = Vae(config.model)
+        self.perceptual = _make_perceptual(config.model)
 
     def forward(self, training: TrainingBatch) -> dict[str, Tensor]:
         """Losses of encoding and decoding, along the true children and wrongly believed ones.
@@ -60,20 +75,21 @@ class VaeStage(nn.Module):
             self.network.radar(batch.radar),
             self.settings.max_voxels_per_frame * batch.lidar.batch_size,
         )
-        terms = {
-            f"split{split.parents.stride}": split_loss(split, self.settings.positive_weight)
-            for split in splits
-        }
-        split_total = torch.stack(list(terms.values())).sum()
-        terms["offset"], terms["intensity"] = detail_losses(decoded, batch.lidar)
-        terms["kl"] = kl_loss(mean, log_variance)
-        terms["total"] = (
-            split_total
-            + self.settings.offset_weight * terms["offset"]
-            + self.settings.intensity_weight * terms["intensity"]
-            + self.settings.kl_weight * terms["kl"]
-        )
-        return terms
+        # Under autocast networks compute in half precision; losses must not.
+        with torch.autocast(latent.feats.device.type, enabled=False):
+            match = Match.of(decoded, batch.lidar)
+            return weigh(
+                [
+                    *occupancy_terms(splits, self.settings),
+                    *point_terms(match, self.settings),
+                    *self._perceptual_terms(decoded, batch.lidar),
+                    *latent_terms(mean, log_variance, self.settings),
+                ]
+            )
+
+    def end_window(self) -> None:
+        """Take up what the batches since the last step of the optimiser showed."""
+        self.network.settle_statistics()
 
     @torch.no_grad()
     def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
@@ -81,6 +97,13 @@ class VaeStage(nn.Module):
         batch = make_batch([pair], volume).to(self.network.latent_mean.device)
         voxels = self.network.decode(self.network.encode(batch.lidar), batch.radar)
         return to_points(voxels, volume)
+
+    def _perceptual_terms(self, decoded: SparseTensor, lidar: SparseTensor) -> list[Term]:
+        perceptual = self.perceptual
+        if perceptual is None:
+            return []
+        weight = self.settings.perceptual_weight
+        return [Term("perceptual", weight, lambda: perceptual(decoded, lidar))]
 
     def _disturb(
         self, mean: SparseTensor, log_variance: Tensor, batch: Batch, random: SampleRandom
@@ -125,20 +148,23 @@ class EdmStage(nn.Module):
         """
         batch, random = training.frames, training.random
         clean = self.network.clean_state(batch)
-        noisy, sigma = self._add_noise(clean, batch, random)
+        noisy, sigma, regression = self._add_noise(clean, batch, random)
         context = self.network.denoiser.read_radar(batch.radar, batch.lattice)
         denoised = self.network.denoise(noisy, sigma, context)
-        sample, count = batch.lattice.coords[:, 0], batch.lattice.batch_size
-        weight = loss_weight(sigma, self.settings.sigma_data)[sample]
-        error = weight[:, None] * (denoised - clean) ** 2
-        presence_weight = torch.where(batch.observed, 1.0, self.settings.unobserved_weight)
-        latent_weight = torch.where(clean[:, -1] > 0, 1.0, self.settings.absent_weight)
-        terms = {
-            "presence": mean_per_sample(error[:, -1], sample, count, presence_weight),
-            "latent": mean_per_sample(error[:, :-1].mean(1), sample, count, latent_weight),
-        }
-        terms["total"] = terms["presence"] + terms["latent"]
-        return terms
+        with torch.autocast(clean.device.type, enabled=False):
+            presence, latent = self._errors(denoised, clean, sigma, batch)
+            settings = self.settings
+            terms = weigh(
+                [
+                    Term("presence", settings.presence_weight, presence.mean),
+                    Term("latent", settings.latent_weight, latent.mean),
+                ]
+            )
+            loss = settings.presence_weight * presence + settings.latent_weight * latent
+            return {**terms, **by_noise_level(loss, sigma, regression)}
+
+    def end_window(self) -> None:
+        """Nothing to take up: the statistics are those of the frozen VAE."""
 
     @torch.no_grad()
     def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
@@ -150,19 +176,41 @@ class EdmStage(nn.Module):
             self.network.decode(state, batch.lattice, batch.radar, self.sampling), volume
         )
 
+    def _errors(
+        self, denoised: Tensor, clean: Tensor, sigma: Tensor, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted squared error of presence and of latents, of each sample: [b], [b]."""
+        sample, count = batch.lattice.coords[:, 0], batch.lattice.batch_size
+        weight = loss_weight(sigma, self.settings.sigma_data)[sample]
+        error = weight[:, None] * (denoised - clean) ** 2
+        presence_weight = torch.where(batch.observed, 1.0, self.settings.unobserved_weight)
+        latent_weight = torch.where(clean[:, -1] > 0, 1.0, self.settings.absent_weight)
+        return (
+            means_by_sample(error[:, -1], sample, count, presence_weight),
+            means_by_sample(error[:, :-1].mean(1), sample, count, latent_weight),
+        )
+
     def _add_noise(
         self, clean: Tensor, batch: Batch, random: SampleRandom
-    ) -> tuple[Tensor, Tensor]:
-        """Noisy states and their levels; a share of samples is the regression task: no input."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Noisy states, their levels, and which samples are the regression task: no input."""
         regression = random.uniform() < self.settings.regression_share
         sigma = lognormal_sigma(random.normal(), self.settings)
         sigma = torch.where(regression, self.settings.sigma_max, sigma)
         sample = batch.lattice.coords[:, 0]
         noisy = clean + sigma[sample, None] * random.normal_rows(sample, clean.shape[1])
-        return noisy.masked_fill(regression[sample, None], 0.0), sigma
+        return noisy.masked_fill(regression[sample, None], 0.0), sigma, regression
 
 
 Stage = VaeStage | EdmStage
+
+
+def _make_perceptual(settings: VaeSettings) -> PerceptualLoss | None:
+    if settings.perceptual_weight == 0.0:
+        return None
+    if settings.perceptual_vae is None:
+        return PerceptualLoss(random_pyramid())
+    return PerceptualLoss(load_vae(Path(settings.perceptual_vae))[0].encoder.pyramid)
 
 
 def to_points(voxels: SparseTensor, volume: Volume) -> Cloud:

@@ -1,0 +1,39 @@
+"""The diffusion loss by noise level."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+# About the quartiles of the levels that training draws by default.
+SIGMA_BOUNDS = (0.3, 0.7, 1.5)
+
+
+def by_noise_level(loss: Tensor, sigma: Tensor, regression: Tensor) -> dict[str, Tensor]:
+    """Sums and shares whose ratio is the mean loss of the samples in a bin of noise levels.
+
+    `edm_sum/BIN` is the mean over all samples of the loss of those in the bin, `edm_share/BIN`
+    the share of samples in it. Both can be averaged over batches; the bin's mean loss can't,
+    since a batch may have no sample in it.
+
+    Args:
+        loss: [b].
+        sigma: [b].
+        regression: bool [b], samples without noise and without input; they have a bin of their
+            own.
+    """
+    terms = {}
+    for name, chosen in _bins(sigma, regression).items():
+        inside = chosen.to(loss.dtype)
+        terms[f"edm_sum/{name}"] = (loss.detach() * inside).mean()
+        terms[f"edm_share/{name}"] = inside.mean()
+    return terms
+
+
+def _bins(sigma: Tensor, regression: Tensor) -> dict[str, Tensor]:
+    bounds = (0.0, *SIGMA_BOUNDS, torch.inf)
+    bins = {
+        f"sigma_{low:g}_{high:g}": (low <= sigma) & (sigma < high) & ~regression
+        for low, high in pairwise(bounds)
+    }
+    return {**bins, "regression": regression}

@@ -1,0 +1,166 @@
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from radarsparse.config import EdmConfig, VaeConfig
+from radarsparse.data.batch import make_batch
+from radarsparse.errors import InputError
+from radarsparse.geometry import Volume
+from radarsparse.training.checkpoint import load_vae
+from radarsparse.training.random import SampleRandom
+from radarsparse.training.stages import EdmStage, TrainingBatch, VaeStage
+from tests.conftest import tiny_config, tiny_pair
+
+WEIGHTS = {
+    "split_weight": 0.7,
+    "focal_weight": 0.6,
+    "dice_weight": 0.5,
+    "offset_weight": 1.1,
+    "intensity_weight": 0.4,
+    "neighbour_weight": 0.3,
+    "normal_weight": 0.2,
+    "perceptual_weight": 0.9,
+    "kl_weight": 0.01,
+}
+BINS = ("sigma_0_0.3", "sigma_0.3_0.7", "sigma_0.7_1.5", "sigma_1.5_inf", "regression")
+
+
+def _vae_stage(**model: object) -> VaeStage:
+    config = tiny_config(Path(), "vae", **model)
+    assert isinstance(config, VaeConfig)
+    torch.manual_seed(0)
+    return VaeStage(config)
+
+
+def _edm_stage(vae_run: Path) -> EdmStage:
+    config = tiny_config(Path(), "edm", vae=str(vae_run))
+    assert isinstance(config, EdmConfig)
+    torch.manual_seed(0)
+    return EdmStage(config, load_vae(vae_run)[0])
+
+
+def _training(*samples: int) -> TrainingBatch:
+    """Some samples; each is drawn and disturbed in its own way whatever it is batched with."""
+    volume = Volume.from_settings(tiny_config(Path(), "vae").volume)
+    batch = make_batch([tiny_pair(sample) for sample in samples], volume)
+    return TrainingBatch(batch, SampleRandom(0, samples, torch.device("cpu")))
+
+
+def _weight_of(name: str) -> float:
+    return WEIGHTS[name.rstrip("248") + "_weight"]
+
+
+def test_by_default_no_loss_is_computed_that_has_not_earned_its_place():
+    terms = _vae_stage()(_training(0))
+    expected = {"split8", "split4", "split2", "offset", "intensity", "kl", "total"}
+    assert terms.keys() == expected
+
+
+def test_the_total_of_the_vae_is_the_sum_by_named_weights():
+    terms = _vae_stage(**WEIGHTS)(_training(0, 1))
+    total = terms.pop("total").item()
+    assert len(terms) == 15
+    expected = sum(_weight_of(name) * value.item() for name, value in terms.items())
+    assert total == pytest.approx(expected, rel=1e-5)
+    assert all(value.item() > 0 for value in terms.values())
+
+
+def test_every_loss_of_the_vae_is_the_mean_of_those_of_its_samples():
+    stage = _vae_stage(**WEIGHTS)
+    together = copy.deepcopy(stage)(_training(0, 3))
+    alone = [copy.deepcopy(stage)(_training(sample)) for sample in (0, 3)]
+    for name, value in together.items():
+        expected = 0.5 * (alone[0][name] + alone[1][name])
+        # Sums over other numbers of rows may round differently in float32.
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_all_losses_together_give_every_trained_weight_a_finite_gradient():
+    stage = _vae_stage(**WEIGHTS)
+    stage(_training(0, 1))["total"].backward()
+    for parameter in stage.network.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+    assert stage.perceptual is not None
+    assert not any(p.requires_grad for p in stage.perceptual.parameters())
+
+
+def test_under_autocast_losses_and_the_frozen_network_keep_single_precision():
+    stage, dtypes = _vae_stage(**WEIGHTS), []
+    assert stage.perceptual is not None
+    stage.perceptual.pyramid.register_forward_hook(
+        lambda _module, _inputs, levels: dtypes.extend(level.feats.dtype for level in levels)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = stage(_training(0, 1))
+    assert {value.dtype for value in terms.values()} == {torch.float32}
+    assert dtypes == [torch.float32] * 8
+    terms["total"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in stage.network.parameters())
+
+
+def test_the_perceptual_network_is_random_by_seed_or_that_of_a_run(vae_run):
+    first, second = (_vae_stage(perceptual_weight=1.0).perceptual for _ in range(2))
+    assert first is not None
+    assert second is not None
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value)
+    given = _vae_stage(perceptual_weight=1.0, perceptual_vae=str(vae_run)).perceptual
+    assert given is not None
+    encoder = load_vae(vae_run)[0].encoder
+    for name, value in encoder.pyramid.state_dict().items():
+        assert torch.equal(given.pyramid.state_dict()[name], value)
+
+
+def test_a_perceptual_network_does_not_change_what_training_starts_from():
+    plain, seeing = _vae_stage(), _vae_stage(perceptual_weight=1.0)
+    for name, value in plain.network.state_dict().items():
+        assert torch.equal(seeing.network.state_dict()[name], value)
+
+
+def test_a_missing_run_of_the_perceptual_network_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        _vae_stage(perceptual_weight=1.0, perceptual_vae=str(tmp_path))
+
+
+def test_a_vae_that_would_not_learn_which_voxels_exist_is_refused():
+    with pytest.raises(InputError, match="split_weight, focal_weight and dice_weight are all 0"):
+        tiny_config(Path(), "vae", split_weight=0.0)
+
+
+def test_the_edm_loss_is_split_by_noise_level(vae_run):
+    stage = _edm_stage(vae_run).eval()
+    samples = tuple(range(12))
+    terms = stage(_training(*samples))
+    alone = [stage(_training(sample)) for sample in samples]
+    assert terms.keys() == {
+        *("presence", "latent", "total"),
+        *(f"edm_{part}/{name}" for part in ("sum", "share") for name in BINS),
+    }
+    for name in BINS:
+        inside = [one for one in alone if one[f"edm_share/{name}"].item() == 1.0]
+        assert terms[f"edm_share/{name}"].item() == pytest.approx(len(inside) / len(samples))
+        total = math.fsum(one["total"].item() for one in inside)
+        assert terms[f"edm_sum/{name}"].item() == pytest.approx(total / len(samples), rel=1e-4)
+    shares = [terms[f"edm_share/{name}"].item() for name in BINS]
+    assert math.fsum(shares) == pytest.approx(1.0)
+    assert sum(share > 0 for share in shares) > 2
+
+
+def test_the_edm_total_is_the_sum_by_named_weights(vae_run):
+    stage = _edm_stage(vae_run)
+    update = {"presence_weight": 0.5, "latent_weight": 3.0}
+    stage.settings = stage.settings.model_copy(update=update)
+    terms = stage(_training(0, 1))
+    expected = 0.5 * terms["presence"] + 3.0 * terms["latent"]
+    torch.testing.assert_close(terms["total"], expected)
+
+
+def test_under_autocast_the_edm_loss_keeps_single_precision(vae_run):
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = _edm_stage(vae_run)(_training(0, 1))
+    assert {value.dtype for value in terms.values()} == {torch.float32}
+    assert all(torch.isfinite(value) for value in terms.values())
