@@ -155,8 +155,8 @@ class Session:
             trainer.restore(state)
             if validator:
                 validator.best.restore(state["best"])
-            if fabric.is_global_zero:
-                run.truncate_records(trainer.seen)
+        if fabric.is_global_zero:
+            run.truncate_records(0 if state is None else trainer.seen + 1)
         samples = TrainingSamples(frames[config.data.train_split], config)
         rest = plan_windows(config, trainer.seen, rank_of(fabric))
         parts = chain.from_iterable(window.parts for window in rest)
@@ -179,6 +179,7 @@ class Session:
     def look_after(self, window: Window, bar: "tqdm[Any]") -> None:
         """Report, validate and save where it is due after a window."""
         settings, seen = self.config.train, self.trainer.seen
+        last = seen == settings.samples
 
         def due(every: int) -> bool:
             return seen // every > window.seen // every
@@ -187,9 +188,9 @@ class Session:
             entry = self.trainer.report()
             self._record(entry)
             bar.set_postfix(loss=f"{entry['total']:.3f}")
-        if settings.validation and due(settings.validation.every_samples):
+        if settings.validation and (last or due(settings.validation.every_samples)):
             self._validate()
-        if due(settings.checkpoint_every_samples) and seen < settings.samples:
+        if due(settings.checkpoint_every_samples) and not last:
             self._save()
 
     def leave_if_asked(self, termination: Termination) -> None:
@@ -206,10 +207,7 @@ class Session:
             raise Terminated
 
     def finish(self) -> None:
-        """Validate a last time and save."""
-        seen, validation = self.trainer.seen, self.config.train.validation
-        if validation and seen % validation.every_samples:
-            self._validate()
+        """Save, and close what is open."""
         self._save()
         if self._board:
             self._board.close()

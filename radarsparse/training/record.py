@@ -63,12 +63,12 @@ class RunFolder:
             file.write(json.dumps(numbers) + "\n")
 
     def truncate_records(self, samples: int) -> None:
-        """Drop lines that lie after the checkpoint from which the run goes on."""
+        """Drop lines of that many samples and more: the run will write them again."""
         file = self.path / "stats.jsonl"
         if not file.exists():
             return
         lines = file.read_text().splitlines()
-        kept = [line for line in lines if json.loads(line)["samples"] <= samples]
+        kept = [line for line in lines if json.loads(line)["samples"] < samples]
         self._write(file.name, "".join(line + "\n" for line in kept))
 
     def _write(self, name: str, text: str) -> None:

@@ -20,6 +20,9 @@ from radarsparse.training.random import SampleRandom, derive_seed
 from radarsparse.training.schedules import rate_share
 from radarsparse.training.stages import Stage, TrainingBatch
 
+# Names by which a profile shows the parts of a step.
+LOAD, FORWARD, BACKWARD, OPTIMISE = PARTS_OF_A_STEP = ("load", "forward", "backward", "optimise")
+
 
 class Trainer:
     """Steps of the optimiser, and the moving average of the weights.
@@ -66,12 +69,12 @@ class Trainer:
         # What belongs to no sample, such as dropout.
         torch.manual_seed(derive_seed(self.config.seed, 2, window.seen, self.fabric.global_rank))
         for number, part in enumerate(window.parts):
-            with record_function("load"):
+            with record_function(LOAD):
                 batch = next(batches).to(self.fabric.device)
             more = number + 1 < len(window.parts)
             with self.fabric.no_backward_sync(self._module, enabled=more):
                 self._learn(part, batch)
-        with record_function("optimise"):
+        with record_function(OPTIMISE):
             self.stage.end_window()
             self._update()
         self._summed += 1
@@ -79,7 +82,7 @@ class Trainer:
 
     def _learn(self, part: Part, batch: Batch) -> None:
         random = SampleRandom(self.config.seed, part.samples, self.fabric.device)
-        with record_function("forward"):
+        with record_function(FORWARD):
             terms = self._module(TrainingBatch(batch, random))
         if not torch.isfinite(terms["total"]):
             self._stepper.zero_grad()
@@ -89,7 +92,7 @@ class Trainer:
                 f"the loss is not finite after {self.seen} samples, frames {names}: {found};"
                 " a lower train.learning_rate may help"
             )
-        with record_function("backward"):
+        with record_function(BACKWARD):
             self.fabric.backward(terms["total"] * part.weight)
         for name, value in terms.items():
             share = value.detach() * (part.weight / self.fabric.world_size)
@@ -127,6 +130,8 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
+            "sums": self._sums,
+            "summed": self._summed,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -137,3 +142,4 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self._sums, self._summed = state["sums"], state["summed"]

@@ -1,0 +1,113 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radarsparse.config import Config, validate_config
+from radarsparse.data.prepared import PreparedFrames
+from radarsparse.errors import InputError
+from radarsparse.training.loader import Part, Rank, TrainingSamples, load_parts, plan_windows
+from tests.conftest import tiny_config
+
+
+def config_of(samples: int, batch_size: int, accumulate: int, **train: object) -> Config:
+    raw = tiny_config(Path("unused"), "vae").model_dump(mode="json")
+    lengths = {"samples": samples, "batch_size": batch_size, "accumulate": accumulate}
+    raw["train"] |= lengths | train
+    return validate_config(raw, "test")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    samples=st.integers(1, 40),
+    batch_size=st.integers(1, 4),
+    accumulate=st.integers(1, 3),
+    world_size=st.integers(1, 3),
+)
+def test_windows_deal_every_sample_once_over_the_processes(
+    samples: int, batch_size: int, accumulate: int, world_size: int
+) -> None:
+    config = config_of(samples, batch_size, accumulate)
+    plans = [list(plan_windows(config, 0, Rank(r, world_size))) for r in range(world_size)]
+    assert len({len(plan) for plan in plans}) == 1
+    dealt = []
+    for windows in zip(*plans, strict=True):
+        assert len({(window.seen, window.count) for window in windows}) == 1
+        parts = [part for window in windows for part in window.parts]
+        dealt += [number for part in parts if part.weight > 0 for number in part.samples]
+        assert all(len(part.samples) <= batch_size for part in parts)
+        assert all(window.parts for window in windows)
+        # The devices' mean weighs every sample alike.
+        share = world_size / windows[0].count
+        assert [part.weight for part in parts if part.weight > 0] == pytest.approx(
+            [len(part.samples) * share for part in parts if part.weight > 0]
+        )
+    assert sorted(dealt) == list(range(samples))
+
+
+def test_a_resumed_plan_is_the_rest_of_the_whole_plan() -> None:
+    config = config_of(23, 2, 2)
+    whole = list(plan_windows(config, 0, Rank()))
+    assert list(plan_windows(config, whole[2].seen, Rank())) == whole[2:]
+    assert whole[-1].count == 3
+    assert [part.samples for part in whole[-1].parts] == [(20, 21), (22,)]
+
+
+def test_voxel_sizes_follow_each_other_and_no_window_has_two() -> None:
+    steps = [
+        {"voxel_size_m": 0.8, "until_samples": 5},
+        {"voxel_size_m": 0.4, "until_samples": 9},
+    ]
+    windows = list(plan_windows(config_of(14, 2, 2, voxel_steps=steps), 0, Rank()))
+    sizes = [(window.count, {part.voxel_size_m for part in window.parts}) for window in windows]
+    assert sizes == [(4, {0.8}), (1, {0.8}), (4, {0.4}), (4, {0.2}), (1, {0.2})]
+
+
+def test_voxel_steps_must_ascend_within_the_run() -> None:
+    steps = [{"voxel_size_m": 0.4, "until_samples": 9}, {"voxel_size_m": 0.2, "until_samples": 9}]
+    with pytest.raises(InputError, match=r"voxel_steps end at \[9, 9\] samples; they must ascend"):
+        config_of(14, 2, 2, voxel_steps=steps)
+    with pytest.raises(InputError, match="end before the run's 9"):
+        config_of(9, 2, 2, voxel_steps=steps[:1])
+
+
+PARTS = [Part((0, 1), 0.2, 1.0), Part((2,), 0.4, 1.0), Part((11, 5, 3), 0.2, 1.0)]
+
+
+def test_workers_make_the_same_batches_in_the_same_order(frames: Path) -> None:
+    samples = TrainingSamples(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
+    made = [list(load_parts(samples, iter(PARTS), workers)) for workers in (0, 2)]
+    for here, there in zip(*made, strict=True):
+        assert torch.equal(here.lidar.feats, there.lidar.feats)
+        assert torch.equal(here.radar.coords, there.radar.coords)
+        assert here.volume == there.volume
+    assert [len(batch.pairs) for batch in made[0]] == [2, 1, 3]
+    assert [batch.volume.voxel_size_m for batch in made[0]] == [0.2, 0.4, 0.2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_can_not_be_used_is_named(workers: int, frames: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    (root / "frames").mkdir(parents=True)
+    (root / "split.yaml").write_text("train: [[0, 0]]\n")
+    np.savez(root / "frames" / "000000.npz", radar=np.zeros((1, 4)))
+    config = tiny_config(root, "vae")
+    samples = TrainingSamples(PreparedFrames.open(root, "train"), config)
+    with pytest.raises(InputError, match=r"000000.npz: lacks an array") as caught:
+        list(load_parts(samples, iter(PARTS), workers))
+    assert "\n" not in str(caught.value)
+
+
+class Dying(TrainingSamples):
+    def __getitem__(self, part: Part) -> InputError:
+        os._exit(9)
+
+
+def test_a_worker_that_dies_is_told(frames: Path) -> None:
+    samples = Dying(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
+    with pytest.raises(InputError, match=r"a process that loads data died .+train\.workers = 0"):
+        list(load_parts(samples, iter(PARTS), 1))
