@@ -117,13 +117,38 @@ __device__ __forceinline__ int rank_of(double quantile, int count, int side) {
     return min(below + side, count - 1);
 }
 
+// Sum of the values of all threads before this one, by way of sums of GROUP threads.
+__device__ __forceinline__ int sum_before(int own) {
+    constexpr int GROUP = 16;
+    constexpr int GROUPS = STATISTICS_THREADS / GROUP;
+    __shared__ int values[STATISTICS_THREADS];
+    __shared__ int groups[GROUPS];
+    const int thread = threadIdx.x;
+    values[thread] = own;
+    __syncthreads();
+    if (thread < GROUPS) {
+        groups[thread] = 0;
+        for (int k = 0; k < GROUP; ++k) {
+            groups[thread] += values[thread * GROUP + k];
+        }
+    }
+    __syncthreads();
+    int sum = 0;
+    for (int group = 0; group < thread / GROUP; ++group) {
+        sum += groups[group];
+    }
+    for (int other = thread / GROUP * GROUP; other < thread; ++other) {
+        sum += values[other];
+    }
+    return sum;
+}
+
 // One block per frame and rank: the bin that holds the rank gives the next bits of its value.
 // `step` is 0 for the first histogram, which all ranks of a frame share.
 extern "C" __global__ void __launch_bounds__(STATISTICS_THREADS)
     pick_bins(const int* __restrict__ offsets, const double* __restrict__ quantiles, int ranks,
               int step, const int* __restrict__ histogram, unsigned* __restrict__ values,
               int* __restrict__ remaining) {
-    __shared__ int sums[STATISTICS_THREADS];
     const int row = blockIdx.x;
     const int frame = row / ranks;
     const Segment segment = segment_at(offsets, frame);
@@ -140,15 +165,7 @@ extern "C" __global__ void __launch_bounds__(STATISTICS_THREADS)
     for (int k = 0; k < bins_each; ++k) {
         own += histogram[first + k];
     }
-    sums[thread] = own;
-    __syncthreads();
-    for (int reach = 1; reach < STATISTICS_THREADS; reach <<= 1) {
-        const int before = thread >= reach ? sums[thread - reach] : 0;
-        __syncthreads();
-        sums[thread] += before;
-        __syncthreads();
-    }
-    int below = sums[thread] - own;
+    int below = sum_before(own);
     if (wanted < below || wanted >= below + own) {
         return;
     }

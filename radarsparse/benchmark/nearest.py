@@ -1,0 +1,122 @@
+"""Nearest neighbours of LiDAR-like clouds, both ways, beside what a user would take instead."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue] (no stub)
+from torch import Tensor
+
+from radarsparse.benchmark.lidar import lidar_pair
+from radarsparse.benchmark.measure import median_seconds
+from radarsparse.metrics.nearest import nearest_both
+
+POINTS = (10_000, 100_000, 300_000)
+THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+QUANTILES = (0.5, 0.95)
+CDIST_BYTES = 1 << 30
+# Of distances: a float's half last place, and what an origin costs coordinates of 100 m.
+_RELATIVE = 1e-6
+_ABSOLUTE_M = 1e-5
+
+Both = tuple[Tensor, Tensor]
+Search = Callable[[], Both]
+
+
+def time_nearest(points: int, repeats: int) -> dict[str, Any]:
+    """Median times of both directions between two clouds, on the GPU if there is one.
+
+    On CUDA every search is followed by all statistics of both directions.
+
+    Args:
+        points: of each cloud.
+        repeats: turns that count.
+
+    Returns:
+        `points`, `device`, `seconds` by name, and `ratio` of our time to every other's.
+
+    Raises:
+        RuntimeError: a search gives other distances than SciPy's.
+    """
+    clouds = tuple(map(torch.from_numpy, lidar_pair(points, 0)))
+    if torch.cuda.is_available():
+        device, searches = torch.cuda.get_device_name(), _on_cuda(*clouds)
+        finish = _statistics
+    else:
+        device, searches = f"cpu, {torch.get_num_threads()} threads", _on_cpu(*clouds)
+        finish = tuple
+    _check(searches, *clouds)
+    calls = {name: _then(finish, search) for name, search in searches.items()}
+    times = median_seconds(calls, repeats)
+    ours, *others = times
+    ratio = {other: times[ours] / times[other] for other in others}
+    return {"points": points, "device": device, "seconds": times, "ratio": ratio}
+
+
+def _on_cpu(pred: Tensor, target: Tensor) -> dict[str, Search]:
+    return {
+        "radarsparse": lambda: _distances(nearest_both(pred, target)),
+        "scipy": lambda: (_scipy(pred, target), _scipy(target, pred)),
+    }
+
+
+def _on_cuda(pred: Tensor, target: Tensor) -> dict[str, Search]:
+    # Imported where there is a GPU, since it asks for packages that only such users have.
+    from radarsparse.metrics.cuda.frames import Frames  # noqa: PLC0415
+    from radarsparse.metrics.cuda.loader import load_kernels  # noqa: PLC0415
+    from radarsparse.metrics.cuda.search import search_all  # noqa: PLC0415
+
+    pred, target = pred.cuda(), target.cuda()
+    offsets = torch.tensor([0, len(pred)], device=pred.device)
+
+    def all_pairs() -> Both:
+        frames = Frames.join(pred, target, offsets, offsets)
+        distance2 = search_all(load_kernels(pred.device), frames, frames.both)[0]
+        return distance2[: len(pred)], distance2[len(pred) :]
+
+    return {
+        "radarsparse": lambda: _distances(nearest_both(pred, target)),
+        "all pairs": all_pairs,
+        "torch.cdist": lambda: (_cdist(pred, target), _cdist(target, pred)),
+    }
+
+
+def _distances(found: tuple[Tensor, Tensor, Tensor, Tensor]) -> Both:
+    return found[0], found[2]
+
+
+def _then(finish: Callable[[Both], object], search: Search) -> Callable[[], object]:
+    return lambda: finish(search())
+
+
+def _statistics(distances2: Both) -> object:
+    from radarsparse.metrics.cuda import summarize_distances_cuda  # noqa: PLC0415
+
+    there, back = distances2
+    offsets = there.new_zeros(3, dtype=torch.int64)
+    offsets[1], offsets[2] = len(there), len(there) + len(back)
+    both = torch.cat([there, back])
+    return summarize_distances_cuda(both, offsets, THRESHOLDS_M, QUANTILES)
+
+
+def _scipy(query: Tensor, target: Tensor) -> Tensor:
+    """Squared distances by SciPy's tree as it comes, on torch's threads."""
+    tree = cKDTree(target.double().numpy())
+    distance, _ = tree.query(query.double().numpy(), workers=torch.get_num_threads())
+    return torch.from_numpy(distance).square()
+
+
+def _cdist(query: Tensor, target: Tensor) -> Tensor:
+    rows = max(CDIST_BYTES // (len(target) * target.element_size()), 1)
+    mode = "donot_use_mm_for_euclid_dist"  # the other one errs by centimetres
+    parts = [torch.cdist(part, target, compute_mode=mode).amin(1) for part in query.split(rows)]
+    return torch.cat(parts).square()
+
+
+def _check(searches: dict[str, Search], pred: Tensor, target: Tensor) -> None:
+    expected = torch.cat([_scipy(pred, target), _scipy(target, pred)]).sqrt()
+    for name, search in searches.items():
+        found = torch.cat([part.double().cpu() for part in search()]).sqrt()
+        if not torch.allclose(found, expected, _RELATIVE, _ABSOLUTE_M):
+            error = (found - expected).abs().max().item()
+            raise RuntimeError(f"{name}: distances differ from SciPy's by up to {error} m")

@@ -1,0 +1,103 @@
+"""The kernels on a GPU: the bits of the CPU, on any stream, watched by compute-sanitizer."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from radarsparse.benchmark.lidar import lidar_pair
+from radarsparse.metrics.cuda import nearest_both_cuda, nearest_cuda, summarize_distances_cuda
+from radarsparse.metrics.cuda.frames import Frames
+from radarsparse.metrics.cuda.loader import load_kernels
+from radarsparse.metrics.cuda.search import find_nearest, search_all, search_tree
+from radarsparse.metrics.cuda.statistics import summarize
+from tests.kernels import small_case
+from tests.kernels.emulator import EmulatedKernels
+from tests.metrics.cuda.clouds import batch, hard_pairs
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU"),
+]
+ROOT = Path(__file__).parents[3]
+PAIRS = hard_pairs()
+
+
+def frames_of(*clouds: Tensor, device: str) -> Frames:
+    offsets = (torch.tensor([0, len(cloud)]).to(device) for cloud in clouds)
+    return Frames.join(*(cloud.to(device) for cloud in clouds), *offsets)
+
+
+@pytest.mark.parametrize("way", [search_all, search_tree])
+@pytest.mark.parametrize("name", PAIRS)
+def test_distances_have_the_bits_of_the_cpu(kernels: EmulatedKernels, name: str, way) -> None:
+    ours, theirs = (frames_of(*PAIRS[name], device=device) for device in ("cuda", "cpu"))
+    found = way(load_kernels(torch.device("cuda")), ours, ours.both)
+    expected = way(kernels, theirs, theirs.both)
+    assert torch.equal(found[0].cpu(), expected[0])
+    assert torch.equal(found[1].cpu(), expected[1])
+
+
+@pytest.mark.parametrize("points", [10_000, 100_000])
+def test_the_tree_gives_the_bits_of_all_pairs(points: int) -> None:
+    frames = frames_of(*map(torch.from_numpy, lidar_pair(points, 0)), device="cuda")
+    kernels = load_kernels(torch.device("cuda"))
+    tree, once_more = (search_tree(kernels, frames, frames.both) for _ in range(2))
+    assert torch.equal(tree[0], search_all(kernels, frames, frames.both)[0])
+    assert torch.equal(tree[1], once_more[1])
+
+
+def test_ragged_batches_by_the_public_names(kernels: EmulatedKernels) -> None:
+    generator = torch.Generator().manual_seed(0)
+    counts = ((700, 90), (0, 5), (3000, 2500), (8, 0))
+    (a, a_offsets), (b, b_offsets) = (
+        batch([torch.randn(pair[side], 3, generator=generator) for pair in counts])
+        for side in (0, 1)
+    )
+    frames = Frames.join(a, b, a_offsets, b_offsets)
+    expected = find_nearest(kernels, frames, frames.both)
+    clouds = a.cuda(), b.cuda(), a_offsets.cuda(), b_offsets.cuda()
+    there2, there, back2, back = nearest_both_cuda(*clouds)
+    assert torch.equal(torch.cat([there2, back2]).cpu(), expected[0])
+    assert torch.equal(torch.cat([there, back]).cpu(), expected[1])
+    assert torch.equal(nearest_cuda(*clouds)[0], there2)
+    asked = ((0.1, 0.5), (0.5, 0.95))
+    result = vars(summarize_distances_cuda(there2, clouds[2], *asked))
+    for name, value in vars(summarize(kernels, there2.cpu(), a_offsets, *asked)).items():
+        torch.testing.assert_close(result[name].cpu(), value, rtol=1e-14, atol=0.0, equal_nan=True)
+
+
+def test_the_current_stream_is_used_and_not_waited_for() -> None:
+    pred, target = (torch.from_numpy(cloud).cuda() for cloud in lidar_pair(20_000, 0))
+    offsets = torch.tensor([0, 20_000]).cuda()
+    expected = nearest_both_cuda(pred, target, offsets, offsets)
+    summarize_distances_cuda(expected[0], offsets, (0.1,), (0.5,))
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.cuda.stream(stream):
+            found = nearest_both_cuda(pred, target, offsets, offsets)
+            summarize_distances_cuda(found[0], offsets, (0.1,), (0.5,))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    stream.synchronize()
+    for once, again in zip(expected, found, strict=True):
+        assert torch.equal(once, again)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "initcheck", "synccheck"])
+def test_compute_sanitizer(tool: str) -> None:
+    if shutil.which("compute-sanitizer") is None:
+        pytest.skip("compute-sanitizer isn't installed")
+    command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
+    command += [sys.executable, small_case.__file__, "cuda"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
