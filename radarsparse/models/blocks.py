@@ -2,14 +2,46 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from radarsparse.sparse import SparseTensor, StridedConv3d, SubmanifoldConv3d
 
+Output = TypeVar("Output")
 
-class ResidualBlock(nn.Module):
+
+class Checkpointable(nn.Module):
+    """A module that can keep its parts' inputs instead of everything the backward pass needs.
+
+    Attributes:
+        keeps_activations: otherwise each part runs a second time, in the backward pass.
+    """
+
+    keeps_activations = True
+
+    def run(self, part: Callable[..., Output], *inputs: object) -> Output:
+        """Run a part of this module; the supports that it makes must be cached in its inputs'."""
+        if self.keeps_activations:
+            return part(*inputs)
+        return cast(Output, checkpoint(part, *inputs, use_reentrant=False))
+
+
+def checkpoint_activations(network: nn.Module) -> None:
+    """Trade time for memory: keep the inputs of parts only, and run them again where needed.
+
+    Gradients stay the same bits, dropout included.
+
+    Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.
+    """
+    for module in network.modules():
+        if isinstance(module, Checkpointable):
+            module.keeps_activations = False
+
+
+class ResidualBlock(Checkpointable):
     """Two submanifold convolutions beside an identity, each after a norm over channels.
 
     Args:
@@ -31,18 +63,30 @@ class ResidualBlock(nn.Module):
 
         Args:
             x: [n, channels].
-            modulation: [n, 2 * channels] scale and shift after the second norm, or none.
+            modulation: [b, 2 * channels] scale and shift of each sample after the second norm, or
+                none.
         """
+        return self._add(x, self.run(self._branch, x, modulation))
+
+    def refine(self, x: SparseTensor) -> SparseTensor:
+        """The same without modulation, inside a part of something larger."""
+        return self._add(x, self._branch(x, None))
+
+    def _branch(self, x: SparseTensor, modulation: Tensor | None) -> SparseTensor:
+        """All but the last convolution, which needn't run again since it keeps only its input."""
         hidden = self.conv1(x.replace(nn.functional.silu(self.norm1(x.feats))))
         feats = self.norm2(hidden.feats)
         if modulation is not None:
-            scale, shift = modulation.chunk(2, dim=1)
+            rows = modulation.index_select(0, x.coords[:, 0])
+            scale, shift = rows.chunk(2, dim=1)
             feats = feats * (1.0 + scale) + shift
-        hidden = self.conv2(x.replace(self.dropout(nn.functional.silu(feats))))
-        return x.replace(x.feats + hidden.feats)
+        return x.replace(self.dropout(nn.functional.silu(feats)))
+
+    def _add(self, x: SparseTensor, branch: SparseTensor) -> SparseTensor:
+        return x.replace(x.feats + self.conv2(branch).feats)
 
 
-class ChannelBlock(nn.Module):
+class ChannelBlock(Checkpointable):
     """Two linear layers beside an identity: refines every voxel by itself.
 
     Args:
@@ -57,11 +101,18 @@ class ChannelBlock(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Refine [n, channels]."""
+        return self.run(self.refine, x)
+
+    def refine(self, x: SparseTensor) -> SparseTensor:
+        """The same inside a part of something larger."""
         hidden = nn.functional.silu(self.linear1(self.norm(x.feats)))
         return x.replace(x.feats + self.linear2(hidden))
 
 
-class Pyramid(nn.Module):
+Block = ResidualBlock | ChannelBlock
+
+
+class Pyramid(Checkpointable):
     """Features at every stride: a block each, halved in between.
 
     Args:
@@ -70,9 +121,7 @@ class Pyramid(nn.Module):
         block: makes a block of a width; `ResidualBlock` sees neighbours, `ChannelBlock` doesn't.
     """
 
-    def __init__(
-        self, c_in: int, channels: Sequence[int], block: Callable[[int], nn.Module]
-    ) -> None:
+    def __init__(self, c_in: int, channels: Sequence[int], block: Callable[[int], Block]) -> None:
         super().__init__()
         self.stem = nn.Linear(c_in, channels[0])
         self.blocks = nn.ModuleList(block(width) for width in channels)
@@ -82,10 +131,19 @@ class Pyramid(nn.Module):
 
     def forward(self, x: SparseTensor) -> list[SparseTensor]:
         """One tensor per stride, finest first."""
-        levels = [self.blocks[0](x.replace(self.stem(x.feats)))]
-        for down, block in zip(self.downs, self.blocks[1:], strict=True):
-            levels.append(block(down(levels[-1])))
+        levels = [self.run(self._start, x)]
+        for number in range(len(self.downs)):
+            levels.append(self.run(self._halve, levels[-1], number))
         return levels
+
+    def _start(self, x: SparseTensor) -> SparseTensor:
+        return self._block(0).refine(x.replace(self.stem(x.feats)))
+
+    def _halve(self, x: SparseTensor, number: int) -> SparseTensor:
+        return self._block(number + 1).refine(self.downs[number](x))
+
+    def _block(self, number: int) -> Block:
+        return cast(Block, self.blocks[number])
 
 
 class FourierEmbedding(nn.Module):

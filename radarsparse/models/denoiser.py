@@ -32,9 +32,8 @@ class Stage(nn.Module):
 
     def forward(self, x: SparseTensor, label: Tensor) -> SparseTensor:
         """Refine `x`; label [b, _LABEL_CHANNELS] is one row per sample."""
-        sample = x.coords[:, 0]
         for block, modulation in zip(self.blocks, self.modulations, strict=True):
-            x = block(x, modulation(label).index_select(0, sample))
+            x = block(x, modulation(label))
         return x
 
 

@@ -10,7 +10,7 @@ from torch.distributed import all_reduce, is_initialized
 
 from radarsparse.config import VaeSettings
 from radarsparse.data.voxelize import LIDAR_FEATURES
-from radarsparse.models.blocks import ChannelBlock, Pyramid, ResidualBlock
+from radarsparse.models.blocks import ChannelBlock, Checkpointable, Pyramid, ResidualBlock
 from radarsparse.models.condition import RadarLookUp
 from radarsparse.sparse import SparseTensor, Subdivide, Support, fill
 from radarsparse.sparse.ops import active_children
@@ -56,7 +56,7 @@ class Encoder(nn.Module):
         return x.replace(mean), log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND)
 
 
-class Level(nn.Module):
+class Level(Checkpointable):
     """One step of the decoder: say which children exist, make them, add the radar, refine."""
 
     def __init__(self, c_in: int, c_out: int, c_radar: int) -> None:
@@ -71,7 +71,7 @@ class Level(nn.Module):
 
     def child_logits(self, x: SparseTensor) -> Tensor:
         """Log odds of each of the 8 children, [n, 8]."""
-        return self.child_head(self.norm(x.feats))
+        return self.run(self._ask, x)
 
     def forward(self, x: SparseTensor, keep: Tensor, radar: SparseTensor) -> SparseTensor:
         """Features of the kept children.
@@ -82,11 +82,17 @@ class Level(nn.Module):
             radar: features of `RadarLookUp` at the children's stride.
         """
         fine = self.subdivide(x, keep)
-        seen = fill(radar, fine.support)
-        return self.block(fine.replace(fine.feats + self.radar(seen.feats)))
+        seen = self.run(self._see, radar, fine.support)
+        return self.block(fine.replace(fine.feats + seen))
+
+    def _ask(self, x: SparseTensor) -> Tensor:
+        return self.child_head(self.norm(x.feats))
+
+    def _see(self, radar: SparseTensor, support: Support) -> Tensor:
+        return self.radar(fill(radar, support).feats)
 
 
-class Decoder(nn.Module):
+class Decoder(Checkpointable):
     """Latent on active cells of stride 8 to voxels of stride 1 with offset and intensity."""
 
     def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
@@ -128,7 +134,7 @@ class Decoder(nn.Module):
             truth = active_children(x.support, truth_support)
             splits.append(Split(x.support, logits, truth))
             x = level(x, limit_candidates(logits.detach(), truth, cap), radar)
-        return self._finish(x), splits
+        return self.run(self._finish, x), splits
 
     def generate(
         self, latent: SparseTensor, pyramid: Sequence[SparseTensor], log_odds: float, cap: int
