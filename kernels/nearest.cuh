@@ -271,11 +271,11 @@ struct Search {
             entries[i].distance2 = i == done ? INFINITE_F : found;
             entries[i].place = static_cast<unsigned>(level) << NODE_BITS | (first + i);
         }
-        put_nearer_last(entries[0], entries[1]);
-        put_nearer_last(entries[2], entries[3]);
-        put_nearer_last(entries[0], entries[2]);
-        put_nearer_last(entries[1], entries[3]);
-        put_nearer_last(entries[1], entries[2]);
+        // The nearest becomes the last. To sort the others, too, saves no work: see BENCHMARK.md.
+#pragma unroll
+        for (int i = 1; i < ARITY; ++i) {
+            put_nearer_last(entries[i - 1], entries[i]);
+        }
 #pragma unroll
         for (int i = 0; i < ARITY; ++i) {
             if (entries[i].distance2 < best.distance2) {

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from radarsparse.benchmark.lidar import lidar_pair
 from radarsparse.benchmark.measure import median_seconds
+from radarsparse.metrics.cuda import summarize_distances_cuda
+from radarsparse.metrics.cuda.frames import Frames
+from radarsparse.metrics.cuda.loader import load_kernels
+from radarsparse.metrics.cuda.search import search_all
 from radarsparse.metrics.nearest import nearest_both
 
 POINTS = (10_000, 100_000, 300_000)
@@ -61,11 +65,6 @@ def _on_cpu(pred: Tensor, target: Tensor) -> dict[str, Search]:
 
 
 def _on_cuda(pred: Tensor, target: Tensor) -> dict[str, Search]:
-    # Imported where there is a GPU, since it asks for packages that only such users have.
-    from radarsparse.metrics.cuda.frames import Frames  # noqa: PLC0415
-    from radarsparse.metrics.cuda.loader import load_kernels  # noqa: PLC0415
-    from radarsparse.metrics.cuda.search import search_all  # noqa: PLC0415
-
     pred, target = pred.cuda(), target.cuda()
     offsets = torch.tensor([0, len(pred)], device=pred.device)
 
@@ -90,8 +89,6 @@ def _then(finish: Callable[[Both], object], search: Search) -> Callable[[], obje
 
 
 def _statistics(distances2: Both) -> object:
-    from radarsparse.metrics.cuda import summarize_distances_cuda  # noqa: PLC0415
-
     there, back = distances2
     offsets = there.new_zeros(3, dtype=torch.int64)
     offsets[1], offsets[2] = len(there), len(there) + len(back)

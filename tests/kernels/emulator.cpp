@@ -17,12 +17,15 @@ Index gridDim;
 extern "C" bool backwards;
 bool backwards = false;
 
-// Box and point tests of every query, in the order of the rows.
 struct Counter {
-    int count = 0;
-    void boxes(int tests) { count += tests; }
-    void points(int tests) { count += tests; }
+    int box_tests = 0;
+    int point_tests = 0;
+    void boxes(int tests) { box_tests += tests; }
+    void points(int tests) { point_tests += tests; }
 };
+
+// As `query_boxes`; `tests` gets the boxes and the points that the query in each slot was measured
+// against.
 
 extern "C" void count_tests(const Point* slots, const Box* nodes, const int* hints,
                             const int* offsets, int segments, float* distances2, long long* rows,
@@ -30,9 +33,10 @@ extern "C" void count_tests(const Point* slots, const Box* nodes, const int* hin
     Counter counter;
     const Span span = span_of_block(offsets, segments, QUERY_SHIFT);
     query_tree(slots, nodes, hints, offsets, segments, distances2, rows, counter);
-    if (counter.count > 0) {
-        const Point& query = slots[Tree::first_slot(span.segment) + span.begin + threadIdx.x];
-        tests[(span.segment.id < segments / 2 ? 0 : offsets[segments / 2]) + query.row] = counter.count;
+    if (span.begin + static_cast<int>(threadIdx.x) < span.end) {
+        const int slot = Tree::first_slot(span.segment) + span.begin + threadIdx.x;
+        tests[2 * slot] = counter.box_tests;
+        tests[2 * slot + 1] = counter.point_tests;
     }
 }
 

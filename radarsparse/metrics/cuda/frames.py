@@ -75,7 +75,7 @@ class Frames:
         check_size(total, clouds)
         offsets = torch.cat([first_offsets, second_offsets[1:] + len(first)])
         return Frames(
-            torch.cat([first.detach(), second.detach()]).double().contiguous(),
+            torch.cat([first, second]).detach().double(),
             offsets.int(),
             Part(len(first), clouds // 2),
             Part(total, clouds),
