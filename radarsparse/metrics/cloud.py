@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from radarsparse.errors import InputError
+from radarsparse.metrics.distribution import divergences
 from radarsparse.metrics.match import Match, Points, match_clouds
-from radarsparse.metrics.point import QUANTILES, one_way, point_scores
+from radarsparse.metrics.point import QUANTILES, OneWay, one_way, point_scores
 from radarsparse.metrics.statistics import summarize_distances
+from radarsparse.metrics.voxel import overlaps
 
 THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 VOXEL_SIZES_M = (0.1, 0.2, 0.4, 0.8)
@@ -76,12 +78,17 @@ def _check_positive(name: str, values_m: Sequence[float]) -> None:
 
 
 def _point_scores(match: Match, thresholds_m: Sequence[float]) -> dict[str, float]:
-    ways = []
-    for distance2 in (match.there2, match.back2):
-        offsets = torch.tensor([0, len(distance2)], device=distance2.device)
-        statistics = summarize_distances(distance2, offsets, thresholds_m, QUANTILES)
-        ways += one_way(statistics, match.diagonal_m)
-    return point_scores(*ways, thresholds_m)
+    there, back = (
+        _one_way(distance2, thresholds_m, match.diagonal_m)
+        for distance2 in (match.there2, match.back2)
+    )
+    return point_scores(there, back, thresholds_m)
+
+
+def _one_way(distance2: Tensor, thresholds_m: Sequence[float], diagonal_m: float) -> OneWay:
+    offsets = torch.tensor([0, len(distance2)], device=distance2.device)
+    statistics = summarize_distances(distance2, offsets, thresholds_m, QUANTILES)
+    return one_way(statistics, diagonal_m)[0]
 
 
 def _feature_scores(match: Match) -> dict[str, float]:
@@ -122,14 +129,11 @@ def _counts(match: Match) -> dict[str, float]:
 
 
 def _overlaps(match: Match, voxel_sizes_m: Sequence[float]) -> dict[str, float]:
-    return {f"iou@{size_m}m": _iou(match.pred, match.target, size_m) for size_m in voxel_sizes_m}
-
-
-def _iou(pred: Tensor, target: Tensor, voxel_size_m: float) -> float:
-    ours, theirs = _voxels(pred, voxel_size_m), _voxels(target, voxel_size_m)
-    union = len(torch.cat([ours, theirs]).unique(dim=0))
-    return (len(ours) + len(theirs) - union) / union if union else math.nan
-
-
-def _voxels(points: Tensor, voxel_size_m: float) -> Tensor:
-    return (points[:, :3] / voxel_size_m).floor().long().unique(dim=0)
+    """Shared voxels and bird's-eye cells, and how differently points fill them."""
+    scores = {}
+    for size_m in voxel_sizes_m:
+        voxels, cells = overlaps(match.pred, match.target, size_m)
+        scores[f"iou@{size_m}m"] = voxels.iou
+        scores[f"bev_iou@{size_m}m"] = cells.iou
+    bev, full = divergences(match.pred, match.target)
+    return scores | {"jsd_bev": bev, "jsd_3d": full}

@@ -21,8 +21,10 @@ COUNTS = {f"{cloud}_{kind}" for cloud in ("pred", "target") for kind in ("points
     "empty_pred",
     "empty_target",
 }
-# More of these come with the overlaps and the divergences.
-KEYS = DISTANCES | RATES | COUNTS | {"feature_mae", "feature_coverage", "density_ratio"}
+OVERLAPS = {f"{kind}@{size}m" for kind in ("iou", "bev_iou") for size in VOXEL_SIZES_M}
+DIVERGENCES = {"jsd_bev", "jsd_3d"}
+FEATURES = {"feature_mae", "feature_coverage", "density_ratio"}
+KEYS = DISTANCES | RATES | COUNTS | OVERLAPS | DIVERGENCES | FEATURES
 
 
 def clouds(points_max: int = 12) -> st.SearchStrategy[np.ndarray]:
@@ -67,6 +69,8 @@ def oracle(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
     for size_m in VOXEL_SIZES_M:
         ours, theirs = voxel_set(p, size_m), voxel_set(t, size_m)
         expected[f"iou@{size_m}m"] = len(ours & theirs) / len(ours | theirs)
+        ours, theirs = ({voxel[:2] for voxel in voxels} for voxels in (ours, theirs))
+        expected[f"bev_iou@{size_m}m"] = len(ours & theirs) / len(ours | theirs)
     return expected
 
 
@@ -74,7 +78,7 @@ def oracle(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
 @given(pred=clouds(), target=clouds())
 def test_random_clouds_agree_with_the_full_table(pred: np.ndarray, target: np.ndarray) -> None:
     scores = evaluate(pred, target)
-    assert set(scores) >= KEYS
+    assert set(scores) == KEYS
     expected = oracle(pred, target)
     assert {key: scores[key] for key in expected} == pytest.approx(expected, rel=1e-12)
 
@@ -143,9 +147,9 @@ def test_points_in_one_voxel_count_once() -> None:
 def test_a_cloud_against_itself_is_perfect() -> None:
     points = np.random.default_rng(0).uniform(-40, 40, (50, 4)).astype(np.float32)
     scores = evaluate(points, points[::-1].copy())
-    assert {scores[key] for key in (*DISTANCES, "feature_mae")} == {0.0}
-    ious = {key for key in scores if "iou@" in key}
-    assert {scores[key] for key in (*RATES, *ious, "feature_coverage", "density_ratio")} == {1.0}
+    assert {scores[key] for key in (*DISTANCES, *DIVERGENCES, "feature_mae")} == {0.0}
+    best = (*RATES, *OVERLAPS, "feature_coverage", "density_ratio")
+    assert {scores[key] for key in best} == {1.0}
 
 
 def test_order_of_the_two_clouds() -> None:
@@ -194,8 +198,8 @@ def test_one_empty_cloud(
     assert scores["chamfer_sq_m2"] == 2 * distance_m**2
     assert scores["hausdorff_m"] == scores["hausdorff95_m"] == distance_m
     # even where 0.05 m lies below the threshold
-    overlaps = {key for key in scores if "iou@" in key}
-    assert {scores[key] for key in RATES | overlaps} == {0.0}
+    assert {scores[key] for key in RATES | OVERLAPS} == {0.0}
+    assert {scores[key] for key in DIVERGENCES} == {1.0}
     assert math.isnan(scores["feature_mae"])
     assert (scores["empty_pred"], scores["empty_target"]) == ((0, 1) if swapped else (1, 0))
 
