@@ -23,6 +23,7 @@ def _run(library: Path, runtime: str) -> subprocess.CompletedProcess[str]:
         **os.environ,
         "LD_PRELOAD": found,
         "ASAN_OPTIONS": "detect_leaks=0",
+        "TSAN_OPTIONS": "halt_on_error=1",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
