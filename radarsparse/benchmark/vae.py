@@ -6,7 +6,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from radarsparse.benchmark.measure import seconds
+from radarsparse.benchmark.measure import median_seconds, peak_bytes, seconds
 from radarsparse.config import VaeConfig
 from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
@@ -58,44 +58,62 @@ class DenseVae(nn.Module):
         return nn.functional.mse_loss(self.decoder(drawn), x) + 1e-6 * divergence
 
 
+# z, x, y: what the original system works on, and the volume of the sparse VAE at its voxel size.
+ORIGINAL_GRID = (32, 128, 128)
+
+
 def time_vae(
     config: VaeConfig, pair: ScanPair, repeats: int, dense_repeats: int
 ) -> dict[str, float]:
-    """Median times of one forward and backward of both, taken in turns.
+    """Median times and peak memory of one forward and backward of both.
 
     Both start from voxels: the sparse step from the frame's, whose plans it has to build, the
-    dense one from a full grid of random numbers.
+    dense one from a full grid of random numbers, once of the original system's size and once of
+    the sparse VAE's volume and voxel size.
 
     Args:
         config: of the sparse VAE.
         pair: the frame.
         repeats: sparse steps that count, after one to warm up.
-        dense_repeats: dense steps, at most one per sparse step.
+        dense_repeats: dense steps of either size.
     """
     torch.manual_seed(0)
-    volume = Volume.from_settings(config.volume)
-    sparse, dense, grid = VaeStage(config), DenseVae(), torch.randn(1, 4, 32, 128, 128)
-    sparse_s, dense_s = [], []
-    for repeat in range(repeats + 1):
-        sparse_s.append(_sparse_seconds(sparse, pair, volume))
-        if 0 < repeat <= dense_repeats:
-            dense_s.append(_seconds(dense, lambda: dense.loss(grid)))
+    volume, stage = Volume.from_settings(config.volume), VaeStage(config)
+    x, y, z = volume.shape
+    sparse = _sparse_step(stage, pair, volume)
+    steps = {name: _dense_step(grid) for name, grid in (
+        ("dense", ORIGINAL_GRID), ("dense_same_volume", (z, x, y))
+    )}  # fmt: skip
+    seconds_each = {"sparse": median_seconds({"sparse": sparse}, repeats)["sparse"]}
+    for name, step in steps.items():
+        seconds_each[name] = median(seconds(step) for _ in range(dense_repeats))
+    bytes_each = {name: peak_bytes(step) for name, step in {"sparse": sparse, **steps}.items()}
     return {
-        "sparse_step_s": median(sparse_s[1:]),
-        "dense_step_s": median(dense_s),
-        "dense_to_sparse": median(dense_s) / median(sparse_s[1:]),
-        "sparse_parameters": float(sum(p.numel() for p in sparse.network.parameters())),
-        "dense_parameters": float(sum(p.numel() for p in dense.parameters())),
+        **{f"{name}_step_s": value for name, value in seconds_each.items()},
+        **{f"{name}_peak_mib": value / 2**20 for name, value in bytes_each.items()},
+        **{f"{name}_to_sparse_s": seconds_each[name] / seconds_each["sparse"] for name in steps},
+        **{f"sparse_to_{name}_bytes": bytes_each["sparse"] / bytes_each[name] for name in steps},
+        "sparse_parameters": float(sum(p.numel() for p in stage.parameters())),
+        "dense_parameters": float(sum(p.numel() for p in DenseVae().parameters())),
         "threads": float(torch.get_num_threads()),
     }
 
 
-def _sparse_seconds(stage: VaeStage, pair: ScanPair, volume: Volume) -> float:
-    batch = make_batch([pair], volume)  # anew, so that its plans are, too
-    training = TrainingBatch(batch, SampleRandom(0, [0], torch.device("cpu")))
-    return _seconds(stage, lambda: stage(training)["total"])
+def _sparse_step(stage: VaeStage, pair: ScanPair, volume: Volume) -> Callable[[], None]:
+    def step() -> None:
+        batch = make_batch([pair], volume)  # anew, so that its plans are, too
+        stage.zero_grad()
+        training = TrainingBatch(batch, SampleRandom(0, [0], torch.device("cpu")))
+        stage(training)["total"].backward()
+
+    return step
 
 
-def _seconds(network: nn.Module, loss: Callable[[], Tensor]) -> float:
-    network.zero_grad()
-    return seconds(lambda: loss().backward())
+def _dense_step(grid: tuple[int, int, int]) -> Callable[[], None]:
+    network, x = DenseVae(), torch.randn(1, 4, *grid)
+
+    def step() -> None:
+        network.zero_grad()
+        network.loss(x).backward()
+
+    return step

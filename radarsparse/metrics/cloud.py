@@ -108,6 +108,8 @@ def _feature_errors(
 ) -> tuple[float, float]:
     if min(points.shape[1], others.shape[1]) < 4:
         return math.nan, math.nan
+    if len(points) == len(others) == 0:
+        return math.nan, math.nan
     near = distance2.sqrt() < FEATURE_MATCH_M
     if not near.any():
         return math.nan, 0.0
