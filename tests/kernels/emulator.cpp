@@ -40,6 +40,13 @@ extern "C" void count_tests(const Point* slots, const Box* nodes, const int* hin
     }
 }
 
+// What no kernel may do, to test that it is noticed.
+extern "C" void miss_barrier() {
+    if (threadIdx.x > 0) {
+        __syncthreads();
+    }
+}
+
 // gcc's race detector takes fibers for threads, if it is told. It then knows of no order between two
 // of them but that of the barriers; what hands the turn on is hidden from it.
 #ifdef __SANITIZE_THREAD__
@@ -173,6 +180,7 @@ extern "C" int launch(const char* name, unsigned blocks_x, unsigned blocks_y, un
     KERNEL(build_boxes)
     KERNEL(query_boxes)
     KERNEL(count_tests)
+    KERNEL(miss_barrier)
     KERNEL(query_all)
     KERNEL(sum_blocks)
     KERNEL(pick_bins)
