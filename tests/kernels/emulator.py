@@ -50,11 +50,13 @@ def _to_c(argument: Tensor | int) -> ctypes.c_void_p | ctypes.c_int32:
     return ctypes.c_void_p(argument.data_ptr())
 
 
-def compile_emulator(folder: Path, *flags: str, kernels: Path = KERNELS) -> Path:
+def compile_emulator(
+    folder: Path, *flags: str, kernels: Path = KERNELS, source: str = "emulator.cpp"
+) -> Path:
     """The library in a folder; skips the test where there is no g++."""
     if shutil.which("g++") is None:
         pytest.skip(NO_COMPILER)
     library = folder / "emulator.so"
     command = ["g++", *FLAGS, "-Wno-unknown-pragmas", *flags, f"-I{kernels}", f"-I{HERE}"]
-    subprocess.run([*command, str(HERE / "emulator.cpp"), "-o", str(library)], check=True)
+    subprocess.run([*command, str(HERE / source), "-o", str(library)], check=True)
     return library

@@ -1,16 +1,21 @@
 """What a machine without a GPU can tell about compiling and keeping the kernels."""
 
 import logging
+import os
 import re
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from radarsparse.errors import InputError
 from radarsparse.metrics.cuda.loader import SOURCES, UNITS, compile_kernels
+from tests.kernels.emulator import compile_emulator
 
+ROOT = Path(__file__).parents[3]
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90")
 KERNELS = tuple(
     name.encode()
@@ -53,6 +58,22 @@ def test_a_cache_that_cannot_be_written_is_said(
     with caplog.at_level(logging.WARNING):
         assert compile_kernels("sm_90").startswith(b"\x7fELF")
     assert str(cache) in caplog.text
+
+
+@needs_nvrtc
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the real driver is tested in test_gpu.py")
+def test_kernels_are_launched_as_the_driver_expects(cache: Path, tmp_path: Path) -> None:
+    compile_kernels("sm_90")
+    compile_emulator(tmp_path, source="driver.cpp").rename(tmp_path / "libcuda.so.1")
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(tmp_path),
+        "XDG_CACHE_HOME": str(cache.parents[1]),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, str(ROOT / "tests" / "kernels" / "on_driver.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "kernels launched\n"), done.stderr
 
 
 @pytest.mark.usefixtures("cache")
