@@ -15,7 +15,8 @@ from radarsparse.metrics.cuda import loader, search
 from radarsparse.metrics.statistics import summarize_distances
 
 DEVICE = torch.device("cuda", 0)
-STREAM = 0x1234
+# The default stream and another one.
+STREAMS = (0, 0x1234)
 
 
 def main() -> None:
@@ -24,18 +25,23 @@ def main() -> None:
     clouds = [torch.rand(n, 3, generator=generator) for n in (500, 700)]
     offsets = [torch.tensor([0, n]) for n in (500, 700)]
     expected = nearest_both(*clouds)
+    asked = ((0.05, 0.1), (0.5, 0.95))
+    last_stream = ctypes.c_void_p.in_dll(ctypes.CDLL("libcuda.so.1"), "last_stream")
     with patch.object(cuda, "load_kernels", lambda _: kernels):
-        for most in (10**8, 0):
-            with patch.object(search, "BRUTE_PAIRS_MOST", most):
+        for most, stream in zip((10**8, 0), STREAMS, strict=True):
+            current = SimpleNamespace(cuda_stream=stream)
+            with (
+                patch.object(search, "BRUTE_PAIRS_MOST", most),
+                patch.object(torch.cuda, "current_stream", lambda _, current=current: current),
+            ):
                 found = cuda.nearest_both_cuda(*clouds, *offsets)
+                result = cuda.summarize_distances_cuda(found[0], offsets[0], *asked)
+            assert (last_stream.value or 0) == stream
             assert torch.equal(found[1], expected[1])
             assert torch.equal(found[3], expected[3])
-        asked = (found[0], offsets[0], (0.05, 0.1), (0.5, 0.95))
-        result = cuda.summarize_distances_cuda(*asked)
-    for name, value in vars(summarize_distances(*asked)).items():
-        torch.testing.assert_close(vars(result)[name], value, rtol=1e-13, atol=0.0)
-    last_stream = ctypes.c_void_p.in_dll(ctypes.CDLL("libcuda.so.1"), "last_stream")
-    assert last_stream.value == STREAM
+            reference = summarize_distances(found[0], offsets[0], *asked)
+            for name, value in vars(reference).items():
+                torch.testing.assert_close(vars(result)[name], value, rtol=1e-13, atol=0.0)
 
 
 if __name__ == "__main__":
@@ -43,7 +49,6 @@ if __name__ == "__main__":
     with patch.multiple(
         torch.cuda,
         get_device_capability=lambda _: (9, 0),
-        current_stream=lambda _: SimpleNamespace(cuda_stream=STREAM),
         device=lambda _: nullcontext(),
     ):
         main()

@@ -47,6 +47,7 @@ class CudaKernels:
         self._device = device
         self._code = self._core.ObjectCode.from_cubin(cubin)
         self._kernels: dict[str, Any] = {}
+        self._streams: dict[int, Any] = {}
 
     def launch(
         self, name: str, blocks: tuple[int, int], threads: int, *arguments: Tensor | int
@@ -57,18 +58,14 @@ class CudaKernels:
         if name not in self._kernels:
             self._kernels[name] = self._code.get_kernel(name)
         config = self._core.LaunchConfig(grid=blocks, block=threads)
-        stream = _Stream(torch.cuda.current_stream(self._device).cuda_stream)
-        self._core.launch(stream, config, self._kernels[name], *map(_to_driver, arguments))
+        self._core.launch(self._stream(), config, self._kernels[name], *map(_to_driver, arguments))
 
-
-class _Stream:
-    """A stream of torch, in the form that cuda-core asks for."""
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, self._handle
+    def _stream(self) -> Any:
+        """Torch's current stream, as cuda-core knows it."""
+        handle = torch.cuda.current_stream(self._device).cuda_stream
+        if handle not in self._streams:
+            self._streams[handle] = self._core.Stream.from_handle(handle)
+        return self._streams[handle]
 
 
 def _to_driver(argument: Tensor | int) -> Any:

@@ -71,7 +71,7 @@ def test_kernels_are_launched_as_the_driver_expects(cache: Path, tmp_path: Path)
         "XDG_CACHE_HOME": str(cache.parents[1]),
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, str(ROOT / "tests" / "kernels" / "on_driver.py")]
+    command = [sys.executable, "-W", "error", str(ROOT / "tests" / "kernels" / "on_driver.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "kernels launched\n"), done.stderr
 
