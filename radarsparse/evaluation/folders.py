@@ -109,18 +109,21 @@ class FolderFrames:
         return replace(self, diagonal_m=diagonal_m or None)
 
     @property
-    def names(self) -> Sequence[str]:  # noqa: D102
+    def names(self) -> Sequence[str]:
+        """As in `Frames`."""
         return list(self.targets)
 
     @property
-    def region(self) -> dict[str, Any]:  # noqa: D102
+    def region(self) -> dict[str, Any]:
+        """As in `Frames`."""
         region: dict[str, Any] = {"unmatched_targets": self.unmatched}
         if self.box:
             corners = {"minimum_m": self.box.minimum_m, "maximum_m": self.box.maximum_m}
             return {"crop": corners, **region}
         return {**describe_volume(self.volume), **region} if self._crops_to_volume else region
 
-    def read(self, name: str) -> Frame:  # noqa: D102
+    def read(self, name: str) -> Frame:
+        """As in `Frames`."""
         file = self.targets[name]
         pair = read_frame(file) if is_prepared(file) else None
         target = self._lidar_of(pair) if pair else self._crop(read_prediction(file))

@@ -26,25 +26,31 @@ class RunFrames:
     seed: int
 
     @property
-    def names(self) -> Sequence[str]:  # noqa: D102
+    def names(self) -> Sequence[str]:
+        """As in `Frames`."""
         return self.prepared.names
 
     @property
-    def volume(self) -> Volume:  # noqa: D102
+    def volume(self) -> Volume:
+        """As in `Frames`."""
         return self.enhancer.volume
 
     @property
-    def diagonal_m(self) -> float:  # noqa: D102
+    def diagonal_m(self) -> float:
+        """As in `Frames`."""
         return self.volume.range_max_m
 
     @property
-    def region(self) -> dict[str, Any]:  # noqa: D102
+    def region(self) -> dict[str, Any]:
+        """As in `Frames`."""
         return describe_volume(self.volume)
 
-    def check(self, team: Team) -> "RunFrames":  # noqa: D102
+    def check(self, team: Team) -> "RunFrames":
+        """As in `Frames`."""
         return self
 
-    def read(self, name: str) -> Frame:  # noqa: D102
+    def read(self, name: str) -> Frame:
+        """As in `Frames`."""
         pair = self.prepared[self.prepared.names.index(name)]
         source = f"frame {name}: radar"
         clouds = {
