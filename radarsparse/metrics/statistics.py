@@ -75,6 +75,6 @@ def _quantiles_of(ascending: Tensor, quantiles: Sequence[float]) -> Tensor:
     position = ascending.new_tensor(quantiles) * (len(ascending) - 1)
     below = position.floor().long()
     low, high = ascending[below], ascending[(below + 1).clamp(max=len(ascending) - 1)]
-    # Between two infinite neighbours there is no difference to take.
-    step = torch.where(high == low, 0.0, high - low)
-    return low + (position - below) * step
+    # Of what is infinite no share can be taken.
+    between = (position > below) & (high > low)
+    return torch.where(between, low + (position - below) * (high - low), low)
