@@ -1,11 +1,16 @@
 """What every tool shares: log lines on stderr, and user errors as exit status 2."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from radarsparse.errors import InputError
+
+# Read when torch is loaded, after this module: its profiler, which measures memory on the CPU,
+# would write lines of its own to stderr.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 EXIT_INPUT_ERROR = 2
 EXIT_INTERRUPTED = 130

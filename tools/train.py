@@ -5,7 +5,8 @@ from pathlib import Path
 
 from radarsparse.cli import run
 from radarsparse.config import config_to_yaml, load_config
-from radarsparse.training.loop import check, train
+from radarsparse.training.dry_run import check, suggest_batch_size, suggest_voxel_size
+from radarsparse.training.loop import train
 from radarsparse.view import render_clouds
 
 
@@ -26,13 +27,34 @@ def main() -> None:
         action="store_true",
         help="check everything and print the config, train nothing",
     )
+    parser.add_argument(
+        "--find-batch-size",
+        action="store_true",
+        help="print the largest batch that fits, by real steps that are thrown away",
+    )
+    parser.add_argument(
+        "--memory-gib",
+        type=float,
+        metavar="GIB",
+        help="memory for --find-batch-size (default: all that a CUDA device has)",
+    )
+    parser.add_argument(
+        "--voxel-budget",
+        type=int,
+        metavar="VOXELS",
+        help="print the finest voxel size at which 95 %% of frames have no more LiDAR voxels",
+    )
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
     folder = arguments.out or Path("runs") / arguments.config.stem
     if arguments.dry_run:
         print(config_to_yaml(config), check(config, folder), sep="\n")
-        return
-    train(config, folder, render_clouds)
+    elif arguments.find_batch_size:
+        print(suggest_batch_size(config, arguments.memory_gib))
+    elif arguments.voxel_budget is not None:
+        print(suggest_voxel_size(config, arguments.voxel_budget))
+    else:
+        train(config, folder, render_clouds)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from radarsparse.benchmark.measure import median_seconds, peak_bytes
+from radarsparse.benchmark.measure import median_seconds
 from radarsparse.config import VolumeSettings
 from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.data.voxelize import voxelize_lidar
 from radarsparse.geometry import Volume
 from radarsparse.sparse import SparseTensor, SubmanifoldConv3d, Support
 from radarsparse.sparse.plan import submanifold_plan
+from radarsparse.training.memory import peak_bytes
 
 CHANNELS = (16, 32, 64, 128)
 # Sums of some tens of products in float32, whose terms are of order one.

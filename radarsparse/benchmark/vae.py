@@ -6,11 +6,12 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from radarsparse.benchmark.measure import median_seconds, peak_bytes, seconds
+from radarsparse.benchmark.measure import median_seconds, seconds
 from radarsparse.config import VaeConfig
 from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.geometry import Volume
+from radarsparse.training.memory import peak_bytes
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import TrainingBatch, VaeStage
 

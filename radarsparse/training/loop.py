@@ -16,6 +16,7 @@ from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
+from radarsparse.models.blocks import checkpoint_activations
 from radarsparse.sparse import use_engine
 from radarsparse.training.board import Board
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
@@ -61,29 +62,19 @@ def train(config: Config, folder: Path, render: Render) -> None:
         session.finish()
 
 
-def check(config: Config, folder: Path) -> str:
-    """Check data, folder and VAE without writing anything, and say what would be trained.
-
-    Raises:
-        InputError: data, folder or checkpoint can't be used.
-    """
-    frames = open_splits(config)
-    stage, _ = make_stage(config)
-    check_claim(folder, config)
-    check_data(folder, {split: part.fingerprint for split, part in frames.items()})
-    trained = sum(p.numel() for p in stage.parameters() if p.requires_grad)
-    return (
-        f"would train {trained:,} parameters on {len(frames[config.data.train_split])} frames for"
-        f" {config.train.samples:,} samples into {folder}"
-    )
-
-
 def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
     """The stage that a config names, and the config of its VAE.
 
     Raises:
         InputError: the VAE's checkpoint can't be used, or its volume is another.
     """
+    stage, vae_config = _build_stage(config)
+    if config.train.checkpoint_activations:
+        checkpoint_activations(stage)
+    return stage, vae_config
+
+
+def _build_stage(config: Config) -> tuple[Stage, VaeConfig]:
     torch.manual_seed(config.seed)
     if isinstance(config, VaeConfig):
         return VaeStage(config), config

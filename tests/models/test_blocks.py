@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from radarsparse.benchmark.measure import peak_bytes
 from radarsparse.config import EdmConfig, VaeConfig, VaeSettings, VolumeSettings
 from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
@@ -14,6 +13,7 @@ from radarsparse.geometry import Volume
 from radarsparse.models.blocks import ChannelBlock, Pyramid, ResidualBlock, checkpoint_activations
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor
+from radarsparse.training.memory import peak_bytes
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import EdmStage, Stage, TrainingBatch, VaeStage
 from tests.conftest import TINY_VOLUME, tiny_config, tiny_pair

@@ -1,0 +1,135 @@
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radarsparse.data.simulator.simulate import simulate_pair
+from radarsparse.errors import InputError
+from radarsparse.training.loop import make_stage
+from radarsparse.training.memory import (
+    GIB,
+    StepProbe,
+    find_batch_size,
+    largest_that_fits,
+    peak_bytes,
+    read_peak_gib,
+)
+from tests.conftest import tiny_config, tiny_pair
+
+
+def _probe(config, **train):
+    config = config.model_copy(update={"train": config.train.model_copy(update=train)})
+    return StepProbe(make_stage(config)[0], config)
+
+
+def test_peak_is_the_most_that_was_held_at_once():
+    kept = []
+
+    def call():
+        kept.append(torch.empty(1000, 1000))  # 4 MB that stay
+        torch.empty(2000, 1000)  # 8 MB that go again
+        kept.append(torch.empty(1000, 1000))
+
+    assert peak_bytes(call) == 12_000_000
+
+
+def test_the_monitor_sees_what_the_process_takes():
+    cpu = torch.device("cpu")
+    before = read_peak_gib(cpu)
+    room = max(0.0, before - _in_use_gib()) + 0.25
+    taken = torch.ones(int(room * GIB / 4))
+    assert 0.2 < read_peak_gib(cpu) - before < 0.3
+    del taken
+    assert read_peak_gib(cpu) > before + 0.2
+
+
+def _in_use_gib() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / GIB
+
+
+@pytest.mark.parametrize(("accumulate", "checkpointing"), [(1, False), (3, True)])
+def test_the_estimate_holds_for_larger_batches(frames, accumulate, checkpointing):
+    config = tiny_config(frames, "vae", channels=[24, 48, 64, 96])
+    probe = _probe(config, accumulate=accumulate, checkpoint_activations=checkpointing)
+    estimate = probe.estimate(tiny_pair(0))
+    # Buffers of convolutions over few voxels don't grow along a line.
+    measured = probe.peak([tiny_pair(0)] * 5)
+    assert estimate.peak(5) == pytest.approx(measured, rel=0.1)
+
+
+def test_an_estimate_names_what_is_held_between_steps(frames, vae_run):
+    config = tiny_config(frames, "edm", vae=str(vae_run))
+    stage, _ = make_stage(config)
+    estimate = StepProbe(stage, config).estimate(tiny_pair(0))
+    trained = 4 * sum(p.numel() for p in stage.network.denoiser.parameters())
+    frozen = 4 * sum(p.numel() for p in stage.network.vae.parameters())
+    frozen += sum(buffer.nbytes for buffer in stage.network.vae.buffers())
+    assert estimate.parameters == estimate.average == trained + frozen
+    assert (estimate.gradients, estimate.moments) == (trained, 2 * trained)
+    assert estimate.per_frame > 0
+
+
+def test_steps_of_a_probe_with_more_parts_need_room_for_gradients(frames):
+    # Wide, so that gradients are most of what a step adds.
+    config = tiny_config(frames, "vae", channels=[8, 8, 8, 128])
+    peaks = [_probe(config, accumulate=n).peak([tiny_pair(0)]) for n in (1, 2, 4)]
+    assert peaks[0] < peaks[1] == peaks[2]
+
+
+@given(limit=st.integers(0, 300), most=st.integers(1, 200))
+def test_the_search_ends_on_the_largest_size_that_fits(limit, most):
+    asked = []
+
+    def fits(size):
+        asked.append(size)
+        return size <= limit
+
+    assert largest_that_fits(fits, most) == min(limit, most)
+    assert all(1 <= size <= most for size in asked)
+    assert len(asked) == len(set(asked)) <= 2 * math.log2(most) + 2
+
+
+def test_the_batch_that_is_found_fits_and_the_next_one_does_not(frames):
+    probe = _probe(tiny_config(frames, "vae"))
+    pairs = [tiny_pair(0), tiny_pair(1)]
+    budget = (probe.peak([*pairs, *pairs, pairs[0]]) + probe.peak([*pairs] * 3)) / 2
+    size, peak = find_batch_size(probe, pairs, 100, budget / GIB)
+    assert size == 5
+    assert peak <= budget < probe.peak([*pairs] * 3)
+    assert find_batch_size(probe, pairs, 3, budget / GIB)[0] == 3
+
+
+def test_a_budget_that_nothing_fits_is_refused(frames):
+    probe = _probe(tiny_config(frames, "vae"))
+    with pytest.raises(InputError, match=r"one frame needs .* GiB, there are 1e-06"):
+        find_batch_size(probe, [tiny_pair(0)], 4, 1e-6)
+    with pytest.raises(InputError, match="on the CPU it needs --memory-gib"):
+        find_batch_size(probe, [tiny_pair(0)], 4, None)
+
+
+@dataclass
+class _FullDevice:
+    """Stands for a CUDA device, of which there is none here, that runs out of memory."""
+
+    frames_most: int
+    device = torch.device("cuda")
+
+    def peak(self, pairs) -> int:
+        if len(pairs) > self.frames_most:
+            raise torch.cuda.OutOfMemoryError
+        return len(pairs) * GIB
+
+
+@pytest.mark.parametrize(("budget_gib", "size"), [(None, 11), (7.5, 7), (50.0, 11)])
+def test_a_device_without_memory_left_ends_the_search(budget_gib, size):
+    found = find_batch_size(_FullDevice(11), [simulate_pair(0, 0)], 100, budget_gib)
+    assert found == (size, size * GIB)
+
+
+def test_a_device_too_small_for_one_frame_is_refused():
+    with pytest.raises(InputError, match="one frame"):
+        find_batch_size(_FullDevice(0), [tiny_pair(0)], 100, None)
