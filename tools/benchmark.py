@@ -1,4 +1,4 @@
-"""Time radarsparse against what it replaces (vae) and its engines against spconv (sparse)."""
+"""Time radarsparse beside its peers: the VAE, sparse convolutions, nearest neighbours."""
 
 import argparse
 from itertools import product
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from radarsparse.benchmark.nearest import POINTS, time_nearest
 from radarsparse.benchmark.sparse import CASES, CHANNELS, time_case
 from radarsparse.benchmark.vae import time_vae
 from radarsparse.cli import run
@@ -23,7 +24,7 @@ def main() -> None:
         if getattr(arguments, name) < 1:
             option = name.replace("_", "-")
             raise InputError(f"--{option} {getattr(arguments, name)}: must be 1 or more")
-    {"vae": _vae, "sparse": _sparse}[arguments.name](arguments)
+    {"vae": _vae, "sparse": _sparse, "nearest": _nearest}[arguments.name](arguments)
 
 
 def _vae(arguments: argparse.Namespace) -> None:
@@ -59,6 +60,21 @@ def _sparse(arguments: argparse.Namespace) -> None:
         write_json(arguments.out, rows)
 
 
+def _nearest(arguments: argparse.Namespace) -> None:
+    if arguments.dry_run:
+        print(f"would time both directions between clouds of {POINTS} points")
+        return
+    rows = []
+    for points in POINTS:
+        rows.append(row := time_nearest(points, arguments.repeats))
+        times = (f"{name} {1e3 * value:.2f}" for name, value in row["seconds"].items())
+        ratios = (f"{value:.2f}" for value in row["ratio"].values())
+        print(f"{points:7d} points, {row['device']}, median ms:", ", ".join(times), end="; ")
+        print("ours to the others:", ", ".join(ratios), flush=True)
+    if arguments.out:
+        write_json(arguments.out, rows)
+
+
 def _milliseconds(time_s: dict[str, float]) -> str:
     text = " / ".join(f"{1e3 * value:.1f}" for value in time_s.values())
     if "spconv" in time_s:
@@ -69,7 +85,7 @@ def _milliseconds(time_s: dict[str, float]) -> str:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("name", choices=("vae", "sparse"), help="what to time")
+    add("name", choices=("vae", "sparse", "nearest"), help="what to time")
     add("--root", type=Path, help="vae: prepared frames (default: a simulated frame)")
     add("--repeats", type=int, default=5, help="that count, after one to warm up (default: 5)")
     add("--dense-repeats", type=int, default=2, help="vae: at most (default: 2)")
