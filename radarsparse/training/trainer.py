@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,6 +23,21 @@ from radarsparse.training.stages import Stage, TrainingBatch
 
 # Names by which a profile shows the parts of a step.
 LOAD, FORWARD, BACKWARD, OPTIMISE = PARTS_OF_A_STEP = ("load", "forward", "backward", "optimise")
+
+
+@contextmanager
+def _naming_lack_of_memory(batch: Batch) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # On the CPU there is no type of its own for it.
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        voxels, frames = len(batch.lidar.coords), len(batch.pairs)
+        raise InputError(
+            f"{frames} frames with {voxels:,} voxels don't fit into memory; take a smaller"
+            " train.batch_size with a larger train.accumulate, or train.checkpoint_activations"
+        ) from error
 
 
 class Trainer:
@@ -63,7 +79,7 @@ class Trainer:
             batches: gives the batch of each part.
 
         Raises:
-            InputError: a loss isn't finite; nothing is changed.
+            InputError: a loss isn't finite, or memory doesn't suffice; nothing is changed.
         """
         self.stage.train()
         # What belongs to no sample, such as dropout.
@@ -72,7 +88,8 @@ class Trainer:
             with record_function(LOAD):
                 batch = next(batches).to(self.fabric.device)
             more = number + 1 < len(window.parts)
-            with self.fabric.no_backward_sync(self._module, enabled=more):
+            sync = self.fabric.no_backward_sync(self._module, enabled=more)
+            with sync, _naming_lack_of_memory(batch):
                 self._learn(part, batch)
         with record_function(OPTIMISE):
             self.stage.end_window()
