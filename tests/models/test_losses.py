@@ -203,9 +203,10 @@ def test_normal_loss_is_that_of_a_loop_over_neighbourhoods(seed):
             around = _neighbours(voxels, mine)
             spread, true = _least([2.0 * v[0] + v[2][:3] for v in around])
             _, decoded = _least([2.0 * v[0] + v[1][:3] for v in around])
-            if len(around) > 2:
+            planarity = (spread[1] - spread[0]) / max(spread[2], 1e-12)
+            if planarity > 1e-3:
                 sines.append(1.0 - (true[:, 0] @ decoded[:, 0]) ** 2)
-                weights.append((spread[1] - spread[0]) / spread[2])
+                weights.append(planarity)
         expected += np.average(sines, weights=weights) / SAMPLES if sines else 0.0
     # Eigenvectors err by about 1e-16 over the gap of the eigenvalues.
     assert normal_loss(match).item() == pytest.approx(expected, abs=1e-9)
