@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from radarsparse.config import EdmConfig
+from radarsparse.config import LATTICE_STRIDE, EdmConfig, VolumeSettings
 from radarsparse.data.batch import lattice, make_batch, make_radar
 from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
 from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
 from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.training.checkpoint import load_diffusion
 
@@ -36,28 +37,60 @@ class EnhancedCloud:
         return np.concatenate([self.points, self.intensity[:, None]], axis=1)
 
 
+@dataclass(frozen=True)
+class Tiles:
+    """Tiles of a volume that are enhanced one after the other.
+
+    Attributes:
+        side_m: of a tile, in metres.
+        overlap_m: what the denoiser sees around a tile; None for all that can matter, so that the
+            cloud is that of the whole volume at once.
+    """
+
+    side_m: float
+    overlap_m: float | None = None
+
+
 class Enhancer:
     """Turns radar clouds into LiDAR-like ones.
 
     Args:
-        network: trained VAE and denoiser.
+        network: trained VAE and denoiser; taken over.
         config: the run that trained them.
+        tiles: in which to work where a whole volume doesn't fit into memory; None for the whole.
+
+    Raises:
+        InputError: tiles are too small.
     """
 
-    def __init__(self, network: LatentDiffusion, config: EdmConfig) -> None:
+    def __init__(
+        self, network: LatentDiffusion, config: EdmConfig, tiles: Tiles | None = None
+    ) -> None:
+        self._tile_cells = None
+        if tiles is not None:
+            self._tile_cells = _whole_cells(tiles.side_m, config.volume, 1)
+            overlap = denoiser_reach(network.denoiser)
+            if tiles.overlap_m is not None:
+                overlap = _whole_cells(tiles.overlap_m, config.volume, 0)
+            tiled = TiledDenoiser(network.denoiser, self._tile_cells, overlap)
+            network.add_module("denoiser", tiled)
         self.network = network.eval()
         self.engine = config.engine
         self.sampling = config.sampling
         self.volume = Volume.from_settings(config.volume)
 
     @staticmethod
-    def load(path: str | Path) -> "Enhancer":
+    def load(path: str | Path, tiles: Tiles | None = None) -> "Enhancer":
         """Read a run folder of stage `edm`.
+
+        Args:
+            path: of the folder.
+            tiles: as in `Enhancer`.
 
         Raises:
             InputError: there is no checkpoint, or one of another stage, version or shape.
         """
-        return Enhancer(*load_diffusion(Path(path)))
+        return Enhancer(*load_diffusion(Path(path)), tiles)
 
     @torch.no_grad()
     def __call__(
@@ -115,9 +148,26 @@ class Enhancer:
     def _decode(
         self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor
     ) -> EnhancedCloud:
-        return self._to_cloud(self.network.decode(state, cells, radar, self.sampling))
+        if self._tile_cells is None:
+            voxels = self.network.decode(state, cells, radar, self.sampling)
+        else:
+            voxels = decode_tiles(
+                self.network, state, cells, radar, self.sampling, self._tile_cells
+            )
+        return self._to_cloud(voxels)
 
     def _to_cloud(self, voxels: SparseTensor) -> EnhancedCloud:
         index, feats = voxels.coords[:, 1:].numpy(), voxels.feats.numpy()
         table = place_points(index, feats, self.volume)
         return EnhancedCloud(table[:, :3], table[:, 3])
+
+
+def _whole_cells(length_m: float, volume: VolumeSettings, least: int) -> int:
+    """A length in lattice cells, rounded down to what tiles are aligned to."""
+    step_m = ALIGNMENT * LATTICE_STRIDE * volume.voxel_size_m
+    steps = int(length_m / step_m + 1e-6)
+    if steps < least:
+        raise InputError(
+            f"tiles of {length_m:g} m: must be at least {step_m:g} m, {ALIGNMENT} lattice cells"
+        )
+    return steps * ALIGNMENT

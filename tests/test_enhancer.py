@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 
-from radarsparse.enhancer import Enhancer
+from radarsparse.config import EdmConfig, VaeSettings
+from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
-from tests.conftest import tiny_pair
+from radarsparse.models.latent_diffusion import LatentDiffusion
+from tests.conftest import tiny_config, tiny_pair
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,52 @@ def test_regression_takes_no_seed_and_is_repeatable(enhancer):
 def test_unusable_clouds_are_named(enhancer, points, message):
     with pytest.raises(InputError, match=message):
         enhancer(points, name="scan")
+
+
+LONG = {"minimum_m": (0.0, -3.2, -1.6), "maximum_m": (192.0, 3.2, 1.6), "azimuth_max_deg": 80.0}
+
+
+def _long_enhancer(tmp_path, tiles):
+    """Random weights, so that everything depends on everything, over a long volume."""
+    config = tiny_config(tmp_path, "edm", vae="", blocks=1)
+    assert isinstance(config, EdmConfig)
+    volume = config.volume.model_copy(update=LONG)
+    sampling = config.sampling.model_copy(update={"child_log_odds": 0.0, "start_sigma": 0.5})
+    config = config.model_copy(update={"volume": volume, "sampling": sampling})
+    torch.manual_seed(0)
+    vae = VaeSettings(channels=(4, 8, 8, 12), max_voxels_per_frame=10**6)
+    network = LatentDiffusion(vae, config.model, config.diffusion)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return Enhancer(network, config, tiles)
+
+
+def _long_radar():
+    random = np.random.default_rng(0)
+    points = random.uniform((0, -3.2, -1.6), (192, 3.2, 1.6), (800, 3))
+    return np.c_[points, random.normal(0, 2, 800), random.uniform(45, 80, 800)]
+
+
+@pytest.mark.parametrize("method", ["__call__", "regress"])
+def test_tiles_give_the_cloud_of_the_whole_volume(tmp_path, method):
+    radar = _long_radar()
+    whole, tiled, near = (
+        getattr(_long_enhancer(tmp_path, tiles), method)(radar).table
+        for tiles in (None, Tiles(26.0), Tiles(26.0, overlap_m=0.0))
+    )
+    assert len(whole) > 1000
+    # Rounding differs, by 1e-5 of the half voxel in which offsets are told and of the intensity.
+    np.testing.assert_allclose(tiled, whole, rtol=1e-4, atol=1e-3)
+    assert near.shape != whole.shape or np.abs(near - whole).max() > 1e-3
+
+
+def test_points_of_tiles_come_once(edm_run):
+    whole, tiled = Enhancer.load(edm_run), Enhancer.load(edm_run, Tiles(6.4))
+    radar = tiny_pair(6).radar
+    np.testing.assert_allclose(tiled(radar).table, whole(radar).table, rtol=1e-4, atol=1e-3)
+    assert np.array_equal(tiled(radar, 3).table, tiled(radar, 3).table)
+
+
+def test_tiles_smaller_than_four_cells_are_refused(edm_run):
+    with pytest.raises(InputError, match=r"tiles of 6 m: must be at least 6.4 m"):
+        Enhancer.load(edm_run, Tiles(6.0))

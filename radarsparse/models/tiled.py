@@ -1,0 +1,123 @@
+"""Denoising and decoding tile by tile, for volumes whose activations don't fit into memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from radarsparse.config import SamplingSettings
+from radarsparse.models.denoiser import Denoiser
+from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.sparse import SparseTensor, prune
+
+# Bounds of tiles are multiples of it, so that no cell of stride 16 or 32 is cut.
+ALIGNMENT = 4
+# A voxel sees 2 neighbours at strides 1, 2 and 4, that is 14 voxels: less than 2 cells of stride 8.
+_DECODER_REACH = 2
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of lattice cells, from `low` up to but not including `high`, any z."""
+
+    low: tuple[int, int]
+    high: tuple[int, int]
+
+    def grow(self, cells: int) -> "Tile":
+        """The same with so many more cells on every side."""
+        (x0, y0), (x1, y1) = self.low, self.high
+        return Tile((x0 - cells, y0 - cells), (x1 + cells, y1 + cells))
+
+    def holds(self, coords: Int[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+        """Which (batch, x, y, z) lattice cells lie in the tile."""
+        ground = coords[:, 1:3]
+        low, high = ground.new_tensor(self.low), ground.new_tensor(self.high)
+        return ((ground >= low) & (ground < high)).all(1)
+
+
+def make_tiles(coords: Int[Tensor, "n 4"], side: int) -> Iterator[Tile]:
+    """Tiles side by side that hold all given lattice cells; none is empty.
+
+    Args:
+        coords: (batch, x, y, z) cells of stride 8.
+        side: of a tile in cells, a multiple of `ALIGNMENT`.
+    """
+    number = torch.div(coords[:, 1:3], side, rounding_mode="floor")
+    for x, y in torch.unique(number, dim=0).tolist():
+        yield Tile((x * side, y * side), ((x + 1) * side, (y + 1) * side))
+
+
+def denoiser_reach(denoiser: Denoiser) -> int:
+    """How many cells around a tile the network sees, rounded up to the alignment of tiles.
+
+    Each residual block sees 2 neighbours at its stride, the first convolution 1. Going down, a
+    bound between two cells moves out to the next whole cell of the coarser stride.
+    """
+    blocks = len(denoiser.middle.blocks)
+    coarse = (3 * blocks + 1) // 2 + 2 * blocks  # at stride 32: `leave`, `leave2`, `middle`
+    fine = 2 * (2 * coarse + 2 * len(denoiser.enter2.blocks))  # at stride 8: `enter2`
+    fine += 2 * len(denoiser.enter.blocks) + 1
+    return -(-fine // ALIGNMENT) * ALIGNMENT
+
+
+class TiledDenoiser(nn.Module):
+    """A denoiser that works on one tile and its surroundings at a time.
+
+    With an overlap of `denoiser_reach` its output is that of the whole lattice at once: states are
+    put together after every pass, so that the reach of several denoising steps does not add up.
+
+    Args:
+        denoiser: the network.
+        side: of a tile in cells of stride 8, a multiple of `ALIGNMENT`.
+        overlap: cells seen around a tile, a multiple of `ALIGNMENT`.
+    """
+
+    def __init__(self, denoiser: Denoiser, side: int, overlap: int) -> None:
+        super().__init__()
+        self.denoiser, self._side, self._overlap = denoiser, side, overlap
+
+    def read_radar(self, radar: SparseTensor, lattice: SparseTensor) -> SparseTensor:
+        """As `Denoiser.read_radar`."""
+        return self.denoiser.read_radar(radar, lattice)
+
+    def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
+        """As `Denoiser.forward`."""
+        whole = torch.empty_like(state)
+        for tile in make_tiles(context.coords, self._side):
+            # Plans are made anew for every pass: those of all tiles would fill the memory.
+            seen = tile.grow(self._overlap).holds(context.coords)
+            part = self.denoiser(state[seen], label, prune(context, seen))
+            inner = tile.holds(context.coords)
+            whole[inner] = part[inner[seen]]
+        return whole
+
+
+def decode_tiles(
+    network: LatentDiffusion,
+    state: Tensor,
+    lattice: SparseTensor,
+    radar: SparseTensor,
+    sampling: SamplingSettings,
+    side: int,
+) -> SparseTensor:
+    """As `LatentDiffusion.decode`, tile by tile; the cap on candidates holds for each tile.
+
+    Args:
+        network: holds the decoder.
+        state: [n, c] on all lattice rows.
+        lattice: position features, stride 8.
+        radar: features of `voxelize_radar`, stride 1.
+        sampling: which cells are active and which of their children exist.
+        side: of a tile in cells of stride 8.
+    """
+    feats, coords = [], []
+    for tile in make_tiles(lattice.coords, side):
+        seen = tile.grow(_DECODER_REACH).holds(lattice.coords)
+        voxels = network.decode(state[seen], prune(lattice, seen), radar, sampling)
+        cell = torch.div(voxels.coords, lattice.stride, rounding_mode="floor")
+        inner = tile.holds(cell)
+        feats.append(voxels.feats[inner])
+        coords.append(voxels.coords[inner])
+    return SparseTensor(torch.cat(feats), torch.cat(coords), lattice.batch_size)
