@@ -7,6 +7,7 @@ from radarsparse.cli import run
 from radarsparse.config import config_to_yaml, load_config
 from radarsparse.training.dry_run import check, suggest_batch_size, suggest_voxel_size
 from radarsparse.training.loop import train
+from radarsparse.training.profile import profile_steps
 from radarsparse.view import render_clouds
 
 
@@ -44,6 +45,12 @@ def main() -> None:
         metavar="VOXELS",
         help="print the finest voxel size at which 95 %% of frames have no more LiDAR voxels",
     )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="TRACE.json",
+        help="train a few steps that are thrown away, print where time goes, write a trace",
+    )
     arguments = parser.parse_args()
     config = load_config(arguments.config, arguments.set)
     folder = arguments.out or Path("runs") / arguments.config.stem
@@ -53,6 +60,9 @@ def main() -> None:
         print(suggest_batch_size(config, arguments.memory_gib))
     elif arguments.voxel_budget is not None:
         print(suggest_voxel_size(config, arguments.voxel_budget))
+    elif arguments.profile:
+        times_ms = profile_steps(config, arguments.profile)
+        print("milliseconds per step:", *(f"{k} {v:.1f}" for k, v in times_ms.items()))
     else:
         train(config, folder, render_clouds)
 

@@ -22,6 +22,7 @@ from radarsparse.training.board import Board
 from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
 from radarsparse.training.devices import rank_of, start_fabric
 from radarsparse.training.loader import TrainingSamples, Window, load_parts, plan_windows
+from radarsparse.training.memory import read_peak_gib
 from radarsparse.training.record import RunFolder, check_claim, check_data
 from radarsparse.training.signals import Terminated, Termination, noticing_termination
 from radarsparse.training.stages import EdmStage, Stage, VaeStage
@@ -177,6 +178,7 @@ class Session:
 
         if due(settings.report_every_samples):
             entry = self.trainer.report()
+            entry["peak_memory_gib"] = read_peak_gib(self.trainer.fabric.device)
             self._record(entry)
             bar.set_postfix(loss=f"{entry['total']:.3f}")
         if settings.validation and (last or due(settings.validation.every_samples)):

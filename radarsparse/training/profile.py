@@ -8,6 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from radarsparse.config import Config
+from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.sparse import use_engine
 from radarsparse.training.devices import rank_of, start_fabric
@@ -31,8 +32,10 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
         Milliseconds per step of each of its parts, and of the whole step as `step`.
 
     Raises:
-        InputError: data or checkpoint can't be used.
+        InputError: data, checkpoint or the trace's folder can't be used.
     """
+    if not trace.parent.is_dir():
+        raise InputError(f"{trace}: no such folder: {trace.parent}")
     with use_engine(config.engine):
         trainer, steps = _prepare(config)
         for _ in islice(steps, _WARM_UP):
