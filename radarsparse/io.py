@@ -51,7 +51,8 @@ def read_radar(path: Path) -> Cloud:
 def read_cloud(path: Path) -> Cloud:
     """Read one LiDAR or enhanced cloud.
 
-    Formats: `.ply` and `.pcd` (properties x, y, z, intensity), `.npz` (key `points`) and `.npy`.
+    Formats: `.ply` and `.pcd` (properties x, y, z, intensity), `.npz` (key `points`), `.npy` and
+    `.bin` (float32, n x 4).
     Rows with a value that isn't finite are dropped with a warning.
 
     Returns:
@@ -60,20 +61,27 @@ def read_cloud(path: Path) -> Cloud:
     Raises:
         InputError: the file is missing, unreadable, empty, of an unknown suffix or lacks columns.
     """
-    return _finite_rows(path, _read_cloud_rows(path))
+    points = read_rows(path)
+    return _finite_rows(path, np.pad(points, ((0, 0), (0, 4 - points.shape[1]))))
 
 
-def read_prediction(path: Path) -> Cloud:
-    """Read one predicted cloud as `read_cloud` does; an empty one is a result, not a mistake.
+def read_rows(path: Path) -> NDArray[np.floating]:
+    """Read one cloud of `read_cloud`'s formats as it is, for who counts what it lacks.
+
+    An empty cloud is a result, not a mistake; values that aren't finite stay.
 
     Returns:
-        float32 [n, 4], `LIDAR_COLUMNS`, n may be 0.
+        [n, 4], `LIDAR_COLUMNS`, or [n, 3] where the file has no intensity; n may be 0.
 
     Raises:
         InputError: the file is missing, unreadable, of an unknown suffix or lacks columns.
     """
-    points = _read_cloud_rows(path)
-    return _finite_rows(path, points) if len(points) else points.astype(np.float32)
+    points = _read(path, _CLOUD_READERS)
+    if points.ndim != 2 or points.shape[1] not in (3, 4):
+        raise InputError(f"{path}: shape {points.shape} found, (n, 3 or 4) expected")
+    if points.dtype.kind not in "fiu":
+        raise InputError(f"{path}: type {points.dtype} found, real numbers expected")
+    return points.astype(np.float64) if points.dtype.kind in "iu" else points
 
 
 def write_cloud(path: Path, points: NDArray[np.floating]) -> None:
@@ -138,13 +146,6 @@ def _read(path: Path, readers: Mapping[str, Reader]) -> NDArray[Any]:
         raise InputError(f"{path}: unreadable: {type(error).__name__}: {error}") from error
 
 
-def _read_cloud_rows(path: Path) -> NDArray[Any]:
-    points = _read(path, _CLOUD_READERS)
-    if points.ndim != 2 or points.shape[1] not in (3, 4):
-        raise InputError(f"{path}: shape {points.shape} found, (n, 3 or 4) expected")
-    return np.pad(points, ((0, 0), (0, 4 - points.shape[1])))
-
-
 def _finite_rows(path: Path, points: NDArray[Any]) -> Cloud:
     if len(points) == 0:
         raise InputError(f"{path}: 0 points found, at least 1 expected")
@@ -171,14 +172,15 @@ def _read_npz(path: Path, key: str) -> NDArray[Any]:
         return arrays[key]
 
 
-def _read_bin(path: Path) -> NDArray[Any]:
+def _read_bin(path: Path, columns: int) -> NDArray[Any]:
     size = path.stat().st_size
-    row_size = len(RADAR_COLUMNS) * np.dtype(np.float32).itemsize
+    row_size = columns * np.dtype(np.float32).itemsize
     if size % row_size:
         raise InputError(
-            f"{path}: {size} bytes found, a multiple of {row_size} (float32, n x 5) expected"
+            f"{path}: {size} bytes found, a multiple of {row_size} (float32, n x {columns})"
+            " expected"
         )
-    return np.fromfile(path, dtype="<f4").reshape(-1, len(RADAR_COLUMNS))
+    return np.fromfile(path, dtype="<f4").reshape(-1, columns)
 
 
 def _ply_table(path: Path) -> Table:
@@ -262,7 +264,7 @@ def _encode_npz(points: Cloud) -> bytes:
 _RADAR_READERS: dict[str, Reader] = {
     ".npz": lambda path: _read_npz(path, "radar"),
     ".npy": _read_npy,
-    ".bin": _read_bin,
+    ".bin": lambda path: _read_bin(path, len(RADAR_COLUMNS)),
     ".ply": lambda path: _radar_of(path, _ply_table(path)),
     ".pcd": lambda path: _radar_of(path, _pcd_table(path)),
     ".txt": lambda path: _radar_of(path, _txt_table(path)),
@@ -270,6 +272,7 @@ _RADAR_READERS: dict[str, Reader] = {
 _CLOUD_READERS: dict[str, Reader] = {
     ".npz": lambda path: _read_npz(path, "points"),
     ".npy": _read_npy,
+    ".bin": lambda path: _read_bin(path, len(LIDAR_COLUMNS)),
     ".ply": lambda path: _cloud_of(path, _ply_table(path)),
     ".pcd": lambda path: _cloud_of(path, _pcd_table(path)),
 }

@@ -9,7 +9,7 @@ from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import Encoding, PointCloud
 
 from radarsparse.errors import InputError
-from radarsparse.io import list_clouds, read_cloud, read_prediction, read_radar, write_cloud
+from radarsparse.io import list_clouds, read_cloud, read_radar, read_rows, write_cloud
 
 RADAR = np.array([[6.25, 1.5, -0.5, 3.25, 47.0], [10.0, -2.0, 0.125, -1.5, 52.5]], dtype=np.float32)
 CLOUD = np.array([[1.0, 2.0, 3.0, 0.0], [-4.5, 5.25, 6.125, 255.0]], dtype=np.float32)
@@ -133,13 +133,42 @@ def test_others_can_read_what_is_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pcd.numpy(), CLOUD)
 
 
+def test_cloud_of_a_bin_file_has_four_columns(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.bin"
+    put_bin(path, CLOUD, CLOUD_NAMES)
+    np.testing.assert_array_equal(read_cloud(path), CLOUD)
+    put_bin(path, CLOUD[:, :3], CLOUD_NAMES)
+    with pytest.raises(InputError, match=r"cloud\.bin: 24 bytes found, a multiple of 16"):
+        read_cloud(path)
+
+
+@pytest.mark.parametrize(("suffix", "put"), BOTH)
+def test_rows_are_what_the_file_holds(tmp_path: Path, suffix: str, put: Writer) -> None:
+    points = CLOUD.copy()
+    points[0, 1] = np.nan
+    path = tmp_path / f"cloud{suffix.lower()}"
+    put(path, points, CLOUD_NAMES)
+    np.testing.assert_array_equal(read_rows(path), points)
+    put(path, points[:, :3], CLOUD_NAMES[:3])
+    np.testing.assert_array_equal(read_rows(path), points[:, :3])
+
+
+def test_rows_are_real_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.npy"
+    np.save(path, CLOUD.astype(int))
+    np.testing.assert_array_equal(read_rows(path), CLOUD.astype(int))
+    np.save(path, CLOUD.astype(complex))
+    with pytest.raises(InputError, match=r"cloud\.npy: type complex128 found, real numbers"):
+        read_rows(path)
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz"])
 def test_an_empty_cloud_can_be_written_and_is_named_when_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cloud{suffix}"
     write_cloud(path, np.zeros((0, 4)))
     with pytest.raises(InputError, match=rf"cloud{suffix}: 0 points found, at least 1 expected"):
         read_cloud(path)
-    assert read_prediction(path).shape == (0, 4)
+    assert read_rows(path).shape == (0, 4)
 
 
 def test_write_refuses_other_shapes_suffixes_and_folders(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from radarsparse.geometry import Volume, observed_mask
 from radarsparse.sparse.tensor import SparseTensor, Support
 
 POSITION_FEATURES = 6
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> Sparse
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def lattice(
-    volume: Volume, batch_size: int, device: torch.device = torch.device("cpu")
-) -> SparseTensor:
+def lattice(volume: Volume, batch_size: int, device: torch.device = _CPU) -> SparseTensor:
     """All lattice cells of every sample with their position; plans are shared between calls.
 
     Features, each scaled to about one: x, y, z, range, azimuth, elevation.

@@ -15,7 +15,7 @@ from radarsparse.evaluation.box import Box, Side, check_same_crop
 from radarsparse.evaluation.frames import PREDICTION, RAW, ROW_NAMES, Cloud, Frame, describe_volume
 from radarsparse.evaluation.team import Team
 from radarsparse.geometry import Volume
-from radarsparse.io import list_clouds, read_prediction, read_radar
+from radarsparse.io import list_clouds, read_radar, read_rows
 
 Files = Mapping[str, Path]
 
@@ -126,7 +126,7 @@ class FolderFrames:
         """As in `Frames`."""
         file = self.targets[name]
         pair = read_frame(file) if is_prepared(file) else None
-        target = self._lidar_of(pair) if pair else self._crop(read_prediction(file))
+        target = self._lidar_of(pair) if pair else self._crop(read_rows(file))
         clouds = {row: self._read_row(row, name, pair) for row in self.files}
         return Frame(name, clouds, target, pair)
 
@@ -138,12 +138,12 @@ class FolderFrames:
         file = self.targets[name]
         if is_prepared(file):
             return self._lidar_of(read_frame(file))
-        return self._crop(read_prediction(file))
+        return self._crop(read_rows(file))
 
     def _read_row(self, row: str, name: str, pair: ScanPair | None = None) -> Cloud:
         file = self.files[row][name]
         if row != RAW:
-            return self._crop(read_prediction(file))
+            return self._crop(read_rows(file))
         if not is_prepared(file):
             return self._crop(read_radar(file))[:, :3]
         # raw radar and target are often one file

@@ -12,7 +12,7 @@ from radarsparse.errors import InputError
 from radarsparse.evaluation.team import Team
 from radarsparse.geometry import Volume
 
-Cloud = NDArray[np.float32]
+Cloud = NDArray[np.floating]
 
 PREDICTION = "pred"
 RAW = "raw"

@@ -1,6 +1,6 @@
 """The scores of one frame."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,17 +100,12 @@ def _score_bands(match: Match) -> dict[str, Scores]:
     scores = {}
     for quantity, bands_of, edges_m in (
         ("range", range_bands, RANGE_EDGES_M),
-        ("height", _height_bands, HEIGHT_EDGES_M),
+        ("height", height_bands, HEIGHT_EDGES_M),
     ):
         ours, theirs = bands_of(match.pred, edges_m), bands_of(match.target, edges_m)
         names = band_names(quantity, edges_m)
         scores |= band_scores(match, ours, theirs, names, THRESHOLDS_M)
     return scores
-
-
-def _height_bands(points: Tensor, edges_m: Sequence[float]) -> Tensor:
-    # With columns side by side: torch warns when it has to gather one.
-    return height_bands(points.T.contiguous().T, edges_m)
 
 
 def _in_cells(points: Tensor, cells: NDArray[np.bool_], volume: Volume) -> Tensor:

@@ -42,7 +42,7 @@ def height_bands(points: Float[Tensor, "n c"], edges_m: Sequence[float]) -> Int[
     Raises:
         InputError: fewer than two edges, or edges that don't ascend.
     """
-    return _bands(points[:, 2].double(), edges_m)
+    return _bands(points[:, 2].double().contiguous(), edges_m)
 
 
 def band_names(quantity: str, edges_m: Sequence[float]) -> list[str]:

@@ -116,43 +116,32 @@ def _bounds(name: str, rows: int, offsets: Tensor | None) -> Tensor:
     return offsets.long()
 
 
-@torch.library.custom_op("radarsparse::nearest", mutates_args=(), device_types="cpu")
-def _nearest(
-    query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor
-) -> tuple[Tensor, Tensor]:
-    distance2, index = nearest_on_cpu(query, target, query_offsets, target_offsets)
+def _nearest_cpu(query: Tensor, target: Tensor, *bounds: Tensor) -> Found:
+    distance2, index = nearest_on_cpu(query, target, *bounds)
     return distance2.to(query.dtype), index
 
 
-@torch.library.custom_op("radarsparse::nearest_both", mutates_args=(), device_types="cpu")
-def _nearest_both(
-    a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    there2, there, back2, back = nearest_both_on_cpu(a, b, a_offsets, b_offsets)
-    return there2.to(a.dtype), there, back2.to(b.dtype), back
-
-
-@_nearest.register_kernel("cuda")
-def _(query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor) -> Found:
-    distance2, index = _cuda().nearest_cuda(query, target, query_offsets, target_offsets)
+def _nearest_cuda(query: Tensor, target: Tensor, *bounds: Tensor) -> Found:
+    distance2, index = _cuda().nearest_cuda(query, target, *bounds)
     return distance2.to(query.dtype), index
 
 
-@_nearest_both.register_kernel("cuda")
-def _(a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor) -> FoundBoth:
-    there2, there, back2, back = _cuda().nearest_both_cuda(a, b, a_offsets, b_offsets)
-    return there2.to(a.dtype), there, back2.to(b.dtype), back
-
-
-@_nearest.register_fake
-def _(query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor) -> Found:
+def _nearest_fake(query: Tensor, _target: Tensor, *_bounds: Tensor) -> Found:
     return query.new_empty(len(query)), query.new_empty(len(query), dtype=torch.int64)
 
 
-@_nearest_both.register_fake
-def _(a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor) -> FoundBoth:
-    empty = [(x.new_empty(len(x)), x.new_empty(len(x), dtype=torch.int64)) for x in (a, b)]
-    return *empty[0], *empty[1]
+def _nearest_both_cpu(a: Tensor, b: Tensor, *bounds: Tensor) -> FoundBoth:
+    there2, there, back2, back = nearest_both_on_cpu(a, b, *bounds)
+    return there2.to(a.dtype), there, back2.to(b.dtype), back
+
+
+def _nearest_both_cuda(a: Tensor, b: Tensor, *bounds: Tensor) -> FoundBoth:
+    there2, there, back2, back = _cuda().nearest_both_cuda(a, b, *bounds)
+    return there2.to(a.dtype), there, back2.to(b.dtype), back
+
+
+def _nearest_both_fake(a: Tensor, b: Tensor, *_bounds: Tensor) -> FoundBoth:
+    return *_nearest_fake(a, b), *_nearest_fake(b, a)
 
 
 def _cuda() -> Any:
@@ -160,3 +149,20 @@ def _cuda() -> Any:
     from radarsparse.metrics import cuda  # noqa: PLC0415
 
     return cuda
+
+
+# By hand, since `torch.library.custom_op` imports a compiler, which takes a second.
+_LIBRARY = torch.library.Library("radarsparse", "DEF")
+_LIBRARY.define(
+    "nearest(Tensor q, Tensor t, Tensor q_offsets, Tensor t_offsets) -> (Tensor, Tensor)"
+)
+_LIBRARY.define(
+    "nearest_both(Tensor a, Tensor b, Tensor a_offsets, Tensor b_offsets)"
+    " -> (Tensor, Tensor, Tensor, Tensor)"
+)
+_LIBRARY.impl("nearest", _nearest_cpu, "CPU")
+_LIBRARY.impl("nearest", _nearest_cuda, "CUDA")
+_LIBRARY.impl("nearest_both", _nearest_both_cpu, "CPU")
+_LIBRARY.impl("nearest_both", _nearest_both_cuda, "CUDA")
+torch.library.register_fake("radarsparse::nearest", _nearest_fake, lib=_LIBRARY)
+torch.library.register_fake("radarsparse::nearest_both", _nearest_both_fake, lib=_LIBRARY)

@@ -1,9 +1,11 @@
 """What metrics need to know of many distances: a few numbers per frame."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -57,16 +59,21 @@ def summarize_distances(
         count=offsets.diff(),
         sum_m=distance.new_tensor([frame.sum().item() for frame in frames]),
         sum_sq_m2=distance.new_tensor([frame.square().sum().item() for frame in frames]),
-        max_m=_quantiles(frames, (1.0,))[:, 0],
+        max_m=distance.new_tensor([_max(frame) for frame in frames]),
         hits=torch.stack([(frame < limits).sum(dim=1) for frame in frames]),
         quantiles_m=_quantiles(frames, quantiles),
     )
 
 
+def _max(frame: Tensor) -> float:
+    return frame.max().item() if len(frame) else math.nan
+
+
 def _quantiles(frames: list[Tensor], quantiles: Sequence[float]) -> Tensor:
     """Order statistics [b, q] with linear interpolation between two neighbours."""
-    rows = [_quantiles_of(frame.sort().values, quantiles) for frame in frames]
-    return torch.stack(rows)
+    # NumPy sorts with vector instructions, several times faster than torch.
+    ascending = [torch.from_numpy(np.sort(frame.numpy())) for frame in frames]
+    return torch.stack([_quantiles_of(frame, quantiles) for frame in ascending])
 
 
 def _quantiles_of(ascending: Tensor, quantiles: Sequence[float]) -> Tensor:

@@ -45,6 +45,26 @@ def test_empty_clouds_are_read_on_both_sides(tmp_path: Path) -> None:
         assert len(frame.clouds["pred"]) == len(frame.target) == 0
 
 
+def test_clouds_are_read_as_they_are(tmp_path: Path) -> None:
+    points = np.concatenate([PRED["a"], np.full((1, 4), np.nan, dtype=np.float32)])
+    pred = tmp_path / "pred"
+    pred.mkdir()
+    points.tofile(pred / "a.bin")
+    target = save(tmp_path / "target", a=TARGET["a"][:, :3])
+    frame = find(pred, target).check(Team()).read("a")
+    np.testing.assert_array_equal(frame.clouds["pred"], points)
+    assert frame.target.shape == (1, 3), "no intensity, rather than 0"
+
+
+def test_a_crop_keeps_what_is_not_finite_to_be_counted(tmp_path: Path) -> None:
+    points = cloud((1, 0, 0), (9, 0, 0), (np.nan, 0, 0), (1, 0, np.inf))
+    pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points)
+    folders = Folders(pred, target, None, {})
+    box = Box((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
+    frame = FolderFrames.find(folders, box, VOLUME).read("a")
+    np.testing.assert_array_equal(frame.clouds["pred"], points[[0, 2, 3]])
+
+
 def test_the_diagonal_is_that_of_the_box_around_all_clouds(tmp_path: Path) -> None:
     pred = save(tmp_path / "pred", a=cloud((1, 2, 0)), b=cloud((4, 2, 0)))
     target = save(tmp_path / "target", a=cloud((1, 6, 0)), b=EMPTY)

@@ -99,6 +99,26 @@ def test_an_empty_target_and_nothing_at_all(tmp_path: Path) -> None:
     assert math.isnan(nothing["fscore@2.0m"])
 
 
+def test_points_that_are_not_finite_are_counted_and_many_refused(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).uniform(0, 9, (200, 4)).astype(np.float32)
+    points[7, 2], points[9, 0] = np.nan, np.inf
+    pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points[:8])
+    with pytest.raises(InputError, match="frame a, row pred: target: 1 of 8 points are not finite"):
+        score_frames(find(pred, target).check(Team()), Team())
+    save(target, a=points[100:])
+    scores = score_frames(find(pred, target).check(Team()), Team())[0].rows["pred"]
+    assert (scores["pred_points"], scores["pred_nonfinite"]) == (198, 2)
+    assert scores["target_nonfinite"] == 0
+
+
+def test_a_cloud_without_intensity_has_no_feature_metrics(tmp_path: Path) -> None:
+    pred = save(tmp_path / "pred", a=PRED["a"], b=PRED["b"][:, :3])
+    frames = find(pred, save(tmp_path / "target", **TARGET)).check(Team())
+    scores = score_frames(frames, Team())[1].rows["pred"]
+    assert math.isnan(scores["feature_mae"])
+    assert math.isnan(scores["feature_coverage"])
+
+
 def test_an_unusable_cloud_is_named(tmp_path: Path) -> None:
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
     np.save(pred / "b.npy", np.zeros((3, 5)))
