@@ -86,8 +86,8 @@ class VaeSettings(Settings):
     latent_channels: Count = 16
     kl_weight: Annotated[float, Field(ge=0.0)] = 1e-3
     split_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    positive_weight: Positive = 2.0
-    split_balance: Share = 0.0
+    positive_weight: Positive = 1.0
+    split_balance: Share = 1.0
     focal_weight: Annotated[float, Field(ge=0.0)] = 0.0
     dice_weight: Annotated[float, Field(ge=0.0)] = 0.0
     offset_weight: Annotated[float, Field(ge=0.0)] = 1.0
