@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from radarsparse.config import Config
 from radarsparse.data.batch import Batch
 from radarsparse.errors import InputError
+from radarsparse.models.losses.noise import divide_by_shares
 from radarsparse.training.devices import rank_of
 from radarsparse.training.loader import Part, Window, window_samples
 from radarsparse.training.random import SampleRandom, derive_seed
@@ -133,7 +134,8 @@ class Trainer:
             torch.distributed.all_reduce(sums)
         now = time.monotonic()
         entry = {"samples": float(self.seen), "learning_rate": self._schedule.get_last_lr()[0]}
-        entry |= dict(zip(names, (sums / self._summed).tolist(), strict=True))
+        means = dict(zip(names, (sums / self._summed).tolist(), strict=True))
+        entry |= divide_by_shares(means)
         entry["seconds"] = now - self._since
         self._sums, self._summed, self._since = {}, 0, now
         return entry

@@ -14,6 +14,7 @@ from radarsparse.models.losses import (
     Term,
     by_noise_level,
     dice_loss,
+    divide_by_shares,
     focal_loss,
     intensity_loss,
     kl_loss,
@@ -364,3 +365,8 @@ def test_means_by_noise_level_survive_averaging_over_batches(seed):
         assert share == pytest.approx(inside.double().mean().item())
         expected = loss[inside].mean().item() if inside.any() else 0.0
         assert mean[f"edm_sum/{name}"] == pytest.approx(expected * share)
+    shown = divide_by_shares({**mean, "latent": 3.0})
+    expected = {
+        f"edm/{k}": loss[inside].mean().item() for k, inside in bins.items() if inside.any()
+    }
+    assert shown == pytest.approx({**expected, "latent": 3.0})

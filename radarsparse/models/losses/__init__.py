@@ -2,7 +2,7 @@
 
 from radarsparse.models.losses.composite import latent_terms, occupancy_terms, point_terms
 from radarsparse.models.losses.detail import Match, intensity_loss, kl_loss, offset_loss
-from radarsparse.models.losses.noise import by_noise_level
+from radarsparse.models.losses.noise import by_noise_level, divide_by_shares
 from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_loss
 from radarsparse.models.losses.perceptual import PerceptualLoss, random_pyramid
 from radarsparse.models.losses.reduce import Term, mean_per_sample, means_by_sample, weigh
@@ -14,6 +14,7 @@ __all__ = [
     "Term",
     "by_noise_level",
     "dice_loss",
+    "divide_by_shares",
     "focal_loss",
     "intensity_loss",
     "kl_loss",

@@ -1,5 +1,6 @@
 """The diffusion loss by noise level."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -28,6 +29,22 @@ def by_noise_level(loss: Tensor, sigma: Tensor, regression: Tensor) -> dict[str,
         terms[f"edm_sum/{name}"] = (loss.detach() * inside).mean()
         terms[f"edm_share/{name}"] = inside.mean()
     return terms
+
+
+def divide_by_shares(means: Mapping[str, float]) -> dict[str, float]:
+    """Mean loss of each bin, `edm/BIN`, in place of what `by_noise_level` gave.
+
+    Args:
+        means: of every term over many batches; a bin in which no sample fell is left out.
+    """
+    losses = {}
+    for name, value in means.items():
+        kind, _, noise_bin = name.partition("/")
+        if kind == "edm_sum" and means[f"edm_share/{noise_bin}"] > 0:
+            losses[f"edm/{noise_bin}"] = value / means[f"edm_share/{noise_bin}"]
+        elif not kind.startswith("edm_"):
+            losses[name] = value
+    return losses
 
 
 def _bins(sigma: Tensor, regression: Tensor) -> dict[str, Tensor]:
