@@ -116,8 +116,13 @@ class StepProbe:
         return held_bytes(self._trainer) + peak
 
     def estimate(self, pair: ScanPair) -> MemoryEstimate:
-        """Measure steps with one and with two frames like this one; others follow a line."""
-        one, two = self.peak([pair]), self.peak([pair, pair])
+        """Measure steps with 2 and with 4 frames like this one; others follow a line.
+
+        A run whose batches have 1 or 2 frames is measured with those.
+        """
+        few = 1 if self._trainer.config.train.batch_size <= 2 else 2
+        smaller, larger = self.peak([pair] * few), self.peak([pair] * (2 * few))
+        per_frame = (larger - smaller) // few
         stage = self._trainer.stage
         weights = _bytes(stage.state_dict().values())
         gradients = _bytes(p for p in stage.parameters() if p.requires_grad)
@@ -127,8 +132,8 @@ class StepProbe:
             gradients=gradients,
             moments=_MOMENTS * gradients,
             average=weights,
-            fixed=2 * one - two - resident,
-            per_frame=two - one,
+            fixed=smaller - few * per_frame - resident,
+            per_frame=per_frame,
         )
 
     def _step(self, pairs: Sequence[ScanPair]) -> None:
