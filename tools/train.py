@@ -13,6 +13,23 @@ from radarsparse.view import render_clouds
 
 def main() -> None:
     """Parse the arguments and train, or say what would be trained."""
+    arguments = _parse()
+    config = load_config(arguments.config, arguments.set)
+    folder = arguments.out or Path("runs") / arguments.config.stem
+    if arguments.dry_run:
+        print(config_to_yaml(config), check(config, folder), sep="\n")
+    elif arguments.find_batch_size:
+        print(suggest_batch_size(config, arguments.memory_gib))
+    elif arguments.voxel_budget is not None:
+        print(suggest_voxel_size(config, arguments.voxel_budget))
+    elif arguments.profile:
+        times_ms = profile_steps(config, arguments.profile)
+        print("milliseconds per step:", *(f"{k} {v:.1f}" for k, v in times_ms.items()))
+    else:
+        train(config, folder, render_clouds)
+
+
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file of settings")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/<name of the config>)")
@@ -51,20 +68,7 @@ def main() -> None:
         metavar="TRACE.json",
         help="train a few steps that are thrown away, print where time goes, write a trace",
     )
-    arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.set)
-    folder = arguments.out or Path("runs") / arguments.config.stem
-    if arguments.dry_run:
-        print(config_to_yaml(config), check(config, folder), sep="\n")
-    elif arguments.find_batch_size:
-        print(suggest_batch_size(config, arguments.memory_gib))
-    elif arguments.voxel_budget is not None:
-        print(suggest_voxel_size(config, arguments.voxel_budget))
-    elif arguments.profile:
-        times_ms = profile_steps(config, arguments.profile)
-        print("milliseconds per step:", *(f"{k} {v:.1f}" for k, v in times_ms.items()))
-    else:
-        train(config, folder, render_clouds)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
