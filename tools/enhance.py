@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from radarsparse.cli import run
-from radarsparse.enhancer import Enhancer
+from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.evaluation import unique_names
 from radarsparse.io import list_clouds, read_radar, write_cloud
@@ -23,7 +23,10 @@ def main() -> None:
     files = unique_names(list_clouds(arguments.input))
     if arguments.out.exists() and (not arguments.out.is_dir() or any(arguments.out.iterdir())):
         raise InputError(f"{arguments.out}: exists with other contents; choose another --out")
-    enhancer = Enhancer.load(arguments.checkpoint)
+    tiles = None
+    if arguments.tile_m is not None:
+        tiles = Tiles(arguments.tile_m, arguments.tile_overlap_m)
+    enhancer = Enhancer.load(arguments.checkpoint, tiles)
     if arguments.dry_run:
         print(f"would write {len(files)} clouds to {arguments.out}")
         return
@@ -64,6 +67,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps (default: config's)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+    text = "work in tiles of this side, metres, where the volume doesn't fit into memory"
+    parser.add_argument("--tile-m", type=float, metavar="M", help=text)
+    text = "what is seen around a tile, metres (default: all that can matter)"
+    parser.add_argument("--tile-overlap-m", type=float, metavar="M", help=text)
     parser.add_argument("--format", choices=("ply", "pcd", "npz"), default="ply")
     parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
     return parser.parse_args()

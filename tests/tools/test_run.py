@@ -41,6 +41,18 @@ def test_enhance_writes_one_cloud_per_frame(clouds):
     assert [p.name for p in vertex.properties] == ["x", "y", "z", "intensity"]
 
 
+def test_enhance_in_tiles_gives_the_same_clouds(clouds, edm_run, frames, tmp_path):
+    file, out = frames / "frames" / "000000.npz", tmp_path / "tiles"
+    arguments = ("--checkpoint", edm_run, "--input", file, "--steps", 2, "--out", out)
+    assert refused(call("enhance", *arguments, "--tile-m", 1), "tiles of 1 m", "at least 6.4 m")
+    result = call("enhance", *arguments, "--tile-m", 6.4)
+    assert result.returncode == 0, result.stderr
+    whole, tiled = (PlyData.read(f / "000000.ply")["vertex"].data for f in (clouds, out))
+    assert len(whole) == len(tiled) > 0
+    for axis in ("x", "y", "z"):
+        assert np.allclose(np.sort(whole[axis]), np.sort(tiled[axis]), atol=1e-3)
+
+
 def test_enhance_refuses_what_it_can_not_use(clouds, edm_run, frames, tmp_path):
     def enhance(source: object, *more: object, out: Path = tmp_path / "out"):
         return call("enhance", "--checkpoint", edm_run, "--input", source, "--out", out, *more)
