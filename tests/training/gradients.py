@@ -18,6 +18,7 @@ from radarsparse.data.batch import Batch
 from radarsparse.training.devices import rank_of, start_fabric
 from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
 from radarsparse.training.loop import make_stage, open_splits
+from radarsparse.training.stages import Stage
 from radarsparse.training.trainer import Trainer
 
 
@@ -35,10 +36,19 @@ def widen(batches: Iterator[Batch]) -> Iterator[Batch]:
         yield replace(batch, radar=radar, lidar=lidar)
 
 
+def _stir(stage: Stage) -> Stage:
+    """Move every weight, since those that start at zero let no gradient pass."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in filter(lambda p: p.requires_grad, stage.parameters()):
+        noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        parameter.data += 0.05 * noise
+    return stage
+
+
 def window_gradients(config: Config, fabric: Fabric) -> dict[str, Tensor]:
     """Gradients and buffers after the first window, in float64."""
     frames = open_splits(config)[config.data.train_split]
-    trainer = Gradients(make_stage(config)[0].double(), config, fabric)
+    trainer = Gradients(_stir(make_stage(config)[0].double()), config, fabric)
     window = next(plan_windows(config, 0, rank_of(fabric)))
     parts = chain.from_iterable([window.parts])
     trainer.step(window, widen(load_parts(TrainingSamples(frames, config), parts, 0)))

@@ -30,6 +30,7 @@ def means_by_sample(values: Tensor, sample: Tensor, batch_size: int, weights: Te
         batch_size: number of samples; those without weight count as zero.
         weights: [n], at least 0.
     """
+    weights = weights.to(values.dtype)
     total = values.new_zeros(batch_size).index_add(0, sample, values * weights)
     weight = values.new_zeros(batch_size).index_add(0, sample, weights)
     return total / weight.clamp(min=1e-12)
