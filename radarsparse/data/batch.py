@@ -42,8 +42,13 @@ class Batch:
         return lattice(self.volume, len(self.pairs), self.radar.feats.device)
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
-        return replace(self, radar=self.radar.to(device), lidar=self.lidar.to(device))
+        """The same batch on a device, with what was found out about it."""
+        if self.radar.feats.device == device:
+            return self
+        moved = replace(self, radar=self.radar.to(device), lidar=self.lidar.to(device))
+        if "observed" in vars(self):  # following the rays again would take long
+            vars(moved)["observed"] = self.observed.to(device)
+        return moved
 
     @cached_property
     def observed(self) -> Tensor:

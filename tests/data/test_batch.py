@@ -52,3 +52,12 @@ def test_clouds_outside_the_box_are_named():
         make_batch([away], VOLUME)
     with pytest.raises(InputError, match="scan: none of 40 points"):
         make_radar(far.radar, VOLUME, "scan")
+
+
+def test_a_batch_that_moves_keeps_what_was_observed():
+    batch = make_batch([tiny_pair(0)], VOLUME)
+    observed = batch.observed
+    assert batch.to(torch.device("cpu")).observed is observed
+    moved = batch.to(torch.device("meta"))
+    assert moved.observed.device == moved.lidar.coords.device == torch.device("meta")
+    assert moved.observed.shape == observed.shape
