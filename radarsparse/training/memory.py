@@ -1,10 +1,10 @@
 """How much memory a training step needs, and the largest batch that fits."""
 
 import math
-import resource
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, repeat
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,7 +50,11 @@ def read_peak_gib(device: torch.device) -> float:
         began.
     """
     if device.type != "cuda":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+        # Not getrusage: its peak may be that of the process which started this one.
+        status = dict(
+            line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines()
+        )
+        return int(status["VmHWM"].split()[0]) * 1024 / GIB
     peak = torch.cuda.max_memory_allocated(device) / GIB
     torch.cuda.reset_peak_memory_stats(device)
     return peak
