@@ -54,7 +54,8 @@ def test_the_monitor_sees_what_the_process_takes():
     # What was loaded before may have needed more for a moment.
     during, after = map(float, result.stdout.split())
     assert 0.5 < during < 1.1
-    assert after == during
+    # The system counts pages in bundles.
+    assert after == pytest.approx(during, abs=0.01)
 
 
 @pytest.mark.parametrize(("accumulate", "checkpointing"), [(1, False), (3, True)])
