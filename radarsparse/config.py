@@ -208,6 +208,13 @@ class TrainSettings(Settings):
         return self
 
 
+def _check_voxel_steps(config: Any) -> Any:
+    """Refuse a run with voxels of which its volume doesn't hold whole lattice cells."""
+    for step in config.train.voxel_steps:
+        config.volume.at(step.voxel_size_m)
+    return config
+
+
 class VaeConfig(Settings):
     """Everything that a run of stage `vae` depends on."""
 
@@ -218,6 +225,8 @@ class VaeConfig(Settings):
     volume: VolumeSettings = VolumeSettings()
     model: VaeSettings = VaeSettings()
     train: TrainSettings
+
+    _voxel_steps_fit = model_validator(mode="after")(_check_voxel_steps)
 
 
 class EdmConfig(Settings):
@@ -232,6 +241,8 @@ class EdmConfig(Settings):
     diffusion: DiffusionSettings = DiffusionSettings()
     sampling: SamplingSettings = SamplingSettings()
     train: TrainSettings
+
+    _voxel_steps_fit = model_validator(mode="after")(_check_voxel_steps)
 
 
 Config = VaeConfig | EdmConfig

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from radarsparse.cli import run
 from radarsparse.config import config_to_yaml, load_config
+from radarsparse.errors import InputError
 from radarsparse.training.dry_run import check, suggest_batch_size, suggest_voxel_size
 from radarsparse.training.loop import train
 from radarsparse.training.profile import profile_steps
@@ -15,6 +16,8 @@ def main() -> None:
     """Parse the arguments and train, or say what would be trained."""
     arguments = _parse()
     config = load_config(arguments.config, arguments.set)
+    if arguments.memory_gib is not None and not arguments.find_batch_size:
+        raise InputError(f"--memory-gib {arguments.memory_gib:g}: goes with --find-batch-size")
     folder = arguments.out or Path("runs") / arguments.config.stem
     if arguments.dry_run:
         print(config_to_yaml(config), check(config, folder), sep="\n")

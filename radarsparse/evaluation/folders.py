@@ -104,7 +104,7 @@ class FolderFrames:
             check_same_crop(side, target, team)
             boxes += side.boxes.values()
         if self._crops_to_volume:
-            return replace(self, diagonal_m=self.volume.range_max_m)
+            return replace(self, diagonal_m=self.volume.diagonal_m)
         diagonal_m = Box.joined(boxes).diagonal_m if boxes else 0.0
         return replace(self, diagonal_m=diagonal_m or None)
 

@@ -38,7 +38,7 @@ class RunFrames:
     @property
     def diagonal_m(self) -> float:
         """As in `Frames`."""
-        return self.volume.range_max_m
+        return self.volume.diagonal_m
 
     @property
     def region(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from radarsparse.config import ValidationSettings
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.metrics import evaluate
+from radarsparse.metrics import evaluate, summarize
 from radarsparse.training.loader import Rank
 from radarsparse.training.stages import Cloud, Stage
 
@@ -31,12 +31,6 @@ def truth_of(pair: ScanPair, volume: Volume) -> Cloud:
     """The LiDAR points of a pair in the volume, radar frame."""
     lidar = pair.lidar_in_radar_frame
     return lidar[volume.contains(lidar)]
-
-
-def _mean(values: list[float]) -> float:
-    # In one order, so that the mean doesn't depend on who scored what.
-    numbers = sorted(value for value in values if not math.isnan(value))
-    return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
 @dataclass
@@ -106,7 +100,7 @@ class Validator:
         self._chosen = choose_frames(frames, best.settings.frames)
 
     def score(self, stage: Stage) -> dict[str, float]:
-        """Mean of every metric over the frames in which it is a number, all processes together."""
+        """`summarize` of the frames' metrics, all processes together."""
         stage.eval()
         rank = self._rank
         shares = self._chosen[rank.number :: rank.world_size]
@@ -115,8 +109,7 @@ class Validator:
         if rank.world_size > 1:
             gathered = [None] * rank.world_size
             torch.distributed.all_gather_object(gathered, own)
-        scores = [score for part in gathered for score in part]
-        return {key: _mean([score[key] for score in scores]) for key in scores[0]}
+        return summarize([score for part in gathered for score in part])
 
     def draw(self, stage: Stage, seen: int) -> NDArray[np.uint8]:
         """Radar, output and LiDAR of the middle one of the frames."""

@@ -96,7 +96,7 @@ def test_prepared_frames_are_cropped_to_the_volume(tmp_path: Path) -> None:
     write_frame(tmp_path / "data", pair)
     pred = save(tmp_path / "pred", **{pair.name: pair.lidar})
     frames = find(pred, tmp_path / "data", tmp_path / "data").check(Team())
-    assert frames.diagonal_m == VOLUME.range_max_m
+    assert frames.diagonal_m == VOLUME.diagonal_m
     assert frames.region["volume"]["maximum_m"] == VOLUME.maximum_m
     frame = frames.read(pair.name)
     np.testing.assert_array_equal(frame.target, pair.lidar[VOLUME.contains(pair.lidar)])

@@ -95,15 +95,15 @@ def test_eval_of_folders_scores_the_named_clouds(clouds, frames, tmp_path):
     assert report["raw"]["precision@0.5m"] > 0.95
 
 
-def test_an_empty_cloud_counts_with_the_range_as_its_distance(frames, tmp_path):
+def test_an_empty_cloud_counts_with_the_diagonal_as_its_distance(frames, tmp_path):
     pred, out = tmp_path / "pred", tmp_path / "metrics.json"
     pred.mkdir()
     write_cloud(pred / "000006.ply", np.zeros((0, 4)))
     result = call("eval", "--pred", pred, "--target", frames, "--out", out)
     assert result.returncode == 0, result.stderr
-    range_m = np.linalg.norm([51.2, 25.6, 3.2])
+    diagonal_m = np.linalg.norm([51.2, 51.2, 6.4])
     scores = json.loads(out.read_text())["pred"]
-    assert scores["chamfer_sum_m"] == pytest.approx(2 * range_m)
+    assert scores["chamfer_sum_m"] == pytest.approx(2 * diagonal_m)
     assert scores["fscore@0.5m"] == 0
 
 

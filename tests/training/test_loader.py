@@ -59,12 +59,12 @@ def test_a_resumed_plan_is_the_rest_of_the_whole_plan() -> None:
 
 def test_voxel_sizes_follow_each_other_and_no_window_has_two() -> None:
     steps = [
-        {"voxel_size_m": 0.8, "until_samples": 5},
-        {"voxel_size_m": 0.4, "until_samples": 9},
+        {"voxel_size_m": 0.4, "until_samples": 5},
+        {"voxel_size_m": 0.1, "until_samples": 9},
     ]
     windows = list(plan_windows(config_of(14, 2, 2, voxel_steps=steps), 0, Rank()))
     sizes = [(window.count, {part.voxel_size_m for part in window.parts}) for window in windows]
-    assert sizes == [(4, {0.8}), (1, {0.8}), (4, {0.4}), (4, {0.2}), (1, {0.2})]
+    assert sizes == [(4, {0.4}), (1, {0.4}), (4, {0.1}), (4, {0.2}), (1, {0.2})]
 
 
 def test_voxel_steps_must_ascend_within_the_run() -> None:
@@ -73,6 +73,14 @@ def test_voxel_steps_must_ascend_within_the_run() -> None:
         config_of(14, 2, 2, voxel_steps=steps)
     with pytest.raises(InputError, match="end before the run's 9"):
         config_of(9, 2, 2, voxel_steps=steps[:1])
+
+
+def test_voxel_steps_must_fill_the_volume() -> None:
+    steps = [{"voxel_size_m": 0.3, "until_samples": 4}]
+    with pytest.raises(
+        InputError, match=r"side 0.0 .. 12.8 m holds 5.33333 lattice cells of 2.4 m"
+    ):
+        config_of(14, 2, 2, voxel_steps=steps)
 
 
 PARTS = [Part((0, 1), 0.2, 1.0), Part((2,), 0.4, 1.0), Part((11, 5, 3), 0.2, 1.0)]

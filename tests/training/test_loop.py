@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from radarsparse.config import config_to_yaml
+from radarsparse.config import config_to_yaml, validate_config
 from radarsparse.errors import InputError
 from radarsparse.training.checkpoint import load_diffusion, load_state, load_vae, save_model
 from radarsparse.training.loop import train
@@ -70,6 +70,19 @@ def test_resumed_training_equals_straight_training_bit_for_bit(frames, tmp_path,
     train(config, folder, render_clouds)
     straight, resumed = load_vae(tmp_path / "straight")[0], load_vae(folder)[0]
     assert _same(straight.state_dict(), resumed.state_dict())
+
+
+def test_a_run_can_start_with_coarse_voxels(frames, tmp_path):
+    raw = tiny_config(frames, "vae").model_dump(mode="json")
+    raw["train"]["voxel_steps"] = [{"voxel_size_m": 0.4, "until_samples": 5}]
+    train(validate_config(raw, "test"), tmp_path / "coarse", render_clouds)
+    train(tiny_config(frames, "vae"), tmp_path / "plain", render_clouds)
+    states = [load_state(tmp_path / name) for name in ("coarse", "plain")]
+    assert [state["seen"] for state in states if state] == [8, 8]
+    # The coarse run takes one step more, for no window mixes two voxel sizes.
+    assert [state["schedule"]["last_epoch"] for state in states if state] == [5, 4]
+    coarse, plain = (load_vae(tmp_path / name)[0].state_dict() for name in ("coarse", "plain"))
+    assert not _same(coarse, plain)
 
 
 def test_a_finished_run_can_be_called_again(vae_run, frames):
