@@ -113,3 +113,9 @@ def _check_same_grid(a: Support, b: Support) -> None:
             f"stride {a.stride} and batch size {a.batch_size} don't fit stride {b.stride} and"
             f" batch size {b.batch_size}"
         )
+
+
+def finer_supports(support: Support) -> list[Support]:
+    """The supports at strides 4, 2 and 1 of voxels of stride 1."""
+    stride2 = parent_support(support)
+    return [parent_support(stride2), stride2, support]
