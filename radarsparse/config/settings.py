@@ -116,6 +116,8 @@ class DenoiserSettings(Settings):
 class DiffusionSettings(Settings):
     """Noise levels and weights of the EDM training loss.
 
+    `decoded_weight` is that of what the frozen decoder makes of the regression's estimate.
+
     Source: Karras et al. 2022, Table 1.
     """
 
@@ -130,6 +132,7 @@ class DiffusionSettings(Settings):
     latent_weight: Positive = 1.0
     unobserved_weight: Share = 0.0
     absent_weight: Share = 0.1
+    decoded_weight: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class SamplingSettings(Settings):

@@ -9,8 +9,9 @@ from radarsparse.diffusion.precondition import c_noise, precondition
 from radarsparse.diffusion.samplers import heun
 from radarsparse.diffusion.schedule import sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
-from radarsparse.models.vae import Vae
+from radarsparse.models.vae import Split, Vae
 from radarsparse.sparse import SparseTensor, look_up, prune
+from radarsparse.sparse.ops import finer_supports
 
 PRESENT = 1.0
 ABSENT = -1.0
@@ -112,6 +113,25 @@ class LatentDiffusion(nn.Module):
             noise = torch.randn(shape, generator=generator).to(total.device)
             total += self.sample(context, noise, sampling.steps, sampling.start_sigma)
         return total / sampling.samples
+
+    def teach(
+        self, state: Tensor, active: Tensor, batch: Batch
+    ) -> tuple[SparseTensor, list[Split]]:
+        """Decode a state along the true children, and those that the decoder wrongly believes in.
+
+        Args:
+            state: [n, c] on all lattice rows.
+            active: bool [n], which cells are decoded.
+            batch: the true clouds.
+
+        Returns:
+            As `Decoder.teach`.
+        """
+        there = prune(batch.lattice.replace(state), active)
+        latent = there.replace(self.vae.restore(there.feats[:, :-1] / self.diffusion.sigma_data))
+        cap = self.vae.settings.max_voxels_per_frame * batch.lattice.batch_size
+        truth = finer_supports(batch.lidar.support)
+        return self.vae.decoder.teach(latent, truth, self.vae.radar(batch.radar), cap)
 
     def decode(
         self,

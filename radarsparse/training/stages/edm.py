@@ -10,7 +10,15 @@ from radarsparse.diffusion.precondition import loss_weight
 from radarsparse.diffusion.schedule import lognormal_sigma
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
-from radarsparse.models.losses import Term, by_noise_level, means_by_sample, weigh
+from radarsparse.models.losses import (
+    Match,
+    Term,
+    by_noise_level,
+    means_by_sample,
+    occupancy_terms,
+    point_terms,
+    weigh,
+)
 from radarsparse.models.vae import Vae
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
@@ -46,6 +54,11 @@ class EdmStage(nn.Module):
                 [
                     Term("presence", settings.presence_weight, presence.mean),
                     Term("latent", settings.latent_weight, latent.mean),
+                    Term(
+                        "decoded",
+                        settings.decoded_weight,
+                        lambda: self._decoded_loss(denoised, clean, regression, batch),
+                    ),
                 ]
             )
             loss = settings.presence_weight * presence + settings.latent_weight * latent
@@ -63,6 +76,20 @@ class EdmStage(nn.Module):
         return to_points(
             self.network.decode(state, batch.lattice, batch.radar, self.sampling), volume
         )
+
+    def _decoded_loss(
+        self, denoised: Tensor, clean: Tensor, regression: Tensor, batch: Batch
+    ) -> Tensor:
+        """What the VAE's own losses say of the regression's estimate once it is decoded.
+
+        Cells are decoded where LiDAR returns are, and where it was seen that none are but the
+        estimate says so.
+        """
+        believed = (denoised[:, -1] > 0) & batch.observed
+        active = ((clean[:, -1] > 0) | believed) & regression[batch.lattice.coords[:, 0]]
+        decoded, splits = self.network.teach(denoised, active, batch)
+        match, settings = Match.of(decoded, batch.lidar), self.network.vae.settings
+        return weigh([*occupancy_terms(splits, settings), *point_terms(match, settings)])["total"]
 
     def _errors(
         self, denoised: Tensor, clean: Tensor, sigma: Tensor, batch: Batch
