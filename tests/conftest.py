@@ -46,7 +46,8 @@ def tiny_config(root: Path, stage: str, **model: object) -> Config:
     }
     if stage == "edm":
         # A network that trained for a second believes in little.
-        doubtful = {"presence_threshold": -0.9, "child_log_odds": -2.0}
+        raw["train"] |= {"learning_rate": 0.1, "warmup_samples": 1, "ema_samples": 1}
+        doubtful = {"presence_threshold": -0.99, "child_log_odds": -2.0}
         raw["sampling"] = {"steps": 2, "samples": 2, **doubtful}
     return validate_config(raw, "tiny")
 

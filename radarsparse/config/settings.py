@@ -116,8 +116,6 @@ class DenoiserSettings(Settings):
 class DiffusionSettings(Settings):
     """Noise levels and weights of the EDM training loss.
 
-    `decoded_weight` is that of what the frozen decoder makes of the regression's estimate.
-
     Source: Karras et al. 2022, Table 1.
     """
 
@@ -129,10 +127,10 @@ class DiffusionSettings(Settings):
     p_std: Positive = 1.2
     regression_share: Share = 0.25
     presence_weight: Positive = 1.0
+    flag_weight: Positive = 8.0
     latent_weight: Positive = 1.0
     unobserved_weight: Share = 0.0
     absent_weight: Share = 0.1
-    decoded_weight: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class SamplingSettings(Settings):

@@ -1,10 +1,9 @@
 """EDM preconditioning: what the network sees and what is made of its output."""
 
-from collections.abc import Callable
-
 from torch import Tensor
 
-Network = Callable[[Tensor], Tensor]
+# Beyond it nothing changes in single precision, but infinities would.
+_LOG_ODDS_MAX = 60.0
 
 
 def c_skip(sigma: Tensor, sigma_data: float) -> Tensor:
@@ -27,19 +26,38 @@ def c_noise(sigma: Tensor) -> Tensor:
     return sigma.log() / 4.0
 
 
-def precondition(network: Network, noisy: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """Estimate the clean features.
+def denoise_gaussian(inner: Tensor, noisy: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+    """Estimate clean features of values that are about Gaussian.
 
     Args:
-        network: maps [n, c] scaled features to [n, c]; it was told `c_noise(sigma)`.
+        inner: [n, c] what the network made of `c_in(sigma) * noisy`; it was told `c_noise(sigma)`.
         noisy: [n, c].
         sigma: [n, 1] noise level of each row, above 0.
         sigma_data: standard deviation of clean features.
 
     Source: Karras et al. 2022, Eq. 7 and Table 1.
     """
-    inner = network(c_in(sigma, sigma_data) * noisy)
     return c_skip(sigma, sigma_data) * noisy + c_out(sigma, sigma_data) * inner
+
+
+def binary_log_odds(inner: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+    """Log odds that a clean value is +1 and not -1.
+
+    By Bayes' rule, what a noisy value says of itself is added to what the network says of it from
+    all others; so the network need not learn to tell apart what noise hardly blurs.
+
+    Args:
+        inner: [n, c] log odds without the value itself.
+        noisy: [n, c] values of +1 or -1 plus Gaussian noise.
+        sigma: [n, 1] noise level of each row, above 0.
+    """
+    evidence = 2.0 * noisy / sigma**2
+    return evidence.clamp(-_LOG_ODDS_MAX, _LOG_ODDS_MAX) + inner
+
+
+def denoise_binary(log_odds: Tensor) -> Tensor:
+    """Mean of a value that is +1 or -1."""
+    return (0.5 * log_odds).tanh()
 
 
 def loss_weight(sigma: Tensor, sigma_data: float) -> Tensor:

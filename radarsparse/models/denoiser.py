@@ -7,15 +7,18 @@ from radarsparse.config import DenoiserSettings
 from radarsparse.data.batch import POSITION_FEATURES
 from radarsparse.models.blocks import FourierEmbedding, ResidualBlock, zero_parameters
 from radarsparse.models.condition import ConditionEncoder
+from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.sparse import (
     InverseConv3d,
     SparseTensor,
     StridedConv3d,
-    SubmanifoldConv3d,
     fill,
 )
 
 _LABEL_CHANNELS = 64
+_HEAD_CHANNELS = 128
+_FLAG_LOG_ODDS_AT_START = -3.5
+_PRESENCE_LOG_ODDS_AT_START = -1.5
 
 
 class Stage(nn.Module):
@@ -38,21 +41,21 @@ class Stage(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Noisy latent and presence on the lattice to their clean estimate (before preconditioning).
+    """Noisy state on the lattice to what is said of the clean one, before preconditioning.
 
     Args:
         settings: widths at strides 8, 16, 32 and of the condition encoder.
-        latent_channels: channels of the latent; presence comes on top.
+        latent_channels: channels of the latent; `BINARY_CHANNELS` come on top.
     """
 
     def __init__(self, settings: DenoiserSettings, latent_channels: int) -> None:
         super().__init__()
         width, width2, width4 = settings.channels
         blocks, dropout = settings.blocks, settings.dropout
-        state_channels = latent_channels + 1
+        state_channels = latent_channels + BINARY_CHANNELS
         self.condition = ConditionEncoder(settings.condition_channels)
         self.context = nn.Linear(settings.condition_channels[-1] + 1 + POSITION_FEATURES, width)
-        self.stem = SubmanifoldConv3d(state_channels, width)
+        self.stem = nn.Linear(state_channels, width)
         self.label = nn.Sequential(
             FourierEmbedding(_LABEL_CHANNELS),
             nn.Linear(_LABEL_CHANNELS, _LABEL_CHANNELS),
@@ -70,8 +73,12 @@ class Denoiser(nn.Module):
         self.up = InverseConv3d(width2, width)
         self.leave = Stage(width, blocks, dropout)
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, state_channels)
+        self.widen = nn.Linear(width, _HEAD_CHANNELS)
+        self.head = nn.Linear(_HEAD_CHANNELS, state_channels)
         zero_parameters(self.head)
+        # An untrained head that believed in half of all voxels would take long to unlearn it.
+        nn.init.constant_(self.head.bias[-BINARY_CHANNELS:-1], _FLAG_LOG_ODDS_AT_START)
+        nn.init.constant_(self.head.bias[-1:], _PRESENCE_LOG_ODDS_AT_START)
 
     def read_radar(self, radar: SparseTensor, lattice: SparseTensor) -> SparseTensor:
         """Condition of every lattice cell; the same for all denoising steps of a frame.
@@ -89,17 +96,18 @@ class Denoiser(nn.Module):
         """Run the U-Net.
 
         Args:
-            state: [n, latent_channels + 1], scaled noisy features of all lattice rows.
+            state: [n, latent_channels + BINARY_CHANNELS], scaled noisy features of all lattice
+                rows.
             label: [b, 1], noise label of each sample.
             context: of `read_radar`.
         """
         embedded = self.label(label)
-        x = self.stem(context.replace(state))
-        x = self.enter(x.replace(x.feats + context.feats), embedded)
+        x = self.enter(context.replace(self.stem(state) + context.feats), embedded)
         x2 = self.enter2(self.down2(x), embedded)
         x4 = self.middle(self.down4(x2), embedded)
         up2 = self.up2(x4, x2)
         x2 = self.leave2(up2.replace(up2.feats + x2.feats), embedded)
         up = self.up(x2, x)
         x = self.leave(up.replace(up.feats + x.feats), embedded)
-        return self.head(nn.functional.silu(self.norm(x.feats)))
+        wide = self.widen(nn.functional.silu(self.norm(x.feats)))
+        return self.head(nn.functional.silu(wide))

@@ -5,23 +5,32 @@ from torch import Tensor, nn
 
 from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
 from radarsparse.data.batch import Batch
-from radarsparse.diffusion.precondition import c_noise, precondition
+from radarsparse.diffusion.precondition import (
+    binary_log_odds,
+    c_in,
+    c_noise,
+    denoise_binary,
+    denoise_gaussian,
+)
 from radarsparse.diffusion.samplers import heun
 from radarsparse.diffusion.schedule import sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
-from radarsparse.models.vae import Split, Vae
-from radarsparse.sparse import SparseTensor, look_up, prune
-from radarsparse.sparse.ops import finer_supports
-
-PRESENT = 1.0
-ABSENT = -1.0
+from radarsparse.models.state import (
+    BINARY_CHANNELS,
+    State,
+    choose_flags,
+    flagged_support,
+    make_state,
+)
+from radarsparse.models.vae import Vae
+from radarsparse.sparse import SparseTensor, prune
+from radarsparse.sparse.ops import parent_support
 
 
 class LatentDiffusion(nn.Module):
     """A frozen VAE and the denoiser of its latents.
 
-    The state on the lattice is [n, latent_channels + 1]: standardised latents times sigma_data
-    (zero where no LiDAR return is), then presence.
+    The state on the lattice is that of `radarsparse.models.state`.
     """
 
     def __init__(
@@ -32,7 +41,7 @@ class LatentDiffusion(nn.Module):
     ) -> None:
         super().__init__()
         self.diffusion = diffusion
-        self.state_channels = vae_settings.latent_channels + 1
+        self.state_channels = vae_settings.latent_channels + BINARY_CHANNELS
         self.vae = Vae(vae_settings).requires_grad_(False).eval()
         self.denoiser = Denoiser(denoiser_settings, vae_settings.latent_channels)
 
@@ -47,9 +56,8 @@ class LatentDiffusion(nn.Module):
         """State of the true LiDAR cloud on the lattice."""
         latent = self.vae.encode(batch.lidar)
         scaled = latent.replace(latent.feats * self.diffusion.sigma_data)
-        feats, there = look_up(scaled, batch.lattice.coords)
-        presence = torch.where(there, PRESENT, ABSENT)[:, None]
-        return torch.cat([feats, presence], dim=1)
+        fine = parent_support(batch.lidar.support)
+        return make_state(scaled, fine, batch.lattice.support)
 
     def denoise(self, noisy: Tensor, sigma: Tensor, context: SparseTensor) -> Tensor:
         """Estimate the clean state.
@@ -59,13 +67,22 @@ class LatentDiffusion(nn.Module):
             sigma: [b] noise level of each sample.
             context: of `Denoiser.read_radar`.
         """
-        label = c_noise(sigma)[:, None]
+        latent, log_odds = self.denoise_parts(noisy, sigma, context)
+        return torch.cat([latent, denoise_binary(log_odds)], dim=1)
 
-        def network(scaled: Tensor) -> Tensor:
-            return self.denoiser(scaled, label, context)
-
-        sigma_rows = sigma[context.coords[:, 0], None]
-        return precondition(network, noisy, sigma_rows, self.diffusion.sigma_data)
+    def denoise_parts(
+        self, noisy: Tensor, sigma: Tensor, context: SparseTensor
+    ) -> tuple[Tensor, Tensor]:
+        """Estimate clean latents, and the log odds of flags and presence; arguments as above."""
+        rows, sigma_data = sigma[context.coords[:, 0], None], self.diffusion.sigma_data
+        inner = self.denoiser(c_in(rows, sigma_data) * noisy, c_noise(sigma)[:, None], context)
+        (latent, binary), (noisy_latent, noisy_binary) = (
+            part.tensor_split([-BINARY_CHANNELS], dim=1) for part in (inner, noisy)
+        )
+        return (
+            denoise_gaussian(latent, noisy_latent, rows, sigma_data),
+            binary_log_odds(binary, noisy_binary, rows),
+        )
 
     def regress(self, context: SparseTensor) -> Tensor:
         """One pass without noise at the highest noise level: the mean of what may be there."""
@@ -114,25 +131,6 @@ class LatentDiffusion(nn.Module):
             total += self.sample(context, noise, sampling.steps, sampling.start_sigma)
         return total / sampling.samples
 
-    def teach(
-        self, state: Tensor, active: Tensor, batch: Batch
-    ) -> tuple[SparseTensor, list[Split]]:
-        """Decode a state along the true children, and those that the decoder wrongly believes in.
-
-        Args:
-            state: [n, c] on all lattice rows.
-            active: bool [n], which cells are decoded.
-            batch: the true clouds.
-
-        Returns:
-            As `Decoder.teach`.
-        """
-        there = prune(batch.lattice.replace(state), active)
-        latent = there.replace(self.vae.restore(there.feats[:, :-1] / self.diffusion.sigma_data))
-        cap = self.vae.settings.max_voxels_per_frame * batch.lattice.batch_size
-        truth = finer_supports(batch.lidar.support)
-        return self.vae.decoder.teach(latent, truth, self.vae.radar(batch.radar), cap)
-
     def decode(
         self,
         state: Tensor,
@@ -151,6 +149,24 @@ class LatentDiffusion(nn.Module):
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
-        active = prune(lattice.replace(state), state[:, -1] > sampling.presence_threshold)
-        latent = active.replace(active.feats[:, :-1] / self.diffusion.sigma_data)
-        return self.vae.decode(latent, radar, sampling.child_log_odds)
+        chosen = self.choose(state, lattice, sampling)
+        return self.decode_chosen(state, chosen, lattice, radar, sampling)
+
+    def choose(self, state: Tensor, lattice: SparseTensor, sampling: SamplingSettings) -> Tensor:
+        """Which flags of a state are up, bool [n, FLAGS]; arguments as of `decode`."""
+        sample = lattice.coords[:, 0]
+        return choose_flags(State.split(state), sample, sampling.presence_threshold)
+
+    def decode_chosen(
+        self,
+        state: Tensor,
+        chosen: Tensor,
+        lattice: SparseTensor,
+        radar: SparseTensor,
+        sampling: SamplingSettings,
+    ) -> SparseTensor:
+        """As `decode`, with the flags that `choose` gave."""
+        latent = lattice.replace(State.split(state).latent / self.diffusion.sigma_data)
+        active = prune(latent, chosen.any(1))
+        fine = flagged_support(chosen, lattice.support)
+        return self.vae.decode_on(active, fine, radar, sampling.child_log_odds)

@@ -52,13 +52,13 @@ def make_tiles(coords: Int[Tensor, "n 4"], side: int) -> Iterator[Tile]:
 def denoiser_reach(denoiser: Denoiser) -> int:
     """How many cells around a tile the network sees, rounded up to the alignment of tiles.
 
-    Each residual block sees 2 neighbours at its stride, the first convolution 1. Going down, a
+    Each residual block sees 2 neighbours at its stride. Going down, a
     bound between two cells moves out to the next whole cell of the coarser stride.
     """
     blocks = len(denoiser.middle.blocks)
     coarse = (3 * blocks + 1) // 2 + 2 * blocks  # at stride 32: `leave`, `leave2`, `middle`
     fine = 2 * (2 * coarse + 2 * len(denoiser.enter2.blocks))  # at stride 8: `enter2`
-    fine += 2 * len(denoiser.enter.blocks) + 1
+    fine += 2 * len(denoiser.enter.blocks)
     return -(-fine // ALIGNMENT) * ALIGNMENT
 
 
@@ -112,10 +112,11 @@ def decode_tiles(
         sampling: which cells are active and which of their children exist.
         side: of a tile in cells of stride 8.
     """
-    feats, coords = [], []
+    chosen, feats, coords = network.choose(state, lattice, sampling), [], []
     for tile in make_tiles(lattice.coords, side):
         seen = tile.grow(_DECODER_REACH).holds(lattice.coords)
-        voxels = network.decode(state[seen], prune(lattice, seen), radar, sampling)
+        part = prune(lattice, seen)
+        voxels = network.decode_chosen(state[seen], chosen[seen], part, radar, sampling)
         cell = torch.div(voxels.coords, lattice.stride, rounding_mode="floor")
         inner = tile.holds(cell)
         feats.append(voxels.feats[inner])

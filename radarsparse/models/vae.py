@@ -13,7 +13,7 @@ from radarsparse.data.voxelize import LIDAR_FEATURES
 from radarsparse.models.blocks import ChannelBlock, Checkpointable, Pyramid, ResidualBlock
 from radarsparse.models.condition import RadarLookUp
 from radarsparse.sparse import SparseTensor, Subdivide, Support, fill
-from radarsparse.sparse.ops import active_children
+from radarsparse.sparse.ops import active_children, parent_support
 
 _LOG_VARIANCE_BOUND = 10.0
 _STATISTICS_MOMENTUM = 0.01
@@ -157,6 +157,34 @@ class Decoder(Checkpointable):
             x = level(x, limit_candidates(logits, nothing, cap), radar)
         return self._finish(x)
 
+    def refine(
+        self,
+        latent: SparseTensor,
+        fine: Support,
+        pyramid: Sequence[SparseTensor],
+        log_odds: float,
+        cap: int,
+    ) -> SparseTensor:
+        """Decode onto known voxels of stride 2; only their children are the decoder's to choose.
+
+        Args:
+            latent: on active cells of stride 8.
+            fine: voxels of stride 2, all in active cells; each keeps its likeliest child.
+            pyramid: features of `RadarLookUp`, finest first.
+            log_odds: above which further children exist.
+            cap: candidates of stride 1; the likeliest are kept.
+
+        Returns:
+            As `generate`.
+        """
+        x, (first, second, last) = self._start(latent, pyramid[-1]), self._steps
+        x = first(x, active_children(x.support, parent_support(fine)), pyramid[2])
+        x = second(x, active_children(x.support, fine), pyramid[1])
+        logits = last.child_logits(x) - log_odds
+        likeliest = torch.zeros_like(logits, dtype=torch.bool)
+        likeliest.scatter_(1, logits.argmax(1, keepdim=True), value=True)
+        return self._finish(last(x, limit_candidates(logits, likeliest, cap), pyramid[0]))
+
     @property
     def _steps(self) -> list[Level]:
         return cast(list[Level], list(self.levels))
@@ -267,5 +295,14 @@ class Vae(nn.Module):
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
         raw = latent.replace(self.restore(latent.feats))
-        cap = self.settings.max_voxels_per_frame * latent.batch_size
-        return self.decoder.generate(raw, self.radar(radar), log_odds, cap)
+        return self.decoder.generate(raw, self.radar(radar), log_odds, self._cap(latent))
+
+    def decode_on(
+        self, latent: SparseTensor, fine: Support, radar: SparseTensor, log_odds: float
+    ) -> SparseTensor:
+        """As `decode`, onto known voxels of stride 2, all of them in active cells."""
+        raw = latent.replace(self.restore(latent.feats))
+        return self.decoder.refine(raw, fine, self.radar(radar), log_odds, self._cap(latent))
+
+    def _cap(self, latent: SparseTensor) -> int:
+        return self.settings.max_voxels_per_frame * latent.batch_size

@@ -6,6 +6,7 @@ from radarsparse.data.batch import lattice, make_radar
 from radarsparse.geometry import Volume
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.models.tiled import (
     ALIGNMENT,
     Tile,
@@ -18,6 +19,7 @@ from radarsparse.models.tiled import (
 # 120 x 4 x 2 lattice cells: longer than tiles and what they see around them.
 LONG = Volume((0.0, -3.2, -1.6), (192.0, 3.2, 1.6), 0.2, 1.5)
 SIDE = 16
+CHANNELS = 3 + BINARY_CHANNELS
 
 
 def _network(blocks: int = 1) -> LatentDiffusion:
@@ -68,7 +70,7 @@ def test_the_reach_is_how_far_gradients_come_from(blocks):
     denoiser = _network(blocks).denoiser
     radar, cells = _frame()
     context = denoiser.read_radar(radar, cells).replace(torch.randn(len(cells.feats), 8))
-    state = torch.randn(len(cells.feats), 4, requires_grad=True)
+    state = torch.randn(len(cells.feats), CHANNELS, requires_grad=True)
     tile = Tile((56, 0), (64, 4))
     denoiser(state, torch.zeros(1, 1), context)[tile.holds(cells.coords)].sum().backward()
     assert state.grad is not None
@@ -107,7 +109,7 @@ def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
 def test_voxels_of_tiles_are_those_of_the_whole_without_doubles():
     network, (radar, cells) = _network(), _frame()
     torch.manual_seed(2)
-    state = torch.randn(len(cells.feats), 4)
+    state = torch.randn(len(cells.feats), CHANNELS)
     sampling = SamplingSettings(child_log_odds=0.0)
     whole = network.decode(state, cells, radar, sampling)
     tiled = decode_tiles(network, state, cells, radar, sampling, SIDE)
@@ -119,13 +121,13 @@ def test_voxels_of_tiles_are_those_of_the_whole_without_doubles():
 @torch.no_grad()
 def test_tiles_without_anything_in_them_add_nothing():
     network, (radar, cells) = _network(), _frame()
-    state = torch.randn(len(cells.feats), 4)
-    state[:, -1] = torch.where(cells.coords[:, 1] < 20, 1.0, -1.0)
+    state = torch.randn(len(cells.feats), CHANNELS)
+    state[:, 3:] = torch.where(cells.coords[:, 1:2] < 20, state[:, 3:], -1.0)
     sampling = SamplingSettings(child_log_odds=-0.2)
     whole = network.decode(state, cells, radar, sampling)
     tiled = decode_tiles(network, state, cells, radar, sampling, SIDE)
     assert torch.equal(tiled.coords, whole.coords)
-    state[:, -1] = -1.0
+    state[:, 3:] = -1.0
     assert len(decode_tiles(network, state, cells, radar, sampling, SIDE).feats) == 0
 
 

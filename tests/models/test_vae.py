@@ -68,6 +68,17 @@ def test_teaching_visits_all_true_voxels_and_scores_every_level():
     assert [int(split.truth.sum()) for split in splits] == [len(s) for s in supports]
 
 
+def test_decoding_onto_known_voxels_gives_each_its_likeliest_child_at_least():
+    batch, vae = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME), _tiny_vae()
+    latent, fine = vae.encode(batch.lidar), parent_support(batch.lidar.support)
+    least = vae.decode_on(latent, fine, batch.radar, 20.0)
+    assert len(least.coords) == len(fine)
+    assert torch.equal(parent_support(least.support).coords, fine.coords)
+    most = vae.decode_on(latent, fine, batch.radar, -20.0)
+    assert len(most.coords) == 8 * len(fine)
+    assert most.support.find(least.support.keys)[1].all()
+
+
 def test_decoding_nothing_gives_nothing():
     batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae()
     latent = vae.encode(batch.lidar)

@@ -137,7 +137,7 @@ def test_the_edm_loss_is_split_by_noise_level(vae_run):
     terms = stage(_training(*samples))
     alone = [stage(_training(sample)) for sample in samples]
     assert terms.keys() == {
-        *("presence", "latent", "total"),
+        *("presence", "flag", "latent", "total"),
         *(f"edm_{part}/{name}" for part in ("sum", "share") for name in BINS),
     }
     for name in BINS:
@@ -152,10 +152,10 @@ def test_the_edm_loss_is_split_by_noise_level(vae_run):
 
 def test_the_edm_total_is_the_sum_by_named_weights(vae_run):
     stage = _edm_stage(vae_run)
-    update = {"presence_weight": 0.5, "latent_weight": 3.0}
+    update = {"presence_weight": 0.5, "flag_weight": 2.0, "latent_weight": 3.0}
     stage.settings = stage.settings.model_copy(update=update)
     terms = stage(_training(0, 1))
-    expected = 0.5 * terms["presence"] + 3.0 * terms["latent"]
+    expected = 0.5 * terms["presence"] + 2.0 * terms["flag"] + 3.0 * terms["latent"]
     torch.testing.assert_close(terms["total"], expected)
 
 

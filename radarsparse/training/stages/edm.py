@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from radarsparse.config import EdmConfig
 from radarsparse.data.batch import Batch, make_batch
@@ -11,14 +12,12 @@ from radarsparse.diffusion.schedule import lognormal_sigma
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.losses import (
-    Match,
     Term,
     by_noise_level,
     means_by_sample,
-    occupancy_terms,
-    point_terms,
     weigh,
 )
+from radarsparse.models.losses.reduce import widen
 from radarsparse.models.vae import Vae
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
@@ -35,7 +34,7 @@ class EdmStage(nn.Module):
         self.network.vae.load_state_dict(vae.state_dict())
 
     def forward(self, training: TrainingBatch) -> dict[str, Tensor]:
-        """Weighted squared errors of the clean state's estimate.
+        """Errors of the clean state's estimate, at a random noise level or without any input.
 
         Returns:
             Each loss by name; `total` is the one to minimise.
@@ -46,22 +45,12 @@ class EdmStage(nn.Module):
         clean = self.network.clean_state(batch)
         noisy, sigma, regression = self._add_noise(clean, batch, random)
         context = self.network.denoiser.read_radar(batch.radar, batch.lattice)
-        denoised = self.network.denoise(noisy, sigma, context)
+        latent, log_odds = self.network.denoise_parts(noisy, sigma, context)
         with torch.autocast(clean.device.type, enabled=False):
-            presence, latent = self._errors(denoised, clean, sigma, batch)
-            settings = self.settings
-            terms = weigh(
-                [
-                    Term("presence", settings.presence_weight, presence.mean),
-                    Term("latent", settings.latent_weight, latent.mean),
-                    Term(
-                        "decoded",
-                        settings.decoded_weight,
-                        lambda: self._decoded_loss(denoised, clean, regression, batch),
-                    ),
-                ]
-            )
-            loss = settings.presence_weight * presence + settings.latent_weight * latent
+            errors = self._errors(latent, log_odds, clean, sigma, batch)
+            weights = self._weights()
+            terms = weigh([Term(name, weights[name], errors[name].mean) for name in errors])
+            loss = torch.stack([weights[name] * error for name, error in errors.items()]).sum(0)
             return {**terms, **by_noise_level(loss, sigma, regression)}
 
     def end_window(self) -> None:
@@ -77,33 +66,32 @@ class EdmStage(nn.Module):
             self.network.decode(state, batch.lattice, batch.radar, self.sampling), volume
         )
 
-    def _decoded_loss(
-        self, denoised: Tensor, clean: Tensor, regression: Tensor, batch: Batch
-    ) -> Tensor:
-        """What the VAE's own losses say of the regression's estimate once it is decoded.
-
-        Cells are decoded where LiDAR returns are, and where it was seen that none are but the
-        estimate says so.
-        """
-        believed = (denoised[:, -1] > 0) & batch.observed
-        active = ((clean[:, -1] > 0) | believed) & regression[batch.lattice.coords[:, 0]]
-        decoded, splits = self.network.teach(denoised, active, batch)
-        match, settings = Match.of(decoded, batch.lidar), self.network.vae.settings
-        return weigh([*occupancy_terms(splits, settings), *point_terms(match, settings)])["total"]
+    def _weights(self) -> dict[str, float]:
+        settings = self.settings
+        return {
+            "presence": settings.presence_weight,
+            "flag": settings.flag_weight,
+            "latent": settings.latent_weight,
+        }
 
     def _errors(
-        self, denoised: Tensor, clean: Tensor, sigma: Tensor, batch: Batch
-    ) -> tuple[Tensor, Tensor]:
-        """Weighted squared error of presence and of latents, of each sample: [b], [b]."""
+        self, latent: Tensor, log_odds: Tensor, clean: Tensor, sigma: Tensor, batch: Batch
+    ) -> dict[str, Tensor]:
+        """Of each sample, [b]: cross-entropy of presence and of flags, weighted squared error."""
         sample, count = batch.lattice.coords[:, 0], batch.lattice.batch_size
-        weight = loss_weight(sigma, self.settings.sigma_data)[sample]
-        error = weight[:, None] * (denoised - clean) ** 2
-        presence_weight = torch.where(batch.observed, 1.0, self.settings.unobserved_weight)
-        latent_weight = torch.where(clean[:, -1] > 0, 1.0, self.settings.absent_weight)
-        return (
-            means_by_sample(error[:, -1], sample, count, presence_weight),
-            means_by_sample(error[:, :-1].mean(1), sample, count, latent_weight),
+        truth, present = clean[:, -log_odds.shape[1] :], clean[:, -1] > 0
+        surprise = F.binary_cross_entropy_with_logits(
+            widen(log_odds), (truth > 0).to(widen(log_odds).dtype), reduction="none"
         )
+        weight = loss_weight(sigma, self.settings.sigma_data)[sample]
+        error = weight * (latent - clean[:, : latent.shape[1]]).square().mean(1)
+        seen = torch.where(batch.observed, 1.0, self.settings.unobserved_weight)
+        occupied = torch.where(present, 1.0, self.settings.absent_weight)
+        return {
+            "presence": means_by_sample(surprise[:, -1], sample, count, seen),
+            "flag": means_by_sample(surprise[:, :-1].mean(1), sample, count, seen),
+            "latent": means_by_sample(error, sample, count, occupied),
+        }
 
     def _add_noise(
         self, clean: Tensor, batch: Batch, random: SampleRandom

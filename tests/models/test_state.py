@@ -1,0 +1,73 @@
+import torch
+
+from radarsparse.data.batch import lattice, make_batch
+from radarsparse.models.state import (
+    BINARY_CHANNELS,
+    FLAGS,
+    State,
+    choose_flags,
+    flagged_support,
+    make_state,
+)
+from radarsparse.sparse import SparseTensor
+from radarsparse.sparse.ops import parent_support
+from tests.conftest import tiny_pair
+from tests.models.test_vae import VOLUME
+
+
+def _clean():
+    batch = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME)
+    fine = parent_support(batch.lidar.support)
+    occupied = parent_support(parent_support(fine))
+    latent = SparseTensor.on(occupied, torch.randn(len(occupied), 3))
+    return batch, fine, latent, make_state(latent, fine, batch.lattice.support)
+
+
+def _state(flags: torch.Tensor, presence: torch.Tensor) -> State:
+    return State(torch.zeros(len(flags), 3), flags, presence)
+
+
+def test_flags_tell_which_voxels_of_stride_2_are_occupied():
+    batch, fine, latent, state = _clean()
+    parts = State.split(state)
+    assert [part.shape[1:] for part in parts] == [(3,), (FLAGS,), ()]
+    assert torch.equal(flagged_support(parts.flags > 0, batch.lattice.support).coords, fine.coords)
+    assert torch.equal(parts.presence > 0, (parts.flags > 0).any(1))
+    assert int((parts.presence > 0).sum()) == len(latent.coords)
+    assert set(state[:, -BINARY_CHANNELS:].unique().tolist()) == {-1.0, 1.0}
+
+
+def test_a_flag_stands_for_its_own_place_in_the_cell():
+    """x changes slowest, as in the order of kernel offsets."""
+    cells = lattice(VOLUME, 1).support
+    flags = torch.zeros(len(cells), FLAGS, dtype=torch.bool)
+    flags[5, 1 * 16 + 2 * 4 + 3] = True
+    expected = 4 * cells.coords[5, 1:] + torch.tensor([1, 2, 3])
+    assert torch.equal(flagged_support(flags, cells).coords[0, 1:], expected)
+
+
+def test_choosing_flags_of_a_true_state_changes_nothing():
+    batch, _, _, state = _clean()
+    parts = State.split(state)
+    assert torch.equal(choose_flags(parts, batch.lattice.coords[:, 0], 0.0), parts.flags > 0)
+
+
+def test_as_many_flags_are_chosen_in_each_sample_as_are_expected_the_likeliest_first():
+    torch.manual_seed(0)
+    sample = torch.arange(2).repeat_interleave(50)
+    probability = torch.rand(100, FLAGS) ** 4
+    chosen = choose_flags(_state(2 * probability - 1, -torch.ones(100)), sample, 0.0)
+    for number in (0, 1):
+        inside, up = probability[sample == number], chosen[sample == number]
+        assert int(up.sum()) == round(inside.sum().item())
+        assert inside[up].min() >= inside[~up].max()
+
+
+def test_a_present_cell_keeps_its_likeliest_flag_even_where_none_is_expected():
+    flags = torch.full((3, FLAGS), -1.0)
+    flags[1, 7] = -0.999
+    presence = torch.tensor([-0.5, 0.2, -0.1])
+    chosen = choose_flags(_state(flags, presence), torch.zeros(3, dtype=torch.long), 0.0)
+    assert chosen.nonzero().tolist() == [[1, 7]]
+    nothing = choose_flags(_state(flags, presence), torch.zeros(3, dtype=torch.long), 0.5)
+    assert not nothing.any()
