@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from radarsparse.config import LATTICE_STRIDE, EdmConfig, VolumeSettings
-from radarsparse.data.batch import lattice, make_batch, make_radar
+from radarsparse.config import LATTICE_STRIDE, DenoiserConfig, VolumeSettings
+from radarsparse.data.batch import make_batch, make_cells, make_radar
 from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
 from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
@@ -64,7 +64,7 @@ class Enhancer:
     """
 
     def __init__(
-        self, network: LatentDiffusion, config: EdmConfig, tiles: Tiles | None = None
+        self, network: LatentDiffusion, config: DenoiserConfig, tiles: Tiles | None = None
     ) -> None:
         self._tile_cells = None
         if tiles is not None:
@@ -110,8 +110,8 @@ class Enhancer:
         radar, cells = self._read(points, name)
         sampling = self.sampling.model_copy(update={"steps": steps or self.sampling.steps})
         with use_engine(self.engine):
-            context = self.network.denoiser.read_radar(radar, cells)
-            return self._decode(self.network.draw(context, seed, sampling), cells, radar)
+            condition = self.network.read_radar(radar, cells)
+            return self._decode(self.network.draw(condition, seed, sampling), cells, radar)
 
     @torch.no_grad()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
@@ -123,7 +123,7 @@ class Enhancer:
         """
         radar, cells = self._read(points, name)
         with use_engine(self.engine):
-            state = self.network.regress(self.network.denoiser.read_radar(radar, cells))
+            state = self.network.regress(self.network.read_radar(radar, cells))
             return self._decode(state, cells, radar)
 
     @torch.no_grad()
@@ -143,7 +143,7 @@ class Enhancer:
             )
         if not np.isfinite(table).all():
             raise InputError(f"{name}: holds values that are not finite")
-        return make_radar(table, self.volume, name), lattice(self.volume, 1)
+        return make_radar(table, self.volume, name), make_cells([table], self.volume)
 
     def _decode(
         self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor

@@ -34,9 +34,9 @@ def tiny_pair(index: int) -> ScanPair:
     return ScanPair(f"{index:06d}", radar.astype(np.float32), lidar, np.eye(4))
 
 
-def tiny_config(root: Path, stage: str, **model: object) -> Config:
+def tiny_config(root: Path, stage: str, teacher: str | None = None, **model: object) -> Config:
     """A config that trains in a second."""
-    widths = {"vae": [4, 8, 8, 12], "edm": [8, 12, 16]}[stage]
+    widths = [4, 8, 8, 12] if stage == "vae" else [8, 12, 16]
     raw = {
         "stage": stage,
         "data": {"root": str(root)},
@@ -44,11 +44,12 @@ def tiny_config(root: Path, stage: str, **model: object) -> Config:
         "model": {"channels": widths, **model},
         "train": {"samples": 8, "batch_size": 2, "checkpoint_every_samples": 4, "workers": 0},
     }
-    if stage == "edm":
+    if stage != "vae":
         # A network that trained for a second believes in little.
         raw["train"] |= {"learning_rate": 0.1, "warmup_samples": 1, "ema_samples": 1}
         doubtful = {"presence_threshold": -0.99, "child_log_odds": -2.0}
         raw["sampling"] = {"steps": 2, "samples": 2, **doubtful}
+        raw |= {"teacher": teacher} if teacher else {}
     return validate_config(raw, "tiny")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from radarsparse.cli import run
-from radarsparse.config import EdmConfig, VolumeSettings, load_config, override_config
+from radarsparse.config import DenoiserConfig, VolumeSettings, load_config, override_config
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
@@ -57,7 +57,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _open_run(arguments: argparse.Namespace) -> RunFrames:
     network, config = load_diffusion(arguments.checkpoint)
     changed = override_config(config, arguments.set)
-    assert isinstance(changed, EdmConfig)
+    assert isinstance(changed, DenoiserConfig)
     prepared = PreparedFrames.open(Path(changed.data.root), arguments.split)
     return RunFrames(Enhancer(network, changed), prepared, arguments.seed)
 
@@ -86,7 +86,7 @@ def _join_crop(words: Sequence[str]) -> list[str]:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--checkpoint", type=Path, metavar="RUN", help="run folder of stage edm")
+    add("--checkpoint", type=Path, metavar="RUN", help="run folder of stage edm, ect or distill")
     add("--split", default="val", help="frames of the run's data set (default: val)")
     add("--seed", type=int, default=0, help="of the noise (default: 0)")
     add("--pred", type=Path, metavar="DIR", help="predicted clouds, radar frame")

@@ -8,7 +8,10 @@ from radarsparse.config.settings import (
     DataSettings,
     DenoiserSettings,
     DiffusionSettings,
+    DistillSettings,
+    EctSettings,
     EngineName,
+    FewStepSamplingSettings,
     SamplingSettings,
     Settings,
     TrainSettings,
@@ -38,21 +41,52 @@ class VaeConfig(Settings):
     _voxel_steps_fit = model_validator(mode="after")(_check_voxel_steps)
 
 
-class EdmConfig(Settings):
-    """Everything that a run of stage `edm` depends on."""
+class DenoiserRun(Settings):
+    """What all runs that train a denoiser depend on."""
 
-    stage: Literal["edm"]
     seed: Annotated[int, Field(ge=0)] = 0
     engine: EngineName = "auto"
     data: DataSettings
     volume: VolumeSettings = VolumeSettings()
     model: DenoiserSettings
     diffusion: DiffusionSettings = DiffusionSettings()
-    sampling: SamplingSettings = SamplingSettings()
     train: TrainSettings
 
     _voxel_steps_fit = model_validator(mode="after")(_check_voxel_steps)
 
 
-Config = VaeConfig | EdmConfig
+class EdmConfig(DenoiserRun):
+    """Everything that a run of stage `edm` depends on."""
+
+    stage: Literal["edm"]
+    sampling: SamplingSettings = SamplingSettings()
+
+
+class FewStepRun(DenoiserRun):
+    """What runs have in common that make a finished run of stage `edm` need few steps.
+
+    `teacher` is its folder; `model`, `diffusion` and `volume` must be those of the teacher.
+    """
+
+    teacher: str
+    sampling: FewStepSamplingSettings = FewStepSamplingSettings()
+
+
+class EctConfig(FewStepRun):
+    """Everything that a run of stage `ect` depends on."""
+
+    stage: Literal["ect"]
+    consistency: EctSettings = EctSettings()
+
+
+class DistillConfig(FewStepRun):
+    """Everything that a run of stage `distill` depends on."""
+
+    stage: Literal["distill"]
+    consistency: DistillSettings = DistillSettings()
+
+
+FewStepConfig = EctConfig | DistillConfig
+DenoiserConfig = EdmConfig | FewStepConfig
+Config = VaeConfig | DenoiserConfig
 ADAPTER: TypeAdapter[Config] = TypeAdapter(Annotated[Config, Field(discriminator="stage")])

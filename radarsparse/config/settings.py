@@ -125,7 +125,8 @@ class DiffusionSettings(Settings):
     rho: Positive = 7.0
     p_mean: float = -0.4
     p_std: Positive = 1.2
-    regression_share: Share = 0.25
+    regression_share: Share = 0.4
+    condition_drop: Share = 0.1
     presence_weight: Positive = 1.0
     flag_weight: Positive = 8.0
     latent_weight: Positive = 1.0
@@ -137,15 +138,47 @@ class SamplingSettings(Settings):
     """How an enhanced cloud is drawn when the caller says nothing else.
 
     `start_sigma` starts the sampler from the regression estimate with that much noise; without it
-    the sampler starts from noise alone. `samples` draws are averaged. A child of a voxel exists
-    where its log odds exceed `child_log_odds`.
+    the sampler starts from noise alone. `samples` draws are averaged. `guidance` above 1 leads
+    away from what would be drawn without the radar, at twice the cost. A cell is present where
+    its presence, from -1 to 1, exceeds `presence_threshold`; a child of a voxel exists where its
+    log odds exceed `child_log_odds`.
     """
 
     steps: Count = 18
     samples: Count = 1
     start_sigma: Positive | None = None
+    guidance: Annotated[float, Field(ge=0.0)] = 1.0
     presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.0
     child_log_odds: Annotated[float, Field(ge=-20.0, le=20.0)] = 0.0
+
+
+class FewStepSamplingSettings(SamplingSettings):
+    """The same for a network that jumps to clean features; the last jump is from `last_sigma`."""
+
+    steps: Count = 2
+    last_sigma: Positive = 2.0
+
+
+class EctSettings(Settings):
+    """Pairs of noise levels of easy consistency tuning.
+
+    The gap of each pair is halved `halvings` times in the course of the run.
+
+    Source: Geng et al. 2024, Consistency Models Made Easy.
+    """
+
+    p_mean: float = 0.8
+    p_std: Positive = 1.4
+    halvings: Count = 4
+
+
+class DistillSettings(Settings):
+    """Pairs of noise levels of consistency distillation: neighbours among `scales` levels.
+
+    Source: Song et al. 2023, Consistency Models.
+    """
+
+    scales: Count = 18
 
 
 class ValidationSettings(Settings):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE
+from radarsparse.data.footprint import FOOTPRINT_FEATURES, stack_footprints
 from radarsparse.data.scan import ScanPair
 from radarsparse.data.voxelize import Voxels, polar_features, voxelize_lidar, voxelize_radar
 from radarsparse.errors import InputError
@@ -17,6 +18,7 @@ from radarsparse.geometry import Volume, observed_mask
 from radarsparse.sparse.tensor import SparseTensor, Support
 
 POSITION_FEATURES = 6
+CELL_FEATURES = POSITION_FEATURES + FOOTPRINT_FEATURES
 _CPU = torch.device("cpu")
 
 
@@ -46,9 +48,16 @@ class Batch:
         if self.radar.feats.device == device:
             return self
         moved = replace(self, radar=self.radar.to(device), lidar=self.lidar.to(device))
-        if "observed" in vars(self):  # following the rays again would take long
-            vars(moved)["observed"] = self.observed.to(device)
+        for name in ("observed", "cells"):  # finding them again would take long
+            if name in vars(self):
+                vars(moved)[name] = vars(self)[name].to(device)
         return moved
+
+    @cached_property
+    def cells(self) -> SparseTensor:
+        """What the denoiser is told of every lattice cell, see `make_cells`."""
+        clouds = [pair.radar for pair in self.pairs]
+        return make_cells(clouds, self.volume, self.radar.feats.device)
 
     @cached_property
     def observed(self) -> Tensor:
@@ -105,6 +114,21 @@ def lattice(volume: Volume, batch_size: int, device: torch.device = _CPU) -> Spa
     feats = np.concatenate([cartesian, polar_features(centers_m, volume)], axis=1)
     voxels = Voxels(cells, feats.astype(np.float32))
     return _stack([voxels] * batch_size, stride=LATTICE_STRIDE).to(device)
+
+
+def make_cells(
+    clouds: Sequence[NDArray[np.float32]], volume: Volume, device: torch.device = _CPU
+) -> SparseTensor:
+    """Position of every lattice cell and the radar's footprint on it, [n, CELL_FEATURES].
+
+    Args:
+        clouds: of each sample, [n, 5] as for `make_radar`.
+        volume: where.
+        device: of the features.
+    """
+    cells = lattice(volume, len(clouds), device)
+    footprint = torch.from_numpy(stack_footprints(clouds, volume)).to(device)
+    return cells.replace(torch.cat([cells.feats, footprint], dim=1))
 
 
 def _radar_voxels(points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:

@@ -13,8 +13,8 @@ LIDAR_FEATURES = 5
 RADAR_FEATURES = 11
 INTENSITY_SCALE = 255.0
 _DOPPLER_SCALE_MPS = 5.0
-_POWER_CENTER_DB = 60.0
-_POWER_SCALE_DB = 10.0
+POWER_CENTER_DB = 60.0
+POWER_SCALE_DB = 10.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
     groups = _Groups.of(volume.voxel_index(points))
     # In float32 the difference of squares would lose a small spread about a large mean.
     doppler = points[:, 3:4].astype(np.float64) / _DOPPLER_SCALE_MPS
-    power = (points[:, 4:5] - _POWER_CENTER_DB) / _POWER_SCALE_DB
+    power = (points[:, 4:5] - POWER_CENTER_DB) / POWER_SCALE_DB
     doppler_mean = groups.mean(doppler)
     variance = groups.mean(doppler**2) - doppler_mean**2
     feats = [

@@ -33,6 +33,25 @@ def heun(denoise: Denoise, start: Tensor, sigmas: Tensor) -> Tensor:
     return state.to(start.dtype)
 
 
+def multistep(
+    denoise: Denoise, start: Tensor, sigmas: Tensor, draw_noise: Callable[[], Tensor]
+) -> Tensor:
+    """Jump to clean features and back to the next lower noise level, with fresh noise each time.
+
+    Args:
+        denoise: a consistency function; maps ([n, c] features, scalar sigma) to clean features.
+        start: [n, c] the noisy state at the first noise level.
+        sigmas: [steps] descending, all above 0.
+        draw_noise: gives standard normal draws in the shape of `start`.
+
+    Source: Song et al. 2023, Consistency Models, Algorithm 1, with the boundary at 0.
+    """
+    clean = denoise(start, sigmas[0].to(start.dtype))
+    for sigma in sigmas[1:].to(start.dtype):
+        clean = denoise(clean + sigma * draw_noise(), sigma)
+    return clean
+
+
 def _slope(denoise: Denoise, state: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
     clean = denoise(state.to(dtype), sigma.to(dtype)).to(torch.float64)
     return (state - clean) / sigma

@@ -6,12 +6,12 @@ from torch import Tensor
 from radarsparse.config import DiffusionSettings
 
 
-def lognormal_sigma(normal: Tensor, settings: DiffusionSettings) -> Tensor:
+def lognormal_sigma(normal: Tensor, p_mean: float, p_std: float) -> Tensor:
     """Log-normal noise levels for training from standard normal draws, same shape.
 
     Source: Karras et al. 2022, Table 1: ln(sigma) ~ N(P_mean, P_std^2).
     """
-    return (settings.p_mean + settings.p_std * normal).exp()
+    return (p_mean + p_std * normal).exp()
 
 
 def sampling_sigmas(steps: int, start: float, settings: DiffusionSettings) -> Tensor:
@@ -29,3 +29,23 @@ def sampling_sigmas(steps: int, start: float, settings: DiffusionSettings) -> Te
     share = torch.linspace(0.0, 1.0, steps, dtype=torch.float64)
     sigmas = (root_max + share * (root_min - root_max)) ** settings.rho
     return torch.cat([sigmas, sigmas.new_zeros(1)])
+
+
+def few_step_sigmas(steps: int, start: float, last: float) -> Tensor:
+    """Noise levels of the multistep sampler, each the same fraction of the one before.
+
+    Args:
+        steps: number of levels.
+        start: the first one.
+        last: the last one where there are several; no higher than `start`.
+
+    Returns:
+        float64 [steps].
+
+    Raises:
+        ValueError: `steps` is below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps {steps} must be at least 1")
+    share = torch.linspace(0.0, 1.0, steps, dtype=torch.float64)
+    return start * (min(last, start) / start) ** share

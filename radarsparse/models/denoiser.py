@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from radarsparse.config import DenoiserSettings
-from radarsparse.data.batch import POSITION_FEATURES
+from radarsparse.data.batch import CELL_FEATURES, POSITION_FEATURES
+from radarsparse.data.footprint import FOOTPRINT_FEATURES
 from radarsparse.models.blocks import FourierEmbedding, ResidualBlock, zero_parameters
 from radarsparse.models.condition import ConditionEncoder
 from radarsparse.models.state import BINARY_CHANNELS
@@ -54,7 +55,7 @@ class Denoiser(nn.Module):
         blocks, dropout = settings.blocks, settings.dropout
         state_channels = latent_channels + BINARY_CHANNELS
         self.condition = ConditionEncoder(settings.condition_channels)
-        self.context = nn.Linear(settings.condition_channels[-1] + 1 + POSITION_FEATURES, width)
+        self.context = nn.Linear(settings.condition_channels[-1] + 1 + CELL_FEATURES, width)
         self.stem = nn.Linear(state_channels, width)
         self.label = nn.Sequential(
             FourierEmbedding(_LABEL_CHANNELS),
@@ -80,17 +81,23 @@ class Denoiser(nn.Module):
         nn.init.constant_(self.head.bias[-BINARY_CHANNELS:-1], _FLAG_LOG_ODDS_AT_START)
         nn.init.constant_(self.head.bias[-1:], _PRESENCE_LOG_ODDS_AT_START)
 
-    def read_radar(self, radar: SparseTensor, lattice: SparseTensor) -> SparseTensor:
+    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
         """Condition of every lattice cell; the same for all denoising steps of a frame.
 
         Args:
             radar: features of `voxelize_radar`, stride 1.
-            lattice: position features, stride 8.
+            cells: of `make_cells`, stride 8.
         """
         coarse = self.condition(radar)[-1]
         here = coarse.replace(torch.cat([coarse.feats, torch.ones_like(coarse.feats[:, :1])], 1))
-        filled = fill(here, lattice.support)
-        return lattice.replace(self.context(torch.cat([filled.feats, lattice.feats], dim=1)))
+        filled = fill(here, cells.support)
+        return cells.replace(self.context(torch.cat([filled.feats, cells.feats], dim=1)))
+
+    def without_radar(self, cells: SparseTensor) -> SparseTensor:
+        """The condition of `read_radar` where the radar tells nothing; position is left."""
+        feats = nn.functional.pad(cells.feats[:, :POSITION_FEATURES], (0, FOOTPRINT_FEATURES))
+        nothing = feats.new_zeros(len(feats), self.context.in_features - CELL_FEATURES)
+        return cells.replace(self.context(torch.cat([nothing, feats], dim=1)))
 
     def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
         """Run the U-Net.

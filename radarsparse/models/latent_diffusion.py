@@ -1,9 +1,18 @@
 """VAE and denoiser together: radar voxels to LiDAR-like voxels."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
+from radarsparse.config import (
+    DenoiserSettings,
+    DiffusionSettings,
+    FewStepSamplingSettings,
+    SamplingSettings,
+    VaeSettings,
+)
 from radarsparse.data.batch import Batch
 from radarsparse.diffusion.precondition import (
     binary_log_odds,
@@ -12,8 +21,8 @@ from radarsparse.diffusion.precondition import (
     denoise_binary,
     denoise_gaussian,
 )
-from radarsparse.diffusion.samplers import heun
-from radarsparse.diffusion.schedule import sampling_sigmas
+from radarsparse.diffusion.samplers import heun, multistep
+from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.models.state import (
     BINARY_CHANNELS,
@@ -25,6 +34,18 @@ from radarsparse.models.state import (
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, prune
 from radarsparse.sparse.ops import parent_support
+
+
+class Condition(NamedTuple):
+    """What is known of every lattice cell.
+
+    Attributes:
+        seen: with the radar, [n, width].
+        blind: without it, for guidance.
+    """
+
+    seen: SparseTensor
+    blind: SparseTensor
 
 
 class LatentDiffusion(nn.Module):
@@ -84,52 +105,84 @@ class LatentDiffusion(nn.Module):
             binary_log_odds(binary, noisy_binary, rows),
         )
 
-    def regress(self, context: SparseTensor) -> Tensor:
+    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> Condition:
+        """What sampling is conditioned on; arguments as of `Denoiser.read_radar`."""
+        seen = self.denoiser.read_radar(radar, cells)
+        return Condition(seen, self.denoiser.without_radar(cells))
+
+    def regress(self, condition: Condition) -> Tensor:
         """One pass without noise at the highest noise level: the mean of what may be there."""
-        zeros = context.feats.new_zeros(len(context.feats), self.state_channels)
-        sigma = zeros.new_full((context.batch_size,), self.diffusion.sigma_max)
-        return self.denoise(zeros, sigma, context)
+        seen = condition.seen
+        zeros = seen.feats.new_zeros(len(seen.feats), self.state_channels)
+        sigma = zeros.new_full((seen.batch_size,), self.diffusion.sigma_max)
+        return self.denoise(zeros, sigma, seen)
 
-    def sample(
-        self, context: SparseTensor, noise: Tensor, steps: int, start_sigma: float | None
-    ) -> Tensor:
-        """Draw a state with Heun's method.
-
-        Args:
-            context: of `Denoiser.read_radar`.
-            noise: [n, c] standard normal draws on all lattice rows.
-            steps: number of noise levels.
-            start_sigma: noise level to start from with the regression estimate as the mean;
-                None starts from noise alone at the highest level.
-
-        Source: Meng et al. 2022, SDEdit, for the start at a lower level.
-        """
-
-        def denoise(state: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoise(state, sigma.expand(context.batch_size), context)
-
-        sigmas = sampling_sigmas(steps, start_sigma or self.diffusion.sigma_max, self.diffusion)
-        start = noise * sigmas[0].to(noise.dtype)
-        if start_sigma is not None:
-            start = start + self.regress(context)
-        return heun(denoise, start, sigmas)
-
-    def draw(self, context: SparseTensor, seed: int, sampling: SamplingSettings) -> Tensor:
+    def draw(self, condition: Condition, seed: int, sampling: SamplingSettings) -> Tensor:
         """Mean of the states that `sampling` asks for; the same seed gives the same state.
 
         Args:
-            context: of `Denoiser.read_radar`.
+            condition: of `read_radar`.
             seed: of the noise.
             sampling: number of noise levels and of draws, and where to start.
         """
+        return self.draw_all(condition, seed, sampling).mean(0)
+
+    def draw_all(self, condition: Condition, seed: int, sampling: SamplingSettings) -> Tensor:
+        """The states whose mean `draw` gives, [samples, n, c]."""
         generator = torch.Generator().manual_seed(seed)
-        shape = (len(context.feats), self.state_channels)
-        total = context.feats.new_zeros(shape)
-        for _ in range(sampling.samples):
+        feats = condition.seen.feats
+        shape = (len(feats), self.state_channels)
+
+        def draw_noise() -> Tensor:
             # On the CPU, so that every device draws the same.
-            noise = torch.randn(shape, generator=generator).to(total.device)
-            total += self.sample(context, noise, sampling.steps, sampling.start_sigma)
-        return total / sampling.samples
+            return torch.randn(shape, generator=generator).to(feats)
+
+        draws = [self.sample(condition, draw_noise, sampling) for _ in range(sampling.samples)]
+        return torch.stack(draws)
+
+    def sample(
+        self,
+        condition: Condition,
+        draw_noise: Callable[[], Tensor],
+        sampling: SamplingSettings,
+    ) -> Tensor:
+        """Draw a state: with Heun's method, or in few steps where `sampling` is made for them.
+
+        Args:
+            condition: of `read_radar`.
+            draw_noise: gives standard normal draws on all lattice rows, [n, c].
+            sampling: number of noise levels; `start_sigma` is the first one with the regression
+                estimate as the mean, without it noise alone at the highest level is the start.
+
+        Source: Meng et al. 2022, SDEdit, for the start at a lower level.
+        """
+        first = sampling.start_sigma or self.diffusion.sigma_max
+        start = first * draw_noise()
+        if sampling.start_sigma is not None:
+            start = start + self.regress(condition)
+
+        def denoise(state: Tensor, sigma: Tensor) -> Tensor:
+            levels = sigma.expand(condition.seen.batch_size)
+            return self.denoise_guided(state, levels, condition, sampling.guidance)
+
+        if isinstance(sampling, FewStepSamplingSettings):
+            sigmas = few_step_sigmas(sampling.steps, first, sampling.last_sigma)
+            return multistep(denoise, start, sigmas, draw_noise)
+        return heun(denoise, start, sampling_sigmas(sampling.steps, first, self.diffusion))
+
+    def denoise_guided(
+        self, noisy: Tensor, sigma: Tensor, condition: Condition, guidance: float
+    ) -> Tensor:
+        """As `denoise`, led away from what would be said without the radar.
+
+        Source: Ho and Salimans 2022, Classifier-Free Diffusion Guidance, Eq. 6; `guidance` is
+        1 + w there, and what is extrapolated are latents and log odds.
+        """
+        if guidance == 1.0:
+            return self.denoise(noisy, sigma, condition.seen)
+        seen, blind = (self.denoise_parts(noisy, sigma, context) for context in condition)
+        latent, log_odds = (b + guidance * (s - b) for s, b in zip(seen, blind, strict=True))
+        return torch.cat([latent, denoise_binary(log_odds)], dim=1)
 
     def decode(
         self,

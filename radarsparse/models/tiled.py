@@ -78,9 +78,13 @@ class TiledDenoiser(nn.Module):
         super().__init__()
         self.denoiser, self._side, self._overlap = denoiser, side, overlap
 
-    def read_radar(self, radar: SparseTensor, lattice: SparseTensor) -> SparseTensor:
+    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
         """As `Denoiser.read_radar`."""
-        return self.denoiser.read_radar(radar, lattice)
+        return self.denoiser.read_radar(radar, cells)
+
+    def without_radar(self, cells: SparseTensor) -> SparseTensor:
+        """As `Denoiser.without_radar`."""
+        return self.denoiser.without_radar(cells)
 
     def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
         """As `Denoiser.forward`."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from radarsparse import __version__
-from radarsparse.config import Config, EdmConfig, VaeConfig, validate_config
+from radarsparse.config import Config, DenoiserConfig, VaeConfig, validate_config
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.models.latent_diffusion import LatentDiffusion
@@ -21,7 +21,7 @@ MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 PREVIOUS_FILE = "state_previous.pt"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
-FORMAT = "1"
+FORMAT = "2"
 METADATA_KEY = "radarsparse"
 
 _log = logging.getLogger("radarsparse")
@@ -72,19 +72,35 @@ def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
     return network.eval(), config
 
 
-def load_diffusion(folder: Path) -> tuple[LatentDiffusion, EdmConfig]:
-    """Build the VAE and the denoiser of a run of stage `edm`.
+class DiffusionRun(NamedTuple):
+    """A trained denoiser with its VAE, and the configs that trained them."""
+
+    network: LatentDiffusion
+    config: DenoiserConfig
+    vae_config: VaeConfig
+
+
+def load_diffusion(folder: Path) -> tuple[LatentDiffusion, DenoiserConfig]:
+    """Build the VAE and the denoiser of a run of stage `edm`, `ect` or `distill`.
 
     Raises:
         InputError: there is no checkpoint, or one of another stage, version or shape.
     """
+    return load_run(folder)[:2]
+
+
+def load_run(folder: Path) -> DiffusionRun:
+    """As `load_diffusion`, with the VAE's config."""
     tensors, configs = _read_model(folder)
     config, vae = configs["config"], configs["vae_config"]
-    if not isinstance(config, EdmConfig) or not isinstance(vae, VaeConfig):
-        raise InputError(f"{folder / MODEL_FILE}: is of stage {config.stage!r}, needed is 'edm'")
+    if not isinstance(config, DenoiserConfig) or not isinstance(vae, VaeConfig):
+        raise InputError(
+            f"{folder / MODEL_FILE}: is of stage {config.stage!r}, needed is 'edm', 'ect' or"
+            " 'distill'"
+        )
     network = LatentDiffusion(vae.model, config.model, config.diffusion)
     _load_tensors(network, tensors, folder)
-    return network.eval(), config
+    return DiffusionRun(network.eval(), config, vae)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

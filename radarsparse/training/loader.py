@@ -111,8 +111,8 @@ class TrainingSamples(Dataset["Batch | InputError"]):
     def _make(self, part: Part) -> Batch:
         volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
         batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
-        if self._config.stage == "edm":
-            _ = batch.observed  # cached: found here, where the step doesn't wait for it
+        if self._config.stage != "vae":
+            _ = batch.observed, batch.cells  # cached: found here, where no step waits for it
         return batch
 
     def _draw(self, sample: int, volume: Volume) -> ScanPair:

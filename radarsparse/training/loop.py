@@ -11,7 +11,13 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from radarsparse.config import Config, VaeConfig
+from radarsparse.config import (
+    Config,
+    EctConfig,
+    EdmConfig,
+    FewStepConfig,
+    VaeConfig,
+)
 from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.errors import InputError
@@ -19,13 +25,13 @@ from radarsparse.geometry import Volume
 from radarsparse.models.blocks import checkpoint_activations
 from radarsparse.sparse import use_engine
 from radarsparse.training.board import Board
-from radarsparse.training.checkpoint import load_state, load_vae, save_model, save_state
+from radarsparse.training.checkpoint import load_run, load_state, load_vae, save_model, save_state
 from radarsparse.training.devices import rank_of, start_fabric
 from radarsparse.training.loader import TrainingSamples, Window, load_parts, plan_windows
 from radarsparse.training.memory import read_peak_gib
 from radarsparse.training.record import RunFolder, check_claim, check_data
 from radarsparse.training.signals import Terminated, Termination, noticing_termination
-from radarsparse.training.stages import EdmStage, Stage, VaeStage
+from radarsparse.training.stages import DistillStage, EctStage, EdmStage, Stage, VaeStage
 from radarsparse.training.trainer import Trainer
 from radarsparse.training.validate import Best, Validator
 
@@ -79,6 +85,8 @@ def _build_stage(config: Config) -> tuple[Stage, VaeConfig]:
     torch.manual_seed(config.seed)
     if isinstance(config, VaeConfig):
         return VaeStage(config), config
+    if isinstance(config, FewStepConfig):
+        return _build_few_step_stage(config)
     vae, vae_config = load_vae(Path(config.model.vae))
     if vae_config.volume != config.volume:
         raise InputError(
@@ -86,6 +94,21 @@ def _build_stage(config: Config) -> tuple[Stage, VaeConfig]:
             f" {config.volume}; they must be equal"
         )
     return EdmStage(config, vae), vae_config
+
+
+def _build_few_step_stage(config: FewStepConfig) -> tuple[Stage, VaeConfig]:
+    teacher = load_run(Path(config.teacher))
+    if not isinstance(teacher.config, EdmConfig):
+        raise InputError(f"teacher = {config.teacher}: needed is a run of stage 'edm'")
+    for name in ("volume", "model", "diffusion"):
+        ours, theirs = getattr(config, name), getattr(teacher.config, name)
+        if ours != theirs:
+            raise InputError(
+                f"{name} = {ours}: that of teacher {config.teacher} is {theirs}; they must be equal"
+            )
+    if isinstance(config, EctConfig):
+        return EctStage(config, teacher.network), teacher.vae_config
+    return DistillStage(config, teacher.network), teacher.vae_config
 
 
 def open_splits(config: Config) -> dict[str, PreparedFrames]:

@@ -19,6 +19,7 @@ class SampleRandom:
     """
 
     def __init__(self, seed: int, samples: Sequence[int], device: torch.device) -> None:
+        self.samples = samples
         self._generators = [_generator(seed, sample) for sample in samples]
         self._device = device
 

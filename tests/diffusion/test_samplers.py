@@ -66,7 +66,7 @@ def test_noise_levels_fall_from_sigma_max_over_sigma_min_to_zero():
 
 def test_training_noise_levels_are_log_normal():
     torch.manual_seed(0)
-    logarithm = lognormal_sigma(torch.randn(20_000), SETTINGS).log()
+    logarithm = lognormal_sigma(torch.randn(20_000), SETTINGS.p_mean, SETTINGS.p_std).log()
     # Standard errors of mean and standard deviation: 1.2 / sqrt(20000) and that over sqrt 2.
     assert logarithm.mean().item() == pytest.approx(SETTINGS.p_mean, abs=5 * 0.0085)
     assert logarithm.std().item() == pytest.approx(SETTINGS.p_std, abs=5 * 0.006)

@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
+from radarsparse.config import (
+    DenoiserSettings,
+    DiffusionSettings,
+    FewStepSamplingSettings,
+    SamplingSettings,
+    VaeSettings,
+)
 from radarsparse.data.batch import make_batch
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
@@ -25,7 +31,7 @@ def network() -> LatentDiffusion:
     denoiser = DenoiserSettings(
         vae="unused", channels=(8, 12, 16), condition_channels=(4, 6, 8, 10), dropout=0.0
     )
-    network = LatentDiffusion(vae, denoiser, DiffusionSettings())
+    network = LatentDiffusion(vae, denoiser, DiffusionSettings(sigma_max=20.0))
     for parameter in network.denoiser.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return network.eval()
@@ -33,7 +39,12 @@ def network() -> LatentDiffusion:
 
 def _context(network, *indices):
     batch = make_batch([tiny_pair(index) for index in indices], VOLUME)
-    return batch, network.denoiser.read_radar(batch.radar, batch.lattice)
+    return batch, network.denoiser.read_radar(batch.radar, batch.cells)
+
+
+def _condition(network, index):
+    batch = make_batch([tiny_pair(index)], VOLUME)
+    return network.read_radar(batch.radar, batch.cells)
 
 
 @torch.no_grad()
@@ -94,12 +105,50 @@ def test_decoding_the_clean_state_stays_on_the_true_voxels_of_stride_2(network):
 
 @torch.no_grad()
 def test_a_start_with_little_noise_stays_near_the_regression(network):
-    _, context = _context(network, 0)
-    noise, regression = torch.randn(len(context.feats), CHANNELS), network.regress(context)
-    draws = [network.sample(context, noise, 3, start) for start in (0.003, 0.5)]
+    condition = _condition(network, 0)
+    regression, noise = network.regress(condition), torch.randn(len(condition.seen.feats), CHANNELS)
+    samplings = [SamplingSettings(steps=3, start_sigma=start) for start in (0.003, 0.5)]
+    draws = [network.sample(condition, lambda: noise, sampling) for sampling in samplings]
     # Flags don't: a mean of them, such as -0.4, is not what noise makes of -1 or 1.
     distances = [(draw - regression)[:, :3].abs().mean().item() for draw in draws]
     assert distances[0] < 0.02 < distances[1]
+
+
+@torch.no_grad()
+def test_one_step_is_one_jump_and_two_are_two(network):
+    condition = _condition(network, 0)
+    noises = torch.randn(2, len(condition.seen.feats), CHANNELS)
+    one, two = (
+        network.sample(condition, iter(noises).__next__, FewStepSamplingSettings(steps=steps))
+        for steps in (1, 2)
+    )
+    highest, last = torch.tensor([20.0]), torch.tensor([FewStepSamplingSettings().last_sigma])
+    jump = network.denoise(20.0 * noises[0], highest, condition.seen)
+    torch.testing.assert_close(one, jump)
+    again = network.denoise(jump + last * noises[1], last, condition.seen)
+    torch.testing.assert_close(two, again, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_guidance_leads_from_what_is_said_without_the_radar_through_what_is_said_with_it(network):
+    condition = _condition(network, 0)
+    noisy, sigma = torch.randn(len(condition.seen.feats), CHANNELS), torch.tensor([1.0])
+    blind, seen, beyond = (
+        network.denoise_guided(noisy, sigma, condition, guidance) for guidance in (0.0, 1.0, 2.0)
+    )
+    torch.testing.assert_close(blind, network.denoise(noisy, sigma, condition.blind))
+    torch.testing.assert_close(seen, network.denoise(noisy, sigma, condition.seen))
+    assert not torch.allclose(blind, seen)
+    torch.testing.assert_close(
+        beyond[:, :3], 2.0 * seen[:, :3] - blind[:, :3], rtol=1e-4, atol=1e-4
+    )
+
+
+@torch.no_grad()
+def test_without_radar_all_frames_look_alike(network):
+    first, second = _condition(network, 0), _condition(network, 1)
+    assert torch.equal(first.blind.feats, second.blind.feats)
+    assert not torch.equal(first.seen.feats, second.seen.feats)
 
 
 @torch.no_grad()

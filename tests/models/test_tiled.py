@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
-from radarsparse.data.batch import lattice, make_radar
+from radarsparse.data.batch import make_cells, make_radar
 from radarsparse.geometry import Volume
 from radarsparse.models.denoiser import Denoiser
-from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.latent_diffusion import Condition, LatentDiffusion
 from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.models.tiled import (
     ALIGNMENT,
@@ -40,7 +40,7 @@ def _frame():
     torch.manual_seed(1)
     share = torch.rand(600, 3) * torch.tensor([192.0, 6.4, 3.2]) - torch.tensor([0.0, 3.2, 1.6])
     points = torch.cat([share, torch.randn(600, 1), 60 + 10 * torch.randn(600, 1)], dim=1)
-    return make_radar(points.numpy(), LONG, "random"), lattice(LONG, 1)
+    return make_radar(points.numpy(), LONG, "random"), make_cells([points.numpy()], LONG)
 
 
 def _tiled(network: LatentDiffusion, overlap: int) -> LatentDiffusion:
@@ -82,14 +82,14 @@ def test_the_reach_is_how_far_gradients_come_from(blocks):
 @torch.no_grad()
 def test_a_pass_in_tiles_is_the_pass_over_the_whole():
     network, (radar, cells) = _network(), _frame()
-    context = network.denoiser.read_radar(radar, cells)
-    network, context = network.double(), context.replace(context.feats.double())
-    whole = network.regress(context)
-    reach = denoiser_reach(network.denoiser)
-    exact = _tiled(network, reach).regress(context)
     # In float64, since what comes from so far away is faint; sums run in another order.
+    condition = Condition(*(c.replace(c.feats.double()) for c in network.read_radar(radar, cells)))
+    network = network.double()
+    whole = network.regress(condition)
+    reach = denoiser_reach(network.denoiser)
+    exact = _tiled(network, reach).regress(condition)
     torch.testing.assert_close(exact, whole, rtol=1e-12, atol=1e-12)
-    near = _tiled(_network().double(), reach - ALIGNMENT).regress(context)
+    near = _tiled(_network().double(), reach - ALIGNMENT).regress(condition)
     assert (near - whole).abs().max() > 1e-10
 
 
@@ -97,7 +97,7 @@ def test_a_pass_in_tiles_is_the_pass_over_the_whole():
 @pytest.mark.parametrize("start_sigma", [None, 0.5])
 def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
     network, (radar, cells) = _network(), _frame()
-    context = network.denoiser.read_radar(radar, cells)
+    context = network.read_radar(radar, cells)
     sampling = SamplingSettings(steps=3, samples=2, start_sigma=start_sigma)
     whole = network.draw(context, 7, sampling)
     tiled = _tiled(network, denoiser_reach(network.denoiser)).draw(context, 7, sampling)

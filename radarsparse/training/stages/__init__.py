@@ -1,9 +1,21 @@
 """What each training stage learns: its network and its losses for some scan pairs."""
 
 from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
+from radarsparse.training.stages.denoiser import DenoiserStage
 from radarsparse.training.stages.edm import EdmStage
+from radarsparse.training.stages.few_step import DistillStage, EctStage, FewStepStage
 from radarsparse.training.stages.vae import VaeStage
 
-Stage = VaeStage | EdmStage
+Stage = VaeStage | DenoiserStage
 
-__all__ = ["Cloud", "EdmStage", "Stage", "TrainingBatch", "VaeStage", "to_points"]
+__all__ = [
+    "Cloud",
+    "DistillStage",
+    "EctStage",
+    "EdmStage",
+    "FewStepStage",
+    "Stage",
+    "TrainingBatch",
+    "VaeStage",
+    "to_points",
+]
