@@ -83,11 +83,12 @@ class Trainer:
             InputError: a loss isn't finite, or memory doesn't suffice; nothing is changed.
         """
         self.stage.train()
-        # What belongs to no sample, such as dropout.
-        torch.manual_seed(derive_seed(self.config.seed, 2, window.seen, self.fabric.global_rank))
         for number, part in enumerate(window.parts):
             with record_function(LOAD):
                 batch = next(batches).to(self.fabric.device)
+            # Of what belongs to no sample, such as dropout; after loading, whose first call draws.
+            place = window.seen, self.fabric.global_rank, number
+            torch.manual_seed(derive_seed(self.config.seed, 2, *place))
             more = number + 1 < len(window.parts)
             sync = self.fabric.no_backward_sync(self._module, enabled=more)
             with sync, _naming_lack_of_memory(batch):
