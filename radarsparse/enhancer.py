@@ -1,5 +1,6 @@
 """The public verb: radar points in, a LiDAR-like cloud out."""
 
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from radarsparse.config import LATTICE_STRIDE, DenoiserConfig, VolumeSettings
+from radarsparse.config import LATTICE_STRIDE, DenoiserConfig, SamplingSettings, VolumeSettings
 from radarsparse.data.batch import make_batch, make_cells, make_radar
 from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
 from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
 from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.training.checkpoint import load_diffusion
@@ -26,10 +28,15 @@ class EnhancedCloud:
     Attributes:
         points: float32 [n, 3] x, y, z in metres.
         intensity: float32 [n], 0 to 255.
+        probability: float32 [n], how likely the voxel of stride 2 about each point holds LiDAR
+            returns, the mean over all draws.
+        spread: float32 [n], the standard deviation of that probability between draws.
     """
 
     points: NDArray[np.float32]
     intensity: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    spread: NDArray[np.float32]
 
     @property
     def table(self) -> NDArray[np.float32]:
@@ -76,7 +83,7 @@ class Enhancer:
             network.add_module("denoiser", tiled)
         self.network = network.eval()
         self.engine = config.engine
-        self.sampling = config.sampling
+        self.sampling: SamplingSettings = config.sampling
         self.volume = Volume.from_settings(config.volume)
 
     @staticmethod
@@ -91,6 +98,12 @@ class Enhancer:
             InputError: there is no checkpoint, or one of another stage, version or shape.
         """
         return Enhancer(*load_diffusion(Path(path)), tiles)
+
+    def with_sampling(self, sampling: SamplingSettings) -> "Enhancer":
+        """The same network, drawn from in another way."""
+        other = copy(self)
+        other.sampling = sampling
+        return other
 
     @torch.no_grad()
     def __call__(
@@ -111,7 +124,7 @@ class Enhancer:
         sampling = self.sampling.model_copy(update={"steps": steps or self.sampling.steps})
         with use_engine(self.engine):
             condition = self.network.read_radar(radar, cells)
-            return self._decode(self.network.draw(condition, seed, sampling), cells, radar)
+            return self.decode(self.network.draw_all(condition, seed, sampling), cells, radar)
 
     @torch.no_grad()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
@@ -124,7 +137,7 @@ class Enhancer:
         radar, cells = self._read(points, name)
         with use_engine(self.engine):
             state = self.network.regress(self.network.read_radar(radar, cells))
-            return self._decode(state, cells, radar)
+            return self.decode(state[None], cells, radar)
 
     @torch.no_grad()
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
@@ -132,7 +145,8 @@ class Enhancer:
         batch = make_batch([pair], self.volume)
         with use_engine(self.engine):
             latent = self.network.vae.encode(batch.lidar)
-            return self._to_cloud(self.network.vae.decode(latent, batch.radar))
+            voxels = self.network.vae.decode(latent, batch.radar)
+            return self._to_cloud(voxels, self.network.clean_state(batch)[None], batch.lattice)
 
     def _read(self, points: ArrayLike, name: str) -> tuple[SparseTensor, SparseTensor]:
         table = np.asarray(points, dtype=np.float32)
@@ -145,21 +159,34 @@ class Enhancer:
             raise InputError(f"{name}: holds values that are not finite")
         return make_radar(table, self.volume, name), make_cells([table], self.volume)
 
-    def _decode(
-        self, state: torch.Tensor, cells: SparseTensor, radar: SparseTensor
+    def decode(
+        self, draws: torch.Tensor, cells: SparseTensor, radar: SparseTensor
     ) -> EnhancedCloud:
+        """The cloud of the mean of some states.
+
+        Args:
+            draws: [samples, n, c] on all lattice rows.
+            cells: of `make_cells`.
+            radar: of `make_radar`.
+        """
+        state = draws.mean(0)
         if self._tile_cells is None:
             voxels = self.network.decode(state, cells, radar, self.sampling)
         else:
             voxels = decode_tiles(
                 self.network, state, cells, radar, self.sampling, self._tile_cells
             )
-        return self._to_cloud(voxels)
+        return self._to_cloud(voxels, draws, cells)
 
-    def _to_cloud(self, voxels: SparseTensor) -> EnhancedCloud:
+    def _to_cloud(
+        self, voxels: SparseTensor, draws: torch.Tensor, cells: SparseTensor
+    ) -> EnhancedCloud:
         index, feats = voxels.coords[:, 1:].numpy(), voxels.feats.numpy()
         table = place_points(index, feats, self.volume)
-        return EnhancedCloud(table[:, :3], table[:, 3])
+        flags = flags_at(draws, voxels.coords, cells.support)
+        probability = (0.5 * (flags + 1.0)).clamp(0.0, 1.0)
+        mean, spread = probability.mean(0), probability.std(0, correction=0)
+        return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy())
 
 
 def _whole_cells(length_m: float, volume: VolumeSettings, least: int) -> int:

@@ -47,7 +47,7 @@ def tiny_config(root: Path, stage: str, teacher: str | None = None, **model: obj
     if stage != "vae":
         # A network that trained for a second believes in little.
         raw["train"] |= {"learning_rate": 0.1, "warmup_samples": 1, "ema_samples": 1}
-        doubtful = {"presence_threshold": -0.99, "child_log_odds": -2.0}
+        doubtful = {"presence_threshold": -0.99, "voxel_probability": 0.01}
         raw["sampling"] = {"steps": 2, "samples": 2, **doubtful}
         raw |= {"teacher": teacher} if teacher else {}
     return validate_config(raw, "tiny")

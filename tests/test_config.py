@@ -33,7 +33,8 @@ def test_written_configs_read_back(file, tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_configs_load(path):
-    stage = "vae" if path.stem.endswith("vae") else "edm"
+    named = path.stem.rpartition("_")[2]
+    stage = named if named in ("vae", "ect", "distill") else "edm"
     assert load_config(path).stage == stage
 
 

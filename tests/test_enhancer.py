@@ -64,7 +64,7 @@ def _long_enhancer(tmp_path, tiles):
     config = tiny_config(tmp_path, "edm", vae="", blocks=1)
     assert isinstance(config, EdmConfig)
     volume = config.volume.model_copy(update=LONG)
-    sampling = config.sampling.model_copy(update={"child_log_odds": 0.0, "start_sigma": 0.5})
+    sampling = config.sampling.model_copy(update={"start_sigma": 0.5})
     config = config.model_copy(update={"volume": volume, "sampling": sampling})
     torch.manual_seed(0)
     vae = VaeSettings(channels=(4, 8, 8, 12), max_voxels_per_frame=10**6)

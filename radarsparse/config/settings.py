@@ -76,8 +76,8 @@ class VaeSettings(Settings):
     """
 
     channels: tuple[Count, Count, Count, Count] = (24, 48, 64, 96)
-    latent_channels: Count = 16
-    kl_weight: Annotated[float, Field(ge=0.0)] = 1e-3
+    latent_channels: Count = 32
+    kl_weight: Annotated[float, Field(ge=0.0)] = 1e-4
     split_weight: Annotated[float, Field(ge=0.0)] = 1.0
     positive_weight: Positive = 1.0
     split_balance: Share = 1.0
@@ -89,7 +89,7 @@ class VaeSettings(Settings):
     normal_weight: Annotated[float, Field(ge=0.0)] = 0.0
     perceptual_weight: Annotated[float, Field(ge=0.0)] = 0.0
     perceptual_vae: str | None = None
-    latent_noise: Annotated[float, Field(ge=0.0)] = 0.3
+    latent_noise: Annotated[float, Field(ge=0.0)] = 0.1
     false_parent_share: Annotated[float, Field(ge=0.0)] = 0.1
     max_voxels_per_frame: Count = 60_000
 
@@ -140,16 +140,16 @@ class SamplingSettings(Settings):
     `start_sigma` starts the sampler from the regression estimate with that much noise; without it
     the sampler starts from noise alone. `samples` draws are averaged. `guidance` above 1 leads
     away from what would be drawn without the radar, at twice the cost. A cell is present where
-    its presence, from -1 to 1, exceeds `presence_threshold`; a child of a voxel exists where its
-    log odds exceed `child_log_odds`.
+    its presence, from -1 to 1, exceeds `presence_threshold`; a voxel exists where it is likelier
+    than `voxel_probability`.
     """
 
     steps: Count = 18
     samples: Count = 1
     start_sigma: Positive | None = None
     guidance: Annotated[float, Field(ge=0.0)] = 1.0
-    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = 0.0
-    child_log_odds: Annotated[float, Field(ge=-20.0, le=20.0)] = 0.0
+    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.3
+    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.04
 
 
 class FewStepSamplingSettings(SamplingSettings):

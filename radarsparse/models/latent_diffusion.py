@@ -28,7 +28,7 @@ from radarsparse.models.state import (
     BINARY_CHANNELS,
     State,
     choose_flags,
-    flagged_support,
+    flagged_voxels,
     make_state,
 )
 from radarsparse.models.vae import Vae
@@ -221,5 +221,6 @@ class LatentDiffusion(nn.Module):
         """As `decode`, with the flags that `choose` gave."""
         latent = lattice.replace(State.split(state).latent / self.diffusion.sigma_data)
         active = prune(latent, chosen.any(1))
-        fine = flagged_support(chosen, lattice.support)
-        return self.vae.decode_on(active, fine, radar, sampling.child_log_odds)
+        return self.vae.decode_on(
+            active, flagged_voxels(state, chosen, lattice), radar, sampling.voxel_probability
+        )

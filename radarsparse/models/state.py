@@ -49,19 +49,22 @@ def make_state(latent: SparseTensor, fine: Support, lattice: Support) -> Tensor:
     return torch.cat([feats, _raise_flags(fine, lattice).to(feats.dtype), presence], dim=1)
 
 
-def flagged_support(flags: Tensor, lattice: Support) -> Support:
-    """The voxels of `FLAG_STRIDE` whose flag is up.
+def flagged_voxels(state: Tensor, chosen: Tensor, lattice: SparseTensor) -> SparseTensor:
+    """The voxels of `FLAG_STRIDE` whose flag is chosen, and how likely each is, [m, 1].
 
     Args:
-        flags: bool [n, FLAGS].
-        lattice: the n cells.
+        state: [n, c] of the n cells.
+        chosen: bool [n, FLAGS].
+        lattice: the cells.
     """
-    row, number = flags.nonzero(as_tuple=True)
+    row, number = chosen.nonzero(as_tuple=True)
     inner = [number // _SIDE**2, number // _SIDE % _SIDE, number % _SIDE]
     coords = lattice.coords[row].clone()
     coords[:, 1:] = coords[:, 1:] * _SIDE + torch.stack(inner, dim=1)
     keys, order = pack_keys(coords).sort()
-    return Support(coords[order], lattice.batch_size, FLAG_STRIDE, keys)
+    support = Support(coords[order], lattice.batch_size, FLAG_STRIDE, keys)
+    probability = 0.5 * (State.split(state).flags[row, number] + 1.0)
+    return SparseTensor.on(support, probability[order, None])
 
 
 def choose_flags(state: State, sample: Tensor, presence_threshold: float) -> Tensor:
@@ -94,11 +97,40 @@ def _add_likeliest(chosen: Tensor, probability: Tensor, rows: Tensor, wanted: in
     chosen[rows[number // FLAGS], number % FLAGS] = True
 
 
+def flags_at(states: Tensor, coords: Tensor, lattice: Support) -> Tensor:
+    """The flags of the voxels of `FLAG_STRIDE` about given voxels of stride 1.
+
+    Args:
+        states: [k, n, c] of all n cells.
+        coords: int64 [m, 4] (batch, x, y, z), all in the lattice.
+        lattice: the cells.
+
+    Returns:
+        [k, m].
+    """
+    row, number, _ = _locate(_halve(coords), lattice)
+    return State.split(states.flatten(0, 1)).flags.view(*states.shape[:2], FLAGS)[:, row, number]
+
+
+def _halve(coords: Tensor) -> Tensor:
+    """(batch, x, y, z) at twice the stride."""
+    return torch.cat([coords[:, :1], _divide(coords[:, 1:], FLAG_STRIDE)], dim=1)
+
+
 def _raise_flags(fine: Support, lattice: Support) -> Tensor:
-    cell = fine.coords.clone()
-    cell[:, 1:] = torch.div(cell[:, 1:], _SIDE, rounding_mode="floor")
-    x, y, z = (fine.coords[:, 1:] - _SIDE * cell[:, 1:]).T
-    row, there = lattice.find(pack_keys(cell))
+    row, number, there = _locate(fine.coords, lattice)
     flags = fine.coords.new_full((len(lattice), FLAGS), -1)
-    flags[row[there], ((x * _SIDE + y) * _SIDE + z)[there]] = 1
+    flags[row[there], number[there]] = 1
     return flags
+
+
+def _locate(coords: Tensor, lattice: Support) -> tuple[Tensor, Tensor, Tensor]:
+    """Of voxels of `FLAG_STRIDE`: the row of their cell, their flag, whether the cell is there."""
+    cell = torch.cat([coords[:, :1], _divide(coords[:, 1:], _SIDE)], dim=1)
+    x, y, z = (coords[:, 1:] - _SIDE * cell[:, 1:]).T
+    row, there = lattice.find(pack_keys(cell))
+    return row, (x * _SIDE + y) * _SIDE + z, there
+
+
+def _divide(index: Tensor, by: int) -> Tensor:
+    return torch.div(index, by, rounding_mode="floor")

@@ -1,5 +1,6 @@
 """Sparse-voxel VAE: LiDAR voxels to a latent on stride 8 and back."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +19,7 @@ from radarsparse.sparse.ops import active_children, parent_support
 _LOG_VARIANCE_BOUND = 10.0
 _STATISTICS_MOMENTUM = 0.01
 _OUTPUTS = 4
+_PROBABILITY_MIN = 1e-6
 _CHILD_LOG_ODDS_AT_START = -2.0
 RADAR_CHANNELS = (16, 24, 32, 48)
 
@@ -137,14 +139,13 @@ class Decoder(Checkpointable):
         return self.run(self._finish, x), splits
 
     def generate(
-        self, latent: SparseTensor, pyramid: Sequence[SparseTensor], log_odds: float, cap: int
+        self, latent: SparseTensor, pyramid: Sequence[SparseTensor], cap: int
     ) -> SparseTensor:
         """Decode along the children that the decoder believes in.
 
         Args:
             latent: on active cells of stride 8.
             pyramid: features of `RadarLookUp`, finest first.
-            log_odds: above which a child exists.
             cap: candidates per level; the likeliest are kept.
 
         Returns:
@@ -152,7 +153,7 @@ class Decoder(Checkpointable):
         """
         x = self._start(latent, pyramid[-1])
         for level, radar in zip(self._steps, pyramid[2::-1], strict=True):
-            logits = level.child_logits(x) - log_odds
+            logits = level.child_logits(x)
             nothing = torch.zeros_like(logits, dtype=torch.bool)
             x = level(x, limit_candidates(logits, nothing, cap), radar)
         return self._finish(x)
@@ -160,30 +161,33 @@ class Decoder(Checkpointable):
     def refine(
         self,
         latent: SparseTensor,
-        fine: Support,
+        fine: SparseTensor,
         pyramid: Sequence[SparseTensor],
-        log_odds: float,
+        probability: float,
         cap: int,
     ) -> SparseTensor:
         """Decode onto known voxels of stride 2; only their children are the decoder's to choose.
 
         Args:
             latent: on active cells of stride 8.
-            fine: voxels of stride 2, all in active cells; each keeps its likeliest child.
+            fine: [m, 1] how likely each voxel of stride 2 is, all in active cells; each keeps its
+                likeliest child.
             pyramid: features of `RadarLookUp`, finest first.
-            log_odds: above which further children exist.
+            probability: above which further children exist, their parent's included.
             cap: candidates of stride 1; the likeliest are kept.
 
         Returns:
             As `generate`.
         """
         x, (first, second, last) = self._start(latent, pyramid[-1]), self._steps
-        x = first(x, active_children(x.support, parent_support(fine)), pyramid[2])
-        x = second(x, active_children(x.support, fine), pyramid[1])
-        logits = last.child_logits(x) - log_odds
-        likeliest = torch.zeros_like(logits, dtype=torch.bool)
-        likeliest.scatter_(1, logits.argmax(1, keepdim=True), value=True)
-        return self._finish(last(x, limit_candidates(logits, likeliest, cap), pyramid[0]))
+        x = first(x, active_children(x.support, parent_support(fine.support)), pyramid[2])
+        x = second(x, active_children(x.support, fine.support), pyramid[1])
+        believed = fine.feats.clamp(min=_PROBABILITY_MIN).log()
+        joint = nn.functional.logsigmoid(last.child_logits(x)) + believed
+        likeliest = torch.zeros_like(joint, dtype=torch.bool)
+        likeliest.scatter_(1, joint.argmax(1, keepdim=True), value=True)
+        keep = limit_candidates(joint - math.log(probability), likeliest, cap)
+        return self._finish(last(x, keep, pyramid[0]))
 
     @property
     def _steps(self) -> list[Level]:
@@ -281,28 +285,25 @@ class Vae(nn.Module):
         mean, _ = self.encoder(lidar)
         return mean.replace(self.standardize(mean.feats))
 
-    def decode(
-        self, latent: SparseTensor, radar: SparseTensor, log_odds: float = 0.0
-    ) -> SparseTensor:
+    def decode(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
         """Voxels of stride 1 from standardised latents on active cells of stride 8.
 
         Args:
             latent: [n, latent_channels].
             radar: features of `voxelize_radar`, for the look-up.
-            log_odds: above which a child exists; lower it for uncertain latents.
 
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
         raw = latent.replace(self.restore(latent.feats))
-        return self.decoder.generate(raw, self.radar(radar), log_odds, self._cap(latent))
+        return self.decoder.generate(raw, self.radar(radar), self._cap(latent))
 
     def decode_on(
-        self, latent: SparseTensor, fine: Support, radar: SparseTensor, log_odds: float
+        self, latent: SparseTensor, fine: SparseTensor, radar: SparseTensor, probability: float
     ) -> SparseTensor:
-        """As `decode`, onto known voxels of stride 2, all of them in active cells."""
+        """As `decode`, onto known voxels of stride 2; the rest as in `Decoder.refine`."""
         raw = latent.replace(self.restore(latent.feats))
-        return self.decoder.refine(raw, fine, self.radar(radar), log_odds, self._cap(latent))
+        return self.decoder.refine(raw, fine, self.radar(radar), probability, self._cap(latent))
 
     def _cap(self, latent: SparseTensor) -> int:
         return self.settings.max_voxels_per_frame * latent.batch_size

@@ -21,7 +21,7 @@ MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 PREVIOUS_FILE = "state_previous.pt"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
-FORMAT = "2"
+FORMAT = "1"
 METADATA_KEY = "radarsparse"
 
 _log = logging.getLogger("radarsparse")

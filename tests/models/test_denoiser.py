@@ -152,15 +152,15 @@ def test_without_radar_all_frames_look_alike(network):
 
 
 @torch.no_grad()
-def test_lower_log_odds_give_more_voxels(network):
+def test_a_lower_bound_gives_more_voxels(network):
     batch, _ = _context(network, 0)
     state = network.clean_state(batch)
     counts = [
         len(
             network.decode(
-                state, batch.lattice, batch.radar, SamplingSettings(child_log_odds=log_odds)
+                state, batch.lattice, batch.radar, SamplingSettings(voxel_probability=probability)
             ).feats
         )
-        for log_odds in (-4.0, -2.0, 20.0)
+        for probability in (0.05, 0.12, 1.0)
     ]
     assert counts[0] > counts[1] > counts[2] == len(parent_support(batch.lidar.support))

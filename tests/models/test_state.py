@@ -6,7 +6,7 @@ from radarsparse.models.state import (
     FLAGS,
     State,
     choose_flags,
-    flagged_support,
+    flagged_voxels,
     make_state,
 )
 from radarsparse.sparse import SparseTensor
@@ -31,7 +31,9 @@ def test_flags_tell_which_voxels_of_stride_2_are_occupied():
     batch, fine, latent, state = _clean()
     parts = State.split(state)
     assert [part.shape[1:] for part in parts] == [(3,), (FLAGS,), ()]
-    assert torch.equal(flagged_support(parts.flags > 0, batch.lattice.support).coords, fine.coords)
+    voxels = flagged_voxels(state, parts.flags > 0, batch.lattice)
+    assert torch.equal(voxels.coords, fine.coords)
+    assert (voxels.feats == 1.0).all()
     assert torch.equal(parts.presence > 0, (parts.flags > 0).any(1))
     assert int((parts.presence > 0).sum()) == len(latent.coords)
     assert set(state[:, -BINARY_CHANNELS:].unique().tolist()) == {-1.0, 1.0}
@@ -39,11 +41,14 @@ def test_flags_tell_which_voxels_of_stride_2_are_occupied():
 
 def test_a_flag_stands_for_its_own_place_in_the_cell():
     """x changes slowest, as in the order of kernel offsets."""
-    cells = lattice(VOLUME, 1).support
-    flags = torch.zeros(len(cells), FLAGS, dtype=torch.bool)
-    flags[5, 1 * 16 + 2 * 4 + 3] = True
-    expected = 4 * cells.coords[5, 1:] + torch.tensor([1, 2, 3])
-    assert torch.equal(flagged_support(flags, cells).coords[0, 1:], expected)
+    cells = lattice(VOLUME, 1)
+    chosen = torch.zeros(len(cells.feats), FLAGS, dtype=torch.bool)
+    chosen[5, 1 * 16 + 2 * 4 + 3] = True
+    state = torch.zeros(len(cells.feats), 3 + BINARY_CHANNELS)
+    state[5, 3 + 1 * 16 + 2 * 4 + 3] = -0.5
+    voxel = flagged_voxels(state, chosen, cells)
+    assert torch.equal(voxel.coords[0, 1:], 4 * cells.coords[5, 1:] + torch.tensor([1, 2, 3]))
+    assert voxel.feats.tolist() == [[0.25]]
 
 
 def test_choosing_flags_of_a_true_state_changes_nothing():

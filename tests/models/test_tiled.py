@@ -110,7 +110,7 @@ def test_voxels_of_tiles_are_those_of_the_whole_without_doubles():
     network, (radar, cells) = _network(), _frame()
     torch.manual_seed(2)
     state = torch.randn(len(cells.feats), CHANNELS)
-    sampling = SamplingSettings(child_log_odds=0.0)
+    sampling = SamplingSettings(voxel_probability=0.3)
     whole = network.decode(state, cells, radar, sampling)
     tiled = decode_tiles(network, state, cells, radar, sampling, SIDE)
     assert len(whole.coords) > 10_000
@@ -123,7 +123,7 @@ def test_tiles_without_anything_in_them_add_nothing():
     network, (radar, cells) = _network(), _frame()
     state = torch.randn(len(cells.feats), CHANNELS)
     state[:, 3:] = torch.where(cells.coords[:, 1:2] < 20, state[:, 3:], -1.0)
-    sampling = SamplingSettings(child_log_odds=-0.2)
+    sampling = SamplingSettings(voxel_probability=0.3)
     whole = network.decode(state, cells, radar, sampling)
     tiled = decode_tiles(network, state, cells, radar, sampling, SIDE)
     assert torch.equal(tiled.coords, whole.coords)

@@ -7,13 +7,20 @@ from radarsparse.config import VaeSettings
 from radarsparse.data.batch import make_batch
 from radarsparse.geometry import Volume
 from radarsparse.models.vae import Vae, limit_candidates
-from radarsparse.sparse import look_up, prune
+from radarsparse.sparse import SparseTensor, look_up, prune
 from radarsparse.sparse.ops import parent_support
+from radarsparse.sparse.tensor import pack_keys
 from tests.conftest import TINY_VOLUME, tiny_pair
 
 VOLUME = Volume(
     tuple(TINY_VOLUME["minimum_m"]), tuple(TINY_VOLUME["maximum_m"]), 0.2, math.radians(60)
 )
+
+
+def parent_keys(x: SparseTensor) -> torch.Tensor:
+    """Keys of the voxels of twice the stride that hold each row."""
+    halved = torch.div(x.coords[:, 1:], 2, rounding_mode="floor")
+    return pack_keys(torch.cat([x.coords[:, :1], halved], dim=1))
 
 
 def _tiny_vae(**settings: object) -> Vae:
@@ -70,13 +77,28 @@ def test_teaching_visits_all_true_voxels_and_scores_every_level():
 
 def test_decoding_onto_known_voxels_gives_each_its_likeliest_child_at_least():
     batch, vae = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME), _tiny_vae()
-    latent, fine = vae.encode(batch.lidar), parent_support(batch.lidar.support)
-    least = vae.decode_on(latent, fine, batch.radar, 20.0)
-    assert len(least.coords) == len(fine)
-    assert torch.equal(parent_support(least.support).coords, fine.coords)
-    most = vae.decode_on(latent, fine, batch.radar, -20.0)
-    assert len(most.coords) == 8 * len(fine)
+    latent, support = vae.encode(batch.lidar), parent_support(batch.lidar.support)
+    fine = SparseTensor.on(support, torch.full((len(support), 1), 0.5))
+    least = vae.decode_on(latent, fine, batch.radar, 1.0)
+    assert len(least.coords) == len(support)
+    assert torch.equal(parent_support(least.support).coords, support.coords)
+    most = vae.decode_on(latent, fine, batch.radar, 1e-9)
+    assert len(most.coords) == 8 * len(support)
     assert most.support.find(least.support.keys)[1].all()
+
+
+def test_children_of_likelier_voxels_come_first():
+    """At the bound between the two halves' probabilities, one half has all and one has one."""
+    batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae()
+    latent, support = vae.encode(batch.lidar), parent_support(batch.lidar.support)
+    torch.nn.init.zeros_(vae.decoder.levels[2].child_head.weight)
+    torch.nn.init.zeros_(vae.decoder.levels[2].child_head.bias)
+    likely = torch.arange(len(support)) % 2 == 0
+    fine = SparseTensor.on(support, torch.where(likely, 0.9, 0.1)[:, None])
+    found = vae.decode_on(latent, fine, batch.radar, 0.25)
+    row, _ = support.find(parent_keys(found))
+    counts = torch.bincount(row, minlength=len(support))
+    assert torch.equal(counts, torch.where(likely, 8, 1))
 
 
 def test_decoding_nothing_gives_nothing():

@@ -1,0 +1,184 @@
+"""Every rung of the ladder on the same frames: raw radar, regression, many steps, few steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from radarsparse.config import FewStepSamplingSettings, SamplingSettings
+from radarsparse.data.batch import make_batch
+from radarsparse.data.prepared import PreparedFrames
+from radarsparse.data.scan import ScanPair
+from radarsparse.enhancer import Enhancer
+from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, Frame, crop, describe_volume
+from radarsparse.evaluation.team import Team
+from radarsparse.geometry import Volume
+from radarsparse.metrics import evaluate
+from radarsparse.models.state import State
+from radarsparse.sparse import use_engine
+
+GROWN = "raw radar grown by one voxel"
+HEUN = "Heun, 18 steps, one draw"
+HEUN_STEPS, FEW_STEPS = 18, (1, 2, 4)
+# Draws of which the best is reported, and shares of the curve of calibration.
+DRAWS, CALIBRATION_BINS = 8, 10
+
+Row = Callable[[ScanPair], Cloud]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The runs of one training seed.
+
+    Attributes:
+        many: of stage `edm`.
+        few: of stage `ect` or `distill`, tuned from it.
+        seed: of the noise.
+    """
+
+    many: Enhancer
+    few: Enhancer
+    seed: int = 0
+
+    def rows(self) -> dict[str, Row]:
+        """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
+        single = {"samples": 1, "start_sigma": None, "guidance": 1.0}
+        heun = self.many.sampling.model_copy(update={**single, "steps": HEUN_STEPS})
+        few = {
+            name_few(steps): self.few.sampling.model_copy(update={**single, "steps": steps})
+            for steps in FEW_STEPS
+        }
+        volume = self.many.volume
+        return {
+            RAW: lambda pair: crop(pair.radar, volume, pair.name)[:, :3],
+            GROWN: lambda pair: grow(crop(pair.radar, volume, pair.name), volume),
+            "regression": lambda pair: self.many.regress(pair.radar, pair.name).table,
+            HEUN: self._row(self.many, heun),
+            **{name: self._row(self.few, sampling) for name, sampling in few.items()},
+            PREDICTION: self._row(self.few, self.few.sampling),
+            "reconstruction": lambda pair: self.many.reconstruct(pair).table,
+        }
+
+    def _row(self, enhancer: Enhancer, sampling: SamplingSettings) -> Row:
+        drawing = enhancer.with_sampling(sampling)
+        return lambda pair: drawing(pair.radar, self.seed, name=pair.name).table
+
+
+@dataclass(frozen=True)
+class LadderFrames:
+    """All rows of prepared frames, each cropped to the runs' volume."""
+
+    ladder: Ladder
+    prepared: PreparedFrames
+
+    @property
+    def names(self) -> Sequence[str]:
+        """As in `Frames`."""
+        return self.prepared.names
+
+    @property
+    def volume(self) -> Volume:
+        """As in `Frames`."""
+        return self.ladder.many.volume
+
+    @property
+    def diagonal_m(self) -> float:
+        """As in `Frames`."""
+        return self.volume.diagonal_m
+
+    @property
+    def region(self) -> dict[str, Any]:
+        """As in `Frames`."""
+        return describe_volume(self.volume)
+
+    def check(self, team: Team) -> "LadderFrames":
+        """As in `Frames`."""
+        return self
+
+    def read(self, name: str) -> Frame:
+        """As in `Frames`."""
+        pair = self.prepared[self.prepared.names.index(name)]
+        clouds = {row: make(pair) for row, make in self.ladder.rows().items()}
+        target = crop(pair.lidar_in_radar_frame, self.volume, f"frame {name}: LiDAR")
+        return Frame(name, clouds, target, pair)
+
+
+def name_few(steps: int) -> str:
+    """What the table calls a row of few steps."""
+    return f"{steps} step{'s' if steps > 1 else ''}, one draw"
+
+
+def grow(points: Cloud, volume: Volume) -> NDArray[np.floating]:
+    """Centres of the voxels that hold a point or touch one that does, [n, 3]."""
+    index = np.unique(volume.voxel_index(points), axis=0)
+    offsets = np.array(list(product((-1, 0, 1), repeat=3)))
+    grown = np.unique((index[:, None] + offsets).reshape(-1, 3), axis=0)
+    centers = volume.voxel_center(grown)
+    return centers[volume.contains(centers)]
+
+
+@torch.no_grad()
+def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
+    """How much draws differ, and whether flags are as likely as they say.
+
+    Args:
+        ladder: whose few-step run draws.
+        pairs: frames.
+
+    Returns:
+        Means over frames: of the first draw and of the best of `DRAWS`, by Chamfer and by F-score;
+        calibration of the mean of the draws: by bin of what is said of a flag, how often it is up,
+        and the expected calibration error.
+    """
+    settings: dict[str, Any] = {"samples": DRAWS, "start_sigma": None, "guidance": 1.0}
+    sampling = ladder.few.sampling.model_copy(update=settings)
+    assert isinstance(sampling, FewStepSamplingSettings)
+    first, best = [], []
+    counts = np.zeros((3, CALIBRATION_BINS))
+    for pair in pairs:
+        scores, said, up = _score_frame(ladder, pair, sampling)
+        first.append(scores[0])
+        best.append((scores[:, 0].min(), scores[:, 1].max()))
+        number = np.minimum((said * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        for row, weights in enumerate((np.ones_like(said), said, up)):
+            counts[row] += np.bincount(number, weights, CALIBRATION_BINS)
+    total, said_sum, up_sum = counts
+    filled = np.maximum(total, 1)
+    return {
+        "draws": DRAWS,
+        "first": _name_scores(np.mean(first, axis=0)),
+        "best": _name_scores(np.mean(best, axis=0)),
+        "said": (said_sum / filled).tolist(),
+        "found": (up_sum / filled).tolist(),
+        "flags": total.tolist(),
+        "calibration_error": float(np.abs(said_sum - up_sum).sum() / total.sum()),
+    }
+
+
+def _score_frame(
+    ladder: Ladder, pair: ScanPair, sampling: SamplingSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Chamfer and F-score of each draw; what the mean says of observed flags, and the truth."""
+    enhancer, network = ladder.few, ladder.few.network
+    batch = make_batch([pair], enhancer.volume)
+    with use_engine(enhancer.engine):
+        condition = network.read_radar(batch.radar, batch.cells)
+        draws = network.draw_all(condition, ladder.seed, sampling)
+        target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
+        scores = []
+        for draw in draws:
+            cloud = enhancer.decode(draw[None], batch.cells, batch.radar).table
+            found = evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m)
+            scores.append((found["chamfer_sum_m"], found["fscore@0.5m"]))
+        said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)
+        up = State.split(network.clean_state(batch)).flags > 0
+    rows = batch.observed
+    return np.array(scores), said[rows].flatten().numpy(), up[rows].flatten().double().numpy()
+
+
+def _name_scores(values: Sequence[float]) -> Mapping[str, float]:
+    return dict(zip(("chamfer_sum_m", "fscore@0.5m"), map(float, values), strict=True))
