@@ -1,4 +1,4 @@
-"""Time radarsparse beside its peers: VAE, convolutions, nearest neighbours; memory of steps."""
+"""Measure radarsparse: speed beside its peers, memory of steps, quality of what it draws."""
 
 import argparse
 from itertools import product
@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from radarsparse.benchmark.lines import memory_line, nearest_line, sparse_line
 from radarsparse.benchmark.memory import time_memory
 from radarsparse.benchmark.nearest import POINTS, time_nearest
 from radarsparse.benchmark.sparse import CASES, CHANNELS, time_case
@@ -16,6 +17,7 @@ from radarsparse.config import Config, EdmConfig, VaeConfig, load_config
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.errors import InputError
+from radarsparse.evaluation.ladder import run_quality
 from radarsparse.metrics import write_json
 
 BATCH_SIZES, FRAMES = (1, 2, 4), 16
@@ -27,7 +29,13 @@ def main() -> None:
     for option in ("repeats", "dense-repeats"):
         if (value := getattr(arguments, option.replace("-", "_"))) < 1:
             raise InputError(f"--{option} {value}: must be 1 or more")
-    runs = {"vae": _vae, "sparse": _sparse, "nearest": _nearest, "memory": _memory}
+    runs = {
+        "vae": _vae,
+        "sparse": _sparse,
+        "nearest": _nearest,
+        "memory": _memory,
+        "quality": _quality,
+    }
     rows = runs[arguments.name](arguments)
     if arguments.out and rows:
         write_json(arguments.out, rows)
@@ -59,11 +67,7 @@ def _sparse(arguments: argparse.Namespace) -> Any:
     for case, channels in tqdm(list(product(CASES, CHANNELS)), unit="case", disable=None):
         row = time_case(case, channels, arguments.repeats)
         rows.append(row)
-        times = (row[name] for name in ("plan_s", "forward_s", "forward_backward_s"))
-        cells = " ".join(f"{_milliseconds(time):>22s}" for time in times)
-        peak = row["peak_bytes"]["torch"] / row["feats_in_and_out_bytes"]
-        voxels = f"{row['voxels']:7d} voxels, {row['neighbours']:.1f} neighbours"
-        tqdm.write(f"{voxels}, {channels:3d} channels {cells} {peak:6.2f}")
+        tqdm.write(sparse_line(row, channels))
     return rows
 
 
@@ -74,10 +78,7 @@ def _nearest(arguments: argparse.Namespace) -> Any:
     rows = []
     for points in POINTS:
         rows.append(row := time_nearest(points, arguments.repeats))
-        times = (f"{name} {1e3 * value:.2f}" for name, value in row["seconds"].items())
-        ratios = (f"{value:.2f}" for value in row["ratio"].values())
-        print(f"{points:7d} points, {row['device']}, median ms:", ", ".join(times), end="; ")
-        print("ours to the others:", ", ".join(ratios), flush=True)
+        print(nearest_line(row, points), flush=True)
     return rows
 
 
@@ -92,25 +93,27 @@ def _memory(arguments: argparse.Namespace) -> Any:
         return None
     for row in time_memory(vae, edm, frames, BATCH_SIZES, arguments.repeats):
         rows.append(row)
-        cells = (f"{value:.4g}" if isinstance(value, float) else value for value in row.values())
-        print(*(f"{name} {cell}" for name, cell in zip(row, cells, strict=True)), sep="  ")
+        print(memory_line(row))
     return rows
 
 
-def _milliseconds(time_s: dict[str, float]) -> str:
-    text = " / ".join(f"{1e3 * value:.1f}" for value in time_s.values())
-    if "spconv" in time_s:
-        text += f" = {time_s['torch'] / time_s['spconv']:.2f}"
-    return text
+def _quality(arguments: argparse.Namespace) -> Any:
+    return run_quality(arguments.runs, arguments.root, arguments.doc, arguments.dry_run)
+
+
+RUNS = dict(vae=_vae, sparse=_sparse, nearest=_nearest, memory=_memory, quality=_quality)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("name", choices=("vae", "sparse", "nearest", "memory"), help="what to time")
-    add("--root", type=Path, help="vae, memory: prepared frames (default: simulated ones)")
+    add("name", choices=RUNS, help="what to measure")
+    add("--root", type=Path, help="prepared frames (vae, memory: simulated ones by default)")
     add("--repeats", type=int, default=5, help="that count, after one to warm up (default: 5)")
     add("--dense-repeats", type=int, default=2, help="vae: at most (default: 2)")
+    text = "quality: folders of stage edm and of a few-step stage, once per training seed"
+    add("--runs", action="append", default=[], metavar="EDM,FEW", help=text)
+    add("--doc", type=Path, metavar="FILE.md", help="quality: document, with pictures beside it")
     add("--out", type=Path, help="write the numbers as JSON, too")
     add("--dry-run", action="store_true", help="say what would be timed")
     return parser.parse_args()

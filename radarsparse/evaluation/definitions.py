@@ -19,6 +19,7 @@ _DEFINITIONS = {
     "iou": "voxels of {} from the frame's origin with points of both, per voxel with points of"
     " either, 0 to 1",
     "bev_iou": "iou of bird's-eye cells of {}, 0 to 1",
+    "voxel_ratio": "voxels of {} with predicted points per voxel with target points",
     "feature_mae": "mean absolute difference of intensity between points and their nearest"
     " neighbours nearer than 0.5 m, averaged over both directions, in the files' units",
     "feature_coverage": "share of points with such a neighbour, averaged over both directions,"

@@ -3,21 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from radarsparse.config import FewStepSamplingSettings, SamplingSettings
+from radarsparse.config import SamplingSettings
 from radarsparse.data.batch import make_batch
-from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
 from radarsparse.enhancer import Enhancer
 from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, Frame, crop, describe_volume
 from radarsparse.evaluation.team import Team
 from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate
+from radarsparse.metrics.voxel import occupancy_calibration
 from radarsparse.models.state import State
 from radarsparse.sparse import use_engine
 
@@ -68,12 +69,25 @@ class Ladder:
         return lambda pair: drawing(pair.radar, self.seed, name=pair.name).table
 
 
+class NamedPairs(Protocol):
+    """Pairs by number, and their names."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the pairs, in order."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> ScanPair: ...
+
+
 @dataclass(frozen=True)
 class LadderFrames:
     """All rows of prepared frames, each cropped to the runs' volume."""
 
     ladder: Ladder
-    prepared: PreparedFrames
+    prepared: NamedPairs
 
     @property
     def names(self) -> Sequence[str]:
@@ -136,32 +150,25 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {"samples": DRAWS, "start_sigma": None, "guidance": 1.0}
     sampling = ladder.few.sampling.model_copy(update=settings)
-    assert isinstance(sampling, FewStepSamplingSettings)
-    first, best = [], []
-    counts = np.zeros((3, CALIBRATION_BINS))
-    for pair in pairs:
-        scores, said, up = _score_frame(ladder, pair, sampling)
-        first.append(scores[0])
-        best.append((scores[:, 0].min(), scores[:, 1].max()))
-        number = np.minimum((said * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        for row, weights in enumerate((np.ones_like(said), said, up)):
-            counts[row] += np.bincount(number, weights, CALIBRATION_BINS)
-    total, said_sum, up_sum = counts
-    filled = np.maximum(total, 1)
+    scored = [_score_frame(ladder, pair, sampling) for pair in pairs]
+    scores = np.stack([scores for scores, _, _ in scored])
+    said, up = (torch.cat(parts) for parts in zip(*((s, u) for _, s, u in scored), strict=True))
+    found = occupancy_calibration(said, up, CALIBRATION_BINS)
+    best = np.stack([scores[:, :, 0].min(1), scores[:, :, 1].max(1)], axis=1)
     return {
         "draws": DRAWS,
-        "first": _name_scores(np.mean(first, axis=0)),
-        "best": _name_scores(np.mean(best, axis=0)),
-        "said": (said_sum / filled).tolist(),
-        "found": (up_sum / filled).tolist(),
-        "flags": total.tolist(),
-        "calibration_error": float(np.abs(said_sum - up_sum).sum() / total.sum()),
+        "first": _name_scores(scores[:, 0].mean(0)),
+        "best": _name_scores(best.mean(0)),
+        "said": found.mean_probability.tolist(),
+        "found": found.share_occupied.tolist(),
+        "flags": found.count.tolist(),
+        "calibration_error": found.expected_error,
     }
 
 
 def _score_frame(
     ladder: Ladder, pair: ScanPair, sampling: SamplingSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], Tensor, Tensor]:
     """Chamfer and F-score of each draw; what the mean says of observed flags, and the truth."""
     enhancer, network = ladder.few, ladder.few.network
     batch = make_batch([pair], enhancer.volume)
@@ -177,8 +184,8 @@ def _score_frame(
         said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)
         up = State.split(network.clean_state(batch)).flags > 0
     rows = batch.observed
-    return np.array(scores), said[rows].flatten().numpy(), up[rows].flatten().double().numpy()
+    return np.array(scores), said[rows].flatten(), up[rows].flatten()
 
 
-def _name_scores(values: Sequence[float]) -> Mapping[str, float]:
+def _name_scores(values: NDArray[np.float64]) -> Mapping[str, float]:
     return dict(zip(("chamfer_sum_m", "fscore@0.5m"), map(float, values), strict=True))

@@ -30,7 +30,8 @@ class Quality(NamedTuple):
         title: of the frames.
         reports: of `make_report`, one per training seed.
         draws: of `score_draws`, one per training seed.
-        seconds: time of a frame by row, and how it was measured under `about`.
+        seconds: time of a frame by row.
+        peak_gib: of memory, over all rows.
         pictures: paths of pictures, relative to the document.
     """
 
@@ -38,6 +39,7 @@ class Quality(NamedTuple):
     reports: Sequence[Mapping[str, Any]]
     draws: Sequence[Mapping[str, Any]]
     seconds: Mapping[str, float]
+    peak_gib: float
     pictures: Sequence[str]
 
 
@@ -59,7 +61,7 @@ def _describe(part: Quality) -> list[str]:
     frames = part.reports[0]["frames"]
     return [
         f"{frames} frames, {len(part.reports)} training seeds: mean, +- half the spread between"
-        " seeds.",
+        f" seeds. Peak memory of the process {part.peak_gib:.2f} GiB.",
         "",
         *_table(part, rows, METRICS),
         "",

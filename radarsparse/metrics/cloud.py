@@ -137,5 +137,6 @@ def _overlaps(match: Match, voxel_sizes_m: Sequence[float]) -> dict[str, float]:
         voxels, cells = overlaps(match.pred, match.target, size_m)
         scores[f"iou@{size_m}m"] = voxels.iou
         scores[f"bev_iou@{size_m}m"] = cells.iou
+        scores[f"voxel_ratio@{size_m}m"] = voxels.ratio
     bev, full = divergences(match.pred, match.target)
     return scores | {"jsd_bev": bev, "jsd_3d": full}

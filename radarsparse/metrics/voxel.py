@@ -23,15 +23,23 @@ class Overlap:
     Attributes:
         intersection: cells in both.
         union: cells in either.
+        ours: cells in the first.
     """
 
     intersection: int
     union: int
+    ours: int
 
     @property
     def iou(self) -> float:
         """Intersection over union; NaN where both sets are empty."""
         return self.intersection / self.union if self.union else math.nan
+
+    @property
+    def ratio(self) -> float:
+        """Cells of the first set per cell of the second; NaN where the second is empty."""
+        theirs = self.union + self.intersection - self.ours
+        return self.ours / theirs if theirs else math.nan
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,9 @@ class Calibration:
     mean_probability: Float[Tensor, " bins"]
     share_occupied: Float[Tensor, " bins"]
     count: Int[Tensor, " bins"]
+
+
+_NONE = Overlap(0, 0, 0)
 
 
 def voxel_keys(
@@ -154,7 +165,8 @@ def count_columns(
 def overlap_of(cell_counts: Int[Tensor, "k 2"]) -> Overlap:
     """The overlap of two clouds whose points `count_cells` counted."""
     ours, theirs = cell_counts.unbind(1)
-    return Overlap(int(((ours > 0) & (theirs > 0)).sum()), len(cell_counts))
+    shared = int(((ours > 0) & (theirs > 0)).sum())
+    return Overlap(shared, len(cell_counts), int((ours > 0).sum()))
 
 
 def voxel_overlap(
@@ -255,8 +267,8 @@ def bev_iou(pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], cell_size_
 
 def sum_overlaps(frames: Iterable[Overlap]) -> Overlap:
     """The overlap of a whole set of frames; its IoU weighs a frame by its cells."""
-    counts = [(frame.intersection, frame.union) for frame in frames]
-    return Overlap(sum(shared for shared, _ in counts), sum(union for _, union in counts))
+    counts = [(frame.intersection, frame.union, frame.ours) for frame in frames]
+    return Overlap(*(sum(column) for column in zip(*counts, strict=True))) if counts else _NONE
 
 
 def occupancy_calibration(

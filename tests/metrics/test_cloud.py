@@ -21,7 +21,8 @@ COUNTS = {f"{cloud}_{kind}" for cloud in ("pred", "target") for kind in ("points
     "empty_pred",
     "empty_target",
 }
-OVERLAPS = {f"{kind}@{size}m" for kind in ("iou", "bev_iou") for size in VOXEL_SIZES_M}
+OVERLAP_KINDS = ("iou", "bev_iou", "voxel_ratio")
+OVERLAPS = {f"{kind}@{size}m" for kind in OVERLAP_KINDS for size in VOXEL_SIZES_M}
 DIVERGENCES = {"jsd_bev", "jsd_3d"}
 FEATURES = {"feature_mae", "feature_coverage", "density_ratio"}
 KEYS = DISTANCES | RATES | COUNTS | OVERLAPS | DIVERGENCES | FEATURES
@@ -69,6 +70,7 @@ def oracle(pred: np.ndarray, target: np.ndarray) -> dict[str, float]:
     for size_m in VOXEL_SIZES_M:
         ours, theirs = voxel_set(p, size_m), voxel_set(t, size_m)
         expected[f"iou@{size_m}m"] = len(ours & theirs) / len(ours | theirs)
+        expected[f"voxel_ratio@{size_m}m"] = len(ours) / len(theirs)
         ours, theirs = ({voxel[:2] for voxel in voxels} for voxels in (ours, theirs))
         expected[f"bev_iou@{size_m}m"] = len(ours & theirs) / len(ours | theirs)
     return expected

@@ -46,7 +46,7 @@ def test_overlaps_are_those_of_python_sets(
     expected = []
     for axes in (3, 2):
         ours, theirs = cells(pred, size_m, axes), cells(target, size_m, axes)
-        expected.append(Overlap(len(ours & theirs), len(ours | theirs)))
+        expected.append(Overlap(len(ours & theirs), len(ours | theirs), len(ours)))
     given_clouds = cloud(pred), cloud(target)
     assert overlaps(*given_clouds, size_m) == tuple(expected)
     assert voxel_overlap(*given_clouds, size_m) == expected[0]
@@ -131,8 +131,9 @@ def test_empty_clouds() -> None:
 
 
 def test_the_set_weighs_frames_by_their_cells() -> None:
-    frames = [Overlap(1, 2), Overlap(0, 0), Overlap(0, 8)]
-    assert sum_overlaps(frames) == Overlap(1, 10)
+    frames = [Overlap(1, 2, 1), Overlap(0, 0, 0), Overlap(0, 8, 3)]
+    assert sum_overlaps(frames) == Overlap(1, 10, 4)
+    assert sum_overlaps(frames).ratio == 4 / 7
     assert sum_overlaps(frames).iou == 0.1
     assert math.isnan(sum_overlaps([]).iou)
 
