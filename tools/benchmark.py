@@ -29,14 +29,7 @@ def main() -> None:
     for option in ("repeats", "dense-repeats"):
         if (value := getattr(arguments, option.replace("-", "_"))) < 1:
             raise InputError(f"--{option} {value}: must be 1 or more")
-    runs = {
-        "vae": _vae,
-        "sparse": _sparse,
-        "nearest": _nearest,
-        "memory": _memory,
-        "quality": _quality,
-    }
-    rows = runs[arguments.name](arguments)
+    rows = RUNS[arguments.name](arguments)
     if arguments.out and rows:
         write_json(arguments.out, rows)
 
