@@ -185,7 +185,8 @@ class Enhancer:
         table = place_points(index, feats, self.volume)
         flags = flags_at(draws, voxels.coords, cells.support)
         probability = (0.5 * (flags + 1.0)).clamp(0.0, 1.0)
-        mean, spread = probability.mean(0), probability.std(0, correction=0)
+        mean = probability.mean(0)
+        spread = (probability - mean).square().mean(0).sqrt()
         return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy())
 
 

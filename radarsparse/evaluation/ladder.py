@@ -36,16 +36,22 @@ ABOUT = (
 )
 
 
-class SimulatedPairs:
-    """Simulated pairs that no run was trained on."""
+class NumberedPairs:
+    """Pairs named by their number.
 
-    names = tuple(f"{number:06d}" for number in range(SIMULATED_FRAMES))
+    Args:
+        pairs: to name.
+    """
+
+    def __init__(self, pairs: Sequence[ScanPair]) -> None:
+        self._pairs = pairs
+        self.names = tuple(f"{number:06d}" for number in range(len(pairs)))
 
     def __len__(self) -> int:
-        return SIMULATED_FRAMES
+        return len(self._pairs)
 
     def __getitem__(self, number: int, /) -> ScanPair:
-        return simulate_pair(SIMULATED_SEED, number)
+        return self._pairs[number]
 
 
 def open_ladder(text: str) -> Ladder:
@@ -108,7 +114,11 @@ def measure_quality(
     Raises:
         InputError: a frame can't be read or made, or a picture can't be written.
     """
-    sets: dict[str, NamedPairs] = {"Astyx `val`": prepared, "Simulated frames": SimulatedPairs()}
+    simulated = [simulate_pair(SIMULATED_SEED, number) for number in range(SIMULATED_FRAMES)]
+    sets: dict[str, NamedPairs] = {
+        "Astyx `val`": prepared,
+        "Simulated frames": NumberedPairs(simulated),
+    }
     parts = []
     for title, pairs in sets.items():
         reports = []
@@ -148,7 +158,8 @@ def _draw(ladder: Ladder, prepared: PreparedFrames, worst: str, document: Path) 
     folder.mkdir(exist_ok=True)
     names = [prepared.names[number] for number in _spread(len(prepared), PICTURES - 1)]
     make, volume = ladder.rows()[PREDICTION], ladder.many.volume
-    for name in (chosen := [*names, worst]):
+    chosen = list(dict.fromkeys([*names, worst]))
+    for name in chosen:
         pair = prepared[prepared.names.index(name)]
         radar = crop(pair.radar, volume, name)
         lidar = crop(pair.lidar_in_radar_frame, volume, name)

@@ -13,6 +13,7 @@ from torch import Tensor
 from radarsparse.config import SamplingSettings
 from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
+from radarsparse.data.voxelize import place_points
 from radarsparse.enhancer import Enhancer
 from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, Frame, crop, describe_volume
 from radarsparse.evaluation.team import Team
@@ -20,10 +21,13 @@ from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate
 from radarsparse.metrics.voxel import occupancy_calibration
 from radarsparse.models.state import State
-from radarsparse.sparse import use_engine
+from radarsparse.sparse import fill, prune, use_engine
+from radarsparse.sparse.ops import union_support
 
 GROWN = "raw radar grown by one voxel"
 HEUN = "Heun, 18 steps, one draw"
+WRONG = "VAE reconstruction, wrong cells"
+MISSING_SHARE, FALSE_SHARE = 0.05, 0.1
 HEUN_STEPS, FEW_STEPS = 18, (1, 2, 4)
 # Draws of which the best is reported, and shares of the curve of calibration.
 DRAWS, CALIBRATION_BINS = 8, 10
@@ -61,6 +65,7 @@ class Ladder:
             HEUN: self._row(self.many, heun),
             **{name: self._row(self.few, sampling) for name, sampling in few.items()},
             PREDICTION: self._row(self.few, self.few.sampling),
+            WRONG: lambda pair: reconstruct_wrongly(self.many, pair, self.seed),
             "reconstruction": lambda pair: self.many.reconstruct(pair).table,
         }
 
@@ -119,6 +124,23 @@ class LadderFrames:
         clouds = {row: make(pair) for row, make in self.ladder.rows().items()}
         target = crop(pair.lidar_in_radar_frame, self.volume, f"frame {name}: LiDAR")
         return Frame(name, clouds, target, pair)
+
+
+@torch.no_grad()
+def reconstruct_wrongly(enhancer: Enhancer, pair: ScanPair, seed: int) -> Cloud:
+    """The true cloud through the VAE, without some of its cells and with empty ones, [n, 4]."""
+    batch, vae = make_batch([pair], enhancer.volume), enhancer.network.vae
+    random = torch.Generator().manual_seed(seed)
+    with use_engine(enhancer.engine):
+        latent = vae.encode(batch.lidar)
+        kept = prune(latent, torch.rand(len(latent.feats), generator=random) >= MISSING_SHARE)
+        empty = ~latent.support.find(batch.lattice.support.keys)[1]
+        share = FALSE_SHARE * len(latent.feats) / int(empty.sum())
+        added = empty & (torch.rand(len(empty), generator=random) < share)
+        support = union_support(kept.support, prune(batch.lattice, added).support)
+        # A cell that was never there has the mean latent, which is 0.
+        voxels = vae.decode(fill(kept, support), batch.radar)
+    return place_points(voxels.coords[:, 1:].numpy(), voxels.feats.numpy(), enhancer.volume)
 
 
 def name_few(steps: int) -> str:

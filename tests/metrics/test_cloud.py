@@ -21,11 +21,11 @@ COUNTS = {f"{cloud}_{kind}" for cloud in ("pred", "target") for kind in ("points
     "empty_pred",
     "empty_target",
 }
-OVERLAP_KINDS = ("iou", "bev_iou", "voxel_ratio")
-OVERLAPS = {f"{kind}@{size}m" for kind in OVERLAP_KINDS for size in VOXEL_SIZES_M}
+OVERLAPS = {f"{kind}@{size}m" for kind in ("iou", "bev_iou") for size in VOXEL_SIZES_M}
+RATIOS = {f"voxel_ratio@{size}m" for size in VOXEL_SIZES_M}
 DIVERGENCES = {"jsd_bev", "jsd_3d"}
 FEATURES = {"feature_mae", "feature_coverage", "density_ratio"}
-KEYS = DISTANCES | RATES | COUNTS | OVERLAPS | DIVERGENCES | FEATURES
+KEYS = DISTANCES | RATES | COUNTS | OVERLAPS | RATIOS | DIVERGENCES | FEATURES
 
 
 def clouds(points_max: int = 12) -> st.SearchStrategy[np.ndarray]:
@@ -202,6 +202,8 @@ def test_one_empty_cloud(
     # even where 0.05 m lies below the threshold
     assert {scores[key] for key in RATES | OVERLAPS} == {0.0}
     assert {scores[key] for key in DIVERGENCES} == {1.0}
+    ratios = [scores[key] for key in RATIOS]
+    assert all(math.isnan(ratio) if swapped else ratio == 0 for ratio in ratios)
     assert math.isnan(scores["feature_mae"])
     assert (scores["empty_pred"], scores["empty_target"]) == ((0, 1) if swapped else (1, 0))
 
