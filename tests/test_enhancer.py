@@ -6,6 +6,7 @@ from radarsparse.config import EdmConfig, VaeSettings
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.training.checkpoint import load_diffusion
 from tests.conftest import tiny_config, tiny_pair
 
 
@@ -103,3 +104,25 @@ def test_points_of_tiles_come_once(edm_run):
 def test_tiles_smaller_than_four_cells_are_refused(edm_run):
     with pytest.raises(InputError, match=r"tiles of 6 m: must be at least 6.4 m"):
         Enhancer.load(edm_run, Tiles(6.0))
+
+
+def test_a_consensus_of_two_views_and_the_regression(enhancer):
+    radar = tiny_pair(6).radar
+    alone = enhancer.sampling.model_copy(update={"samples": 1, "steps": 1})
+    both = alone.model_copy(update={"views": 2, "regression_share": 0.5})
+    first, second = (enhancer.with_sampling(sampling)(radar) for sampling in (alone, both))
+    assert (first.spread == 0).all()
+    assert second.spread.max() > 0
+    assert ((second.probability >= 0) & (second.probability <= 1)).all()
+    regression = alone.model_copy(update={"regression_share": 1.0})
+    whole, share = enhancer.regress(radar), enhancer.with_sampling(regression)(radar)
+    np.testing.assert_array_equal(whole.table, share.table)
+
+
+def test_two_views_need_a_volume_with_two_equal_sides(edm_run):
+    network, config = load_diffusion(edm_run)
+    lopsided = config.volume.model_copy(update={"minimum_m": (0.0, -3.2, -1.6)})
+    sampling = config.sampling.model_copy(update={"views": 2})
+    changed = config.model_copy(update={"volume": lopsided, "sampling": sampling})
+    with pytest.raises(InputError, match=r"y is -3\.2 \.\. 6\.4 m"):
+        Enhancer(network, changed)(tiny_pair(6).radar)

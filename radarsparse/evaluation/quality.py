@@ -32,6 +32,15 @@ HEUN_STEPS, FEW_STEPS = 18, (1, 2, 4)
 # Draws of which the best is reported, and shares of the curve of calibration.
 DRAWS, CALIBRATION_BINS = 8, 10
 
+# What one plain draw is.
+SINGLE: Mapping[str, Any] = {
+    "samples": 1,
+    "views": 1,
+    "regression_share": 0.0,
+    "start_sigma": None,
+    "guidance": 1.0,
+}
+
 Row = Callable[[ScanPair], Cloud]
 
 
@@ -51,10 +60,9 @@ class Ladder:
 
     def rows(self) -> dict[str, Row]:
         """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
-        single = {"samples": 1, "start_sigma": None, "guidance": 1.0}
-        heun = self.many.sampling.model_copy(update={**single, "steps": HEUN_STEPS})
+        heun = self.many.sampling.model_copy(update={**SINGLE, "steps": HEUN_STEPS})
         few = {
-            name_few(steps): self.few.sampling.model_copy(update={**single, "steps": steps})
+            name_few(steps): self.few.sampling.model_copy(update={**SINGLE, "steps": steps})
             for steps in FEW_STEPS
         }
         volume = self.many.volume
@@ -170,7 +178,7 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
         calibration of the mean of the draws: by bin of what is said of a flag, how often it is up,
         and the expected calibration error.
     """
-    settings: dict[str, Any] = {"samples": DRAWS, "start_sigma": None, "guidance": 1.0}
+    settings = {**SINGLE, "samples": DRAWS}
     sampling = ladder.few.sampling.model_copy(update=settings)
     scored = [_score_frame(ladder, pair, sampling) for pair in pairs]
     scores = np.stack([scores for scores, _, _ in scored])
@@ -200,7 +208,7 @@ def _score_frame(
         target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
         scores = []
         for draw in draws:
-            cloud = enhancer.decode(draw[None], batch.cells, batch.radar).table
+            cloud = enhancer.decode(draw, draw[None], batch.cells, batch.radar).table
             found = evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m)
             scores.append((found["chamfer_sum_m"], found["fscore@0.5m"]))
         said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)

@@ -112,6 +112,33 @@ def flags_at(states: Tensor, coords: Tensor, lattice: Support) -> Tensor:
     return State.split(states.flatten(0, 1)).flags.view(*states.shape[:2], FLAGS)[:, row, number]
 
 
+def mirror_rows(lattice: Support, cells_across: int) -> Tensor:
+    """Row of each cell's mirror image, left for right, [n].
+
+    Args:
+        lattice: cells that are the same on both sides.
+        cells_across: number of cells along y.
+    """
+    coords = lattice.coords.clone()
+    coords[:, 2] = cells_across - 1 - coords[:, 2]
+    return lattice.find(pack_keys(coords))[0]
+
+
+def mirror_states(states: Tensor, rows: Tensor, latent: Tensor) -> Tensor:
+    """States of the mirrored scene; latents, which have no mirror image, are given.
+
+    Args:
+        states: [k, n, c].
+        rows: of `mirror_rows`.
+        latent: [n, latent_channels].
+    """
+    parts = State.split(states[:, rows].flatten(0, 1))
+    flags = parts.flags.view(-1, _SIDE, _SIDE, _SIDE).flip(2).reshape(-1, FLAGS)
+    latents = latent.repeat(len(states), 1)
+    mirrored = torch.cat([latents, flags, parts.presence[:, None]], dim=1)
+    return mirrored.view_as(states)
+
+
 def _halve(coords: Tensor) -> Tensor:
     """(batch, x, y, z) at twice the stride."""
     return torch.cat([coords[:, :1], _divide(coords[:, 1:], FLAG_STRIDE)], dim=1)

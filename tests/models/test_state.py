@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import torch
 
 from radarsparse.data.batch import lattice, make_batch
@@ -8,6 +11,8 @@ from radarsparse.models.state import (
     choose_flags,
     flagged_voxels,
     make_state,
+    mirror_rows,
+    mirror_states,
 )
 from radarsparse.sparse import SparseTensor
 from radarsparse.sparse.ops import parent_support
@@ -76,3 +81,22 @@ def test_a_present_cell_keeps_its_likeliest_flag_even_where_none_is_expected():
     assert chosen.nonzero().tolist() == [[1, 7]]
     nothing = choose_flags(_state(flags, presence), torch.zeros(3, dtype=torch.long), 0.5)
     assert not nothing.any()
+
+
+def test_a_mirrored_state_is_that_of_the_mirrored_scene():
+    pair = tiny_pair(3)
+    flip = np.diag([1.0, -1.0, 1.0, 1.0])
+    states = []
+    for T_radar_lidar in (np.eye(4), flip):
+        batch = make_batch([replace(pair, T_radar_lidar=T_radar_lidar)], VOLUME)
+        fine = parent_support(batch.lidar.support)
+        occupied = parent_support(parent_support(fine))
+        latent = SparseTensor.on(occupied, torch.zeros(len(occupied), 3))
+        states.append(make_state(latent, fine, batch.lattice.support))
+    cells = lattice(VOLUME, 1).support
+    rows, latent = mirror_rows(cells, VOLUME.shape[1] // 8), torch.randn(len(cells), 3)
+    mirrored = mirror_states(states[1][None], rows, latent)[0]
+    assert torch.equal(mirrored[:, :3], latent)
+    # Points on the bound between two voxels fall to another side in a mirror; there are none.
+    assert torch.equal(mirrored[:, 3:], states[0][:, 3:])
+    assert not torch.equal(states[1][:, 3:], states[0][:, 3:])
