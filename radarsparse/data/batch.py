@@ -57,7 +57,8 @@ class Batch:
     def cells(self) -> SparseTensor:
         """What the denoiser is told of every lattice cell, see `make_cells`."""
         clouds = [pair.radar for pair in self.pairs]
-        return make_cells(clouds, self.volume, self.radar.feats.device)
+        cells = make_cells(clouds, self.volume, self.radar.feats.device)
+        return cells.replace(cells.feats.to(self.radar.feats.dtype))
 
     @cached_property
     def observed(self) -> Tensor:

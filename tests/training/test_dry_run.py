@@ -28,7 +28,7 @@ def test_a_dry_run_names_parameters_voxels_and_memory(stage, frames, vae_run, tm
 
 
 def test_a_dry_run_refuses_what_a_run_would(frames, vae_run, tmp_path):
-    with pytest.raises(InputError, match="latent_channels was 16, is now 5"):
+    with pytest.raises(InputError, match="latent_channels was 32, is now 5"):
         check(tiny_config(frames, "vae", latent_channels=5), vae_run)
     with pytest.raises(InputError, match="no such"):
         check(tiny_config(tmp_path / "none", "vae"), tmp_path / "run")
