@@ -46,8 +46,9 @@ def test_the_blur_has_the_spread_of_the_angles(range_m: float):
     azimuth = np.arctan2(offsets, range_m) + np.radians(1.1) * random.standard_normal(4000)
     turned_m = np.hypot(range_m, offsets) * np.sin(azimuth)
     expected = ((np.floor(turned_m / 1.6) * 1.6 + 0.8) ** 2).mean()
-    # The variance of 4,000 draws is known to about 3 %.
-    assert spread == pytest.approx(expected, rel=0.08)
+    # Three nodes 1.5 m apart on cells of 1.6 m spread by up to a fifth more than all angles do.
+    assert spread == pytest.approx(expected, rel=0.25)
+    assert (spread > 1.0) == (range_m > 20.0)
 
 
 def test_points_outside_the_view_leave_no_trace():
