@@ -151,15 +151,15 @@ class SamplingSettings(Settings):
     guidance: Annotated[float, Field(ge=0.0)] = 1.0
     views: Literal[1, 2] = 1
     regression_share: Share = 0.0
-    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.3
-    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.04
+    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
+    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 
 
 class FewStepSamplingSettings(SamplingSettings):
     """The same for a network that jumps to clean features; the last jump is from `last_sigma`."""
 
     steps: Count = 2
-    last_sigma: Positive = 2.0
+    last_sigma: Positive = 5.0
 
 
 class EctSettings(Settings):
