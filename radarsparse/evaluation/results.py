@@ -1,5 +1,6 @@
 """`docs/results.md` from the reports of several training seeds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -92,6 +93,8 @@ def _table(part: Quality, rows: Sequence[str], metrics: Mapping[str, str]) -> li
 
 def _cell(values: Sequence[float]) -> str:
     mean, half = float(np.mean(values)), 0.5 * float(np.ptp(values))
+    if math.isnan(mean):
+        return "-"
     return f"{mean:.3f}" + (f" +- {half:.3f}" if half >= 0.0005 else "")
 
 
@@ -137,5 +140,6 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
     flags = np.mean([draw["flags"] for draw in draws], axis=0)
     columns = (np.mean([draw[key] for draw in draws], axis=0) for key in ("said", "found"))
     for said, found, count in zip(*columns, flags, strict=True):
-        lines.append(f"| {said:.3f} | {found:.3f} | {count / flags.sum():.5f} |")
+        if count > 0:
+            lines.append(f"| {said:.3f} | {found:.3f} | {count / flags.sum():.5f} |")
     return lines

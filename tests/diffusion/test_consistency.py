@@ -11,6 +11,7 @@ from radarsparse.diffusion.consistency import (
     scale_pairs,
     step_down,
 )
+from radarsparse.diffusion.precondition import c_in, denoise_gaussian, loss_weight
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 
@@ -141,3 +142,90 @@ def test_levels_of_few_steps_fall_by_the_same_factor():
     assert few_step_sigmas(2, 0.5, 0.8).tolist() == [0.5, 0.5]
     with pytest.raises(ValueError, match="steps 0"):
         few_step_sigmas(0, 20.0, 0.8)
+
+
+def test_lower_levels_are_those_of_a_plain_loop_over_the_papers_formula():
+    halvings = torch.arange(6, dtype=torch.float64)[:, None]
+    for number, row in enumerate(earlier_sigma(SIGMA[None], halvings).tolist()):
+        for sigma, found in zip(SIGMA.tolist(), row, strict=True):
+            widened = 1.0 + 8.0 / (1.0 + math.exp(sigma))
+            expected = max(0.0, sigma - sigma * widened / 2 ** (number + 1))
+            assert found == pytest.approx(expected, abs=1e-12)
+
+
+def tuning_pull(consistency, halvings: int) -> torch.Tensor:
+    """How strongly the loss of tuning pulls at every level, from second moments.
+
+    The gradient for the factor of f(x, sigma) = a(sigma) x is E[(f(x_t, t) - f(x_r, r)) x_t].
+    """
+    earlier = earlier_sigma(SIGMA, torch.tensor(float(halvings), dtype=torch.float64))
+    assert (earlier > 0).all()
+    upper, lower = (consistency(torch.ones_like(at), at) for at in (SIGMA, earlier))
+    gradient = upper * (SIGMA_DATA**2 + SIGMA**2) - lower * (SIGMA_DATA**2 + SIGMA * earlier)
+    return pair_weight(SIGMA, earlier) * gradient.abs()
+
+
+def test_tuning_leaves_the_exact_function_alone_as_pairs_close_but_not_the_denoiser():
+    """To first order in the gap, the target is what the exact function says; its pull halves."""
+    for consistency, ratio in ((exact_consistency, 0.5), (exact_denoiser, 1.0)):
+        coarse, fine = (tuning_pull(consistency, halvings) for halvings in (11, 12))
+        torch.testing.assert_close(fine / coarse, torch.full_like(SIGMA, ratio), rtol=0.02, atol=0)
+
+
+class ToyNetwork(torch.nn.Module):
+    """Preconditioned like the real one, a factor of the noise level inside; starts as teacher."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(
+            torch.nn.Linear(1, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1)
+        ).double()
+        torch.nn.init.zeros_(self.inner[2].weight)
+        torch.nn.init.zeros_(self.inner[2].bias)
+
+    def forward(self, state: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        inside = self.inner(sigma.log()) * c_in(sigma, SIGMA_DATA) * state
+        return denoise_gaussian(inside, state, sigma, SIGMA_DATA)
+
+    @torch.no_grad()
+    def answer_below(self, state: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return torch.where(sigma > 0, self(state, sigma.clamp(min=SETTINGS.sigma_min)), state)
+
+
+def distilled_loss(network: ToyNetwork, clean: torch.Tensor, _: float) -> torch.Tensor:
+    sigma, lower = scale_pairs(torch.rand_like(clean), 40, SETTINGS)
+    state = clean + sigma * torch.randn_like(clean)
+    target = network.answer_below(step_down(exact_denoiser, state, sigma, lower), lower)
+    return (loss_weight(sigma, SIGMA_DATA) * (network(state, sigma) - target).square()).mean()
+
+
+def tuned_loss(network: ToyNetwork, clean: torch.Tensor, passed: float) -> torch.Tensor:
+    sigma = (1.6 * torch.randn_like(clean)).exp().clamp(SETTINGS.sigma_min, SETTINGS.sigma_max)
+    earlier = earlier_sigma(sigma, torch.tensor(9 * passed).floor())
+    noise = torch.randn_like(clean)
+    target = network.answer_below(clean + earlier * noise, earlier)
+    weight = pair_weight(sigma, earlier) * loss_weight(sigma, SIGMA_DATA)
+    return (weight * (network(clean + sigma * noise, sigma) - target).square()).mean()
+
+
+@pytest.mark.parametrize("loss", [distilled_loss, tuned_loss])
+def test_gradient_descent_leads_from_the_teacher_to_the_exact_function(loss):
+    torch.manual_seed(0)
+    network, steps = ToyNetwork(), 1500
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    sigma = torch.logspace(-1, math.log10(20.0), 20, dtype=torch.float64)[:, None]
+    exact = exact_consistency(torch.ones_like(sigma), sigma)
+
+    def error() -> float:
+        return (network(torch.ones_like(sigma), sigma) / exact - 1.0).abs().max().item()
+
+    # The teacher says the mean, which noise of 20 tells nothing about.
+    assert error() > 0.9
+    for step in range(steps):
+        clean = SIGMA_DATA * torch.randn(512, 1, dtype=torch.float64)
+        optimizer.zero_grad()
+        loss(network, clean, step / steps).backward()
+        optimizer.step()
+        schedule.step()
+    assert error() < 0.08
