@@ -91,7 +91,7 @@ class Enhancer:
 
     @staticmethod
     def load(path: str | Path, tiles: Tiles | None = None) -> "Enhancer":
-        """Read a run folder of stage `edm`.
+        """Read a run folder of stage `edm`, `ect` or `distill`.
 
         Args:
             path: of the folder.
