@@ -59,7 +59,7 @@ def _open_run(arguments: argparse.Namespace) -> RunFrames:
     changed = override_config(config, arguments.set)
     assert isinstance(changed, DenoiserConfig)
     prepared = PreparedFrames.open(Path(changed.data.root), arguments.split)
-    return RunFrames(Enhancer(network, changed), prepared, arguments.seed)
+    return RunFrames.of(Enhancer(network, changed), prepared, arguments.seed)
 
 
 def _open_folders(arguments: argparse.Namespace) -> FolderFrames:

@@ -15,9 +15,10 @@ from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.frames import PREDICTION, RAW, crop
-from radarsparse.evaluation.quality import Ladder, LadderFrames, NamedPairs, score_draws
+from radarsparse.evaluation.quality import Ladder, score_draws
 from radarsparse.evaluation.report import make_report
 from radarsparse.evaluation.results import Quality, write_results
+from radarsparse.evaluation.runs import NamedPairs, RunFrames
 from radarsparse.evaluation.score import score_frames
 from radarsparse.evaluation.team import Team, assemble_team
 from radarsparse.files import replacing
@@ -123,7 +124,7 @@ def measure_quality(
     for title, pairs in sets.items():
         reports = []
         for ladder in ladders:
-            frames = LadderFrames(ladder, pairs)
+            frames = RunFrames(ladder.rows(), pairs, ladder.many.volume)
             reports.append(make_report(score_frames(frames, team), frames, RESAMPLES, PICTURES))
         few = [pairs[n] for n in _spread(len(pairs), DRAWN_FRAMES)]
         draws = [score_draws(ladder, few) for ladder in tqdm(ladders, "draws", disable=None)]

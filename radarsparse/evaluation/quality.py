@@ -1,9 +1,9 @@
 """Every rung of the ladder on the same frames: raw radar, regression, many steps, few steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.data.voxelize import place_points
 from radarsparse.enhancer import Enhancer
-from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, Frame, crop, describe_volume
-from radarsparse.evaluation.team import Team
+from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, crop
+from radarsparse.evaluation.runs import Row, name_radar, rows_of_run
 from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate
 from radarsparse.metrics.voxel import occupancy_calibration
@@ -41,8 +41,6 @@ SINGLE: Mapping[str, Any] = {
     "guidance": 1.0,
 }
 
-Row = Callable[[ScanPair], Cloud]
-
 
 @dataclass(frozen=True)
 class Ladder:
@@ -65,73 +63,21 @@ class Ladder:
             name_few(steps): self.few.sampling.model_copy(update={**SINGLE, "steps": steps})
             for steps in FEW_STEPS
         }
-        volume = self.many.volume
+        volume, plain = self.many.volume, rows_of_run(self.many, self.seed)
         return {
-            RAW: lambda pair: crop(pair.radar, volume, pair.name)[:, :3],
-            GROWN: lambda pair: grow(crop(pair.radar, volume, pair.name), volume),
-            "regression": lambda pair: self.many.regress(pair.radar, pair.name).table,
+            RAW: plain[RAW],
+            GROWN: lambda pair: grow(plain[RAW](pair), volume),
+            "regression": plain["regression"],
             HEUN: self._row(self.many, heun),
             **{name: self._row(self.few, sampling) for name, sampling in few.items()},
             PREDICTION: self._row(self.few, self.few.sampling),
             WRONG: lambda pair: reconstruct_wrongly(self.many, pair, self.seed),
-            "reconstruction": lambda pair: self.many.reconstruct(pair).table,
+            "reconstruction": plain["reconstruction"],
         }
 
     def _row(self, enhancer: Enhancer, sampling: SamplingSettings) -> Row:
         drawing = enhancer.with_sampling(sampling)
-        return lambda pair: drawing(pair.radar, self.seed, name=pair.name).table
-
-
-class NamedPairs(Protocol):
-    """Pairs by number, and their names."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of the pairs, in order."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, number: int, /) -> ScanPair: ...
-
-
-@dataclass(frozen=True)
-class LadderFrames:
-    """All rows of prepared frames, each cropped to the runs' volume."""
-
-    ladder: Ladder
-    prepared: NamedPairs
-
-    @property
-    def names(self) -> Sequence[str]:
-        """As in `Frames`."""
-        return self.prepared.names
-
-    @property
-    def volume(self) -> Volume:
-        """As in `Frames`."""
-        return self.ladder.many.volume
-
-    @property
-    def diagonal_m(self) -> float:
-        """As in `Frames`."""
-        return self.volume.diagonal_m
-
-    @property
-    def region(self) -> dict[str, Any]:
-        """As in `Frames`."""
-        return describe_volume(self.volume)
-
-    def check(self, team: Team) -> "LadderFrames":
-        """As in `Frames`."""
-        return self
-
-    def read(self, name: str) -> Frame:
-        """As in `Frames`."""
-        pair = self.prepared[self.prepared.names.index(name)]
-        clouds = {row: make(pair) for row, make in self.ladder.rows().items()}
-        target = crop(pair.lidar_in_radar_frame, self.volume, f"frame {name}: LiDAR")
-        return Frame(name, clouds, target, pair)
+        return lambda pair: drawing(pair.radar, self.seed, name=name_radar(pair)).table
 
 
 @torch.no_grad()

@@ -1,39 +1,55 @@
-"""The frames of a trained run: what it makes of a split."""
+"""Frames of which trained runs make several clouds each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from radarsparse.data.prepared import PreparedFrames
+from radarsparse.data.scan import ScanPair
 from radarsparse.enhancer import Enhancer
-from radarsparse.evaluation.frames import PREDICTION, RAW, Frame, crop, describe_volume
+from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, Frame, crop, describe_volume
 from radarsparse.evaluation.team import Team
 from radarsparse.geometry import Volume
+
+Row = Callable[[ScanPair], Cloud]
+"""Makes a row's cloud of a pair."""
+
+
+class NamedPairs(Protocol):
+    """Pairs by number, and their names."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the pairs, in order."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> ScanPair: ...
 
 
 @dataclass(frozen=True)
 class RunFrames:
-    """What a trained run makes of prepared frames, beside raw radar and VAE reconstruction.
+    """What trained runs make of pairs.
 
     Attributes:
-        enhancer: the run.
-        prepared: pairs, each cropped to the run's volume.
-        seed: of the noise, the same for every frame.
+        rows: by name.
+        pairs: each is cropped to the volume.
+        volume: of the runs.
     """
 
-    enhancer: Enhancer
-    prepared: PreparedFrames
-    seed: int
+    rows: Mapping[str, Row]
+    pairs: NamedPairs
+    volume: Volume
+
+    @staticmethod
+    def of(enhancer: Enhancer, pairs: NamedPairs, seed: int) -> "RunFrames":
+        """The rows of one run, see `rows_of_run`."""
+        return RunFrames(rows_of_run(enhancer, seed), pairs, enhancer.volume)
 
     @property
     def names(self) -> Sequence[str]:
         """As in `Frames`."""
-        return self.prepared.names
-
-    @property
-    def volume(self) -> Volume:
-        """As in `Frames`."""
-        return self.enhancer.volume
+        return self.pairs.names
 
     @property
     def diagonal_m(self) -> float:
@@ -51,13 +67,28 @@ class RunFrames:
 
     def read(self, name: str) -> Frame:
         """As in `Frames`."""
-        pair = self.prepared[self.prepared.names.index(name)]
-        source = f"frame {name}: radar"
-        clouds = {
-            RAW: crop(pair.radar, self.volume, source)[:, :3],
-            "regression": self.enhancer.regress(pair.radar, source).table,
-            PREDICTION: self.enhancer(pair.radar, self.seed, name=source).table,
-            "reconstruction": self.enhancer.reconstruct(pair).table,
-        }
+        pair = self.pairs[self.pairs.names.index(name)]
+        clouds = {row: make(pair) for row, make in self.rows.items()}
         target = crop(pair.lidar_in_radar_frame, self.volume, f"frame {name}: LiDAR")
         return Frame(name, clouds, target, pair)
+
+
+def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, Row]:
+    """What one run is scored by: raw radar, regression, enhanced cloud, VAE reconstruction.
+
+    Args:
+        enhancer: the run.
+        seed: of the noise, the same for every frame.
+    """
+    volume = enhancer.volume
+    return {
+        RAW: lambda pair: crop(pair.radar, volume, name_radar(pair))[:, :3],
+        "regression": lambda pair: enhancer.regress(pair.radar, name_radar(pair)).table,
+        PREDICTION: lambda pair: enhancer(pair.radar, seed, name=name_radar(pair)).table,
+        "reconstruction": lambda pair: enhancer.reconstruct(pair).table,
+    }
+
+
+def name_radar(pair: ScanPair) -> str:
+    """What errors call the radar cloud of a pair."""
+    return f"frame {pair.name}: radar"

@@ -15,12 +15,12 @@ from radarsparse.evaluation.quality import (
     HEUN,
     WRONG,
     Ladder,
-    LadderFrames,
     grow,
     name_few,
     reconstruct_wrongly,
     score_draws,
 )
+from radarsparse.evaluation.runs import RunFrames
 from radarsparse.geometry import Volume
 from radarsparse.training.loop import train
 from radarsparse.view import render_clouds
@@ -52,7 +52,7 @@ def test_growing_marks_every_neighbour_once():
 
 def test_every_rung_is_there_in_order(ladder, frames):
     prepared = PreparedFrames.open(frames, "val")
-    clouds = LadderFrames(ladder, prepared).read(prepared.names[0]).clouds
+    clouds = RunFrames(ladder.rows(), prepared, VOLUME).read(prepared.names[0]).clouds
     few = [name_few(steps) for steps in (1, 2, 4)]
     assert list(clouds) == [
         *("raw", GROWN, "regression", HEUN, *few, PREDICTION, WRONG, "reconstruction")
