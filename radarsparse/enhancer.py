@@ -9,19 +9,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from radarsparse.config import LATTICE_STRIDE, DenoiserConfig, SamplingSettings, VolumeSettings
-from radarsparse.data.batch import make_batch, make_cells, make_radar
+from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
 from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
+from radarsparse.models.consensus import Scene, draw_consensus, read_scene
 from radarsparse.models.latent_diffusion import LatentDiffusion
-from radarsparse.models.state import State, flags_at, mirror_rows, mirror_states
+from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
 from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.training.checkpoint import load_diffusion
-
-# Left for right: of x, y, z, doppler_mps, power_db.
-_MIRROR = np.array([1.0, -1.0, 1.0, 1.0, 1.0], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -124,30 +122,11 @@ class Enhancer:
             InputError: the cloud has other columns or no point in the volume.
         """
         table = _check_radar(points, name)
-        radar, cells = self._voxelize(table, name)
+        scene = self._read(table, name)
         sampling = self.sampling.model_copy(update={"steps": steps or self.sampling.steps})
         with use_engine(self.engine):
-            draws, regression = self._draw(radar, cells, seed, sampling)
-            if sampling.views == 2:
-                _check_sides(self.volume)
-                mirrored = self._voxelize(table * _MIRROR, name)
-                others, other = self._draw(*mirrored, seed + 1, sampling)
-                rows = mirror_rows(cells.support, self.volume.shape[1] // LATTICE_STRIDE)
-                latent = State.split(draws.mean(0)).latent
-                draws = torch.cat([draws, mirror_states(others, rows, latent)])
-                regression = torch.cat([regression, mirror_states(other, rows, latent)])
-            state = draws.mean(0).lerp(regression.mean(0), sampling.regression_share)
-            return self.decode(state, draws, cells, radar)
-
-    def _draw(
-        self, radar: SparseTensor, cells: SparseTensor, seed: int, sampling: SamplingSettings
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draws, [samples, n, c], and the regression, [1, n, c]."""
-        condition = self.network.read_radar(radar, cells)
-        draws = self.network.draw_all(condition, seed, sampling)
-        if sampling.regression_share == 0.0:
-            return draws, draws[:1]
-        return draws, self.network.regress(condition)[None]
+            found = draw_consensus(self.network, table, scene, seed, sampling)
+            return self.decode(found.state, found.draws, scene)
 
     @torch.no_grad()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
@@ -157,10 +136,10 @@ class Enhancer:
             points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
             name: what to call the cloud in errors.
         """
-        radar, cells = self._voxelize(_check_radar(points, name), name)
+        scene = self._read(_check_radar(points, name), name)
         with use_engine(self.engine):
-            state = self.network.regress(self.network.read_radar(radar, cells))
-            return self.decode(state, state[None], cells, radar)
+            state = self.network.regress(self.network.read_radar(scene.radar, scene.cells))
+            return self.decode(state, state[None], scene)
 
     @torch.no_grad()
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
@@ -171,24 +150,18 @@ class Enhancer:
             voxels = self.network.vae.decode(latent, batch.radar)
             return self._to_cloud(voxels, self.network.clean_state(batch)[None], batch.lattice)
 
-    def _voxelize(self, table: NDArray[np.float32], name: str) -> tuple[SparseTensor, SparseTensor]:
-        return make_radar(table, self.volume, name), make_cells([table], self.volume)
+    def _read(self, table: NDArray[np.float32], name: str) -> Scene:
+        return read_scene(table, self.volume, torch.device("cpu"), name)
 
-    def decode(
-        self,
-        state: torch.Tensor,
-        draws: torch.Tensor,
-        cells: SparseTensor,
-        radar: SparseTensor,
-    ) -> EnhancedCloud:
+    def decode(self, state: torch.Tensor, draws: torch.Tensor, scene: Scene) -> EnhancedCloud:
         """The cloud of a state.
 
         Args:
             state: [n, c] on all lattice rows.
             draws: [k, n, c] whose spread is told of.
-            cells: of `make_cells`.
-            radar: of `make_radar`.
+            scene: of `read_scene`.
         """
+        radar, cells = scene.radar, scene.cells
         if self._tile_cells is None:
             voxels = self.network.decode(state, cells, radar, self.sampling)
         else:
@@ -207,15 +180,6 @@ class Enhancer:
         mean = probability.mean(0)
         spread = (probability - mean).square().mean(0).sqrt()
         return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy())
-
-
-def _check_sides(volume: Volume) -> None:
-    right_m, left_m = volume.minimum_m[1], volume.maximum_m[1]
-    if abs(left_m + right_m) > 1e-6:
-        raise InputError(
-            f"sampling.views = 2: the volume must reach as far to the left as to the right, y is"
-            f" {right_m:g} .. {left_m:g} m"
-        )
 
 
 def _check_radar(points: ArrayLike, name: str) -> NDArray[np.float32]:

@@ -114,6 +114,36 @@ def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: fl
     _save(path, figure)
 
 
+def save_levels(
+    path: Path, sigmas: Cloud, curves: Mapping[str, Cloud], density: Cloud, title: str
+) -> None:
+    """Draw curves over noise levels, and above which levels training draws most, as PNG.
+
+    The file appears whole or not at all.
+
+    Args:
+        path: where to; ends in `.png`, its folder must exist.
+        sigmas: [k] noise levels.
+        curves: by name, [k] each.
+        density: [k] of the levels of training, any scale.
+        title: a line above the picture.
+
+    Raises:
+        InputError: the path can't be written to.
+    """
+    _check_path(path)
+    figure = _new_figure(CURVES_SIZE_INCH, title)
+    axes = figure.subplots()
+    top = max(values.max() for values in curves.values())
+    label = "how often training draws it"
+    axes.fill_between(sigmas, 0.5 * top * density / density.max(), color="0.9", label=label)
+    for name, values in curves.items():
+        axes.plot(sigmas, values, marker=".", label=name)
+    axes.set(xscale="log", xlabel="sigma", ylabel="loss", ylim=(0.0, 1.05 * top))
+    axes.legend(loc="upper left", fontsize="small")
+    _save(path, figure)
+
+
 def _check_path(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: .png")

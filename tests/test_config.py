@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from radarsparse.config import config_to_yaml, load_config, override_config
+from radarsparse.config import config_to_yaml, load_config, override_config, validate_config
 from radarsparse.errors import InputError
+from tests.conftest import tiny_config
 
 ROOT = Path(__file__).parents[1]
 MINIMAL = {"stage": "vae", "data": {"root": "somewhere"}, "train": {"samples": 10}}
@@ -55,6 +56,15 @@ def test_shipped_configs_load(path):
 def test_unusable_values_are_named(file, override, words):
     with pytest.raises(InputError, match=words):
         load_config(file, [override])
+
+
+def test_two_views_need_a_volume_with_two_equal_sides(tmp_path):
+    raw = tiny_config(tmp_path, "edm", vae="").model_dump(mode="json")
+    raw["volume"]["minimum_m"][1] = -3.2
+    assert validate_config(raw, "one view")
+    raw["sampling"]["views"] = 2
+    with pytest.raises(InputError, match=r"two views: .*y is -3\.2 \.\. 6\.4 m"):
+        validate_config(raw, "two views")
 
 
 @pytest.mark.parametrize(

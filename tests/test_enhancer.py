@@ -6,7 +6,6 @@ from radarsparse.config import EdmConfig, VaeSettings
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.models.latent_diffusion import LatentDiffusion
-from radarsparse.training.checkpoint import load_diffusion
 from tests.conftest import tiny_config, tiny_pair
 
 
@@ -119,10 +118,11 @@ def test_a_consensus_of_two_views_and_the_regression(enhancer):
     np.testing.assert_array_equal(whole.table, share.table)
 
 
-def test_two_views_need_a_volume_with_two_equal_sides(edm_run):
-    network, config = load_diffusion(edm_run)
-    lopsided = config.volume.model_copy(update={"minimum_m": (0.0, -3.2, -1.6)})
-    sampling = config.sampling.model_copy(update={"views": 2})
-    changed = config.model_copy(update={"volume": lopsided, "sampling": sampling})
-    with pytest.raises(InputError, match=r"y is -3\.2 \.\. 6\.4 m"):
-        Enhancer(network, changed)(tiny_pair(6).radar)
+def test_details_leave_probabilities_as_they_are(enhancer):
+    radar = tiny_pair(6).radar
+    plain = enhancer.sampling.model_copy(update={"samples": 2, "voxel_probability": 1.0})
+    detailed = plain.model_copy(update={"detail_sigma": 0.5})
+    first, second = (enhancer.with_sampling(sampling)(radar) for sampling in (plain, detailed))
+    # The likeliest child of each voxel is there at any threshold, wherever it is.
+    np.testing.assert_array_equal(np.sort(first.probability), np.sort(second.probability))
+    assert not np.array_equal(first.points, second.points)

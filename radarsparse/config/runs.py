@@ -27,6 +27,17 @@ def _check_voxel_steps(config: Any) -> Any:
     return config
 
 
+def _check_views(config: Any) -> Any:
+    """Refuse two views of a volume that is not its own mirror image."""
+    right_m, left_m = config.volume.minimum_m[1], config.volume.maximum_m[1]
+    if config.sampling.views == 2 and abs(left_m + right_m) > 1e-6:
+        raise ValueError(
+            f"sampling.views = 2: the volume must reach as far to the left as to the right, y is"
+            f" {right_m:g} .. {left_m:g} m"
+        )
+    return config
+
+
 class VaeConfig(Settings):
     """Everything that a run of stage `vae` depends on."""
 
@@ -53,6 +64,7 @@ class DenoiserRun(Settings):
     train: TrainSettings
 
     _voxel_steps_fit = model_validator(mode="after")(_check_voxel_steps)
+    _views_fit = model_validator(mode="after")(_check_views)
 
 
 class EdmConfig(DenoiserRun):

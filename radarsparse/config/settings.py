@@ -137,20 +137,23 @@ class DiffusionSettings(Settings):
 class SamplingSettings(Settings):
     """How an enhanced cloud is drawn when the caller says nothing else.
 
-    `start_sigma` starts the sampler from the regression estimate with that much noise; without it
-    the sampler starts from noise alone. `samples` draws are averaged; with two `views` as many are
-    drawn of the mirrored scene, too. The regression takes `regression_share` of the mean.
-    `guidance` above 1 leads away from what would be drawn without the radar, at twice the cost. A
-    cell is present where its presence, from -1 to 1, exceeds `presence_threshold`; a voxel exists
-    where it is likelier than `voxel_probability`.
+    The sampler starts from the regression estimate with noise of level `start_sigma`, by default
+    the highest one; `temperature` below 1 is for less noise than that level has. `samples` draws
+    are averaged; with two `views` as many are drawn of the mirrored scene, too. The regression
+    takes `regression_share` of the mean. `guidance` above 1 leads away from what would be drawn
+    without the radar, at twice the cost. With a `detail_sigma` latents are drawn anew at that level
+    once it is settled which flags are up. A cell is present where its presence, from -1 to 1,
+    exceeds `presence_threshold`; a voxel exists where it is likelier than `voxel_probability`.
     """
 
     steps: Count = 18
     samples: Count = 1
     start_sigma: Positive | None = None
+    temperature: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     guidance: Annotated[float, Field(ge=0.0)] = 1.0
     views: Literal[1, 2] = 1
     regression_share: Share = 0.0
+    detail_sigma: Positive | None = None
     presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
     voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -15,6 +16,7 @@ from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.frames import PREDICTION, RAW, crop
+from radarsparse.evaluation.noise import NoiseLosses, losses_by_level
 from radarsparse.evaluation.quality import Ladder, score_draws
 from radarsparse.evaluation.report import make_report
 from radarsparse.evaluation.results import Quality, write_results
@@ -24,7 +26,7 @@ from radarsparse.evaluation.team import Team, assemble_team
 from radarsparse.files import replacing
 from radarsparse.metrics.report import RESAMPLES
 from radarsparse.training.memory import read_peak_gib
-from radarsparse.view import save_report
+from radarsparse.view import save_levels, save_report
 
 # Seeds of simulated frames that no training run draws.
 SIMULATED_SEED, SIMULATED_FRAMES = 1_000_003, 24
@@ -129,12 +131,13 @@ def measure_quality(
         few = [pairs[n] for n in _spread(len(pairs), DRAWN_FRAMES)]
         draws = [score_draws(ladder, few) for ladder in tqdm(ladders, "draws", disable=None)]
         seconds = _time_rows(ladders[0], [pairs[n] for n in _spread(len(pairs), TIMED_FRAMES)])
+        noise = losses_by_level(ladders[0].many, few, ladders[0].seed)
         pictures = []
         if pairs is prepared:
             pictures = _draw(ladders[0], prepared, reports[0]["worst"][0], document)
-        parts.append(
-            Quality(title, reports, draws, seconds, read_peak_gib(torch.device("cpu")), pictures)
-        )
+            pictures.append(_draw_noise(ladders[0], noise, document))
+        peak_gib = read_peak_gib(torch.device("cpu"))
+        parts.append(Quality(title, reports, draws, noise, seconds, peak_gib, pictures))
     return parts
 
 
@@ -167,3 +170,16 @@ def _draw(ladder: Ladder, prepared: PreparedFrames, worst: str, document: Path) 
         title = f"Astyx frame {name}" + (" (the worst)" if name == worst else "")
         save_report(folder / f"{name}.png", radar, make(pair), lidar, title)
     return [f"{folder.name}/{name}.png" for name in chosen]
+
+
+def _draw_noise(ladder: Ladder, noise: NoiseLosses, document: Path) -> str:
+    """A picture of losses over noise levels, and of the levels that training draws."""
+    settings, folder = ladder.many.network.diffusion, document.with_suffix("")
+    curves = {
+        "flags, bits per flag that is up": noise.flags,
+        "the same without neighbours": noise.alone,
+        "latents, weighted squared error": noise.latents,
+    }
+    density = np.exp(-0.5 * ((np.log(noise.sigmas) - settings.p_mean) / settings.p_std) ** 2)
+    save_levels(folder / "noise.png", noise.sigmas, curves, density, "losses by noise level")
+    return f"{folder.name}/noise.png"

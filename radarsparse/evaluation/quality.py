@@ -20,6 +20,7 @@ from radarsparse.evaluation.runs import Row, name_radar, rows_of_run
 from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate
 from radarsparse.metrics.voxel import occupancy_calibration
+from radarsparse.models.consensus import Scene, draw_consensus
 from radarsparse.models.state import State
 from radarsparse.sparse import fill, prune, use_engine
 from radarsparse.sparse.ops import union_support
@@ -32,14 +33,18 @@ HEUN_STEPS, FEW_STEPS = 18, (1, 2, 4)
 # Draws of which the best is reported, and shares of the curve of calibration.
 DRAWS, CALIBRATION_BINS = 8, 10
 
-# What one plain draw is.
+# What one plain draw is, and the regression.
 SINGLE: Mapping[str, Any] = {
     "samples": 1,
     "views": 1,
     "regression_share": 0.0,
     "start_sigma": None,
+    "temperature": 1.0,
     "guidance": 1.0,
+    "detail_sigma": None,
+    "voxel_probability": SamplingSettings().voxel_probability,
 }
+COLD, DETAILED = "1 step, one draw, temperature 0.5", "regression, its details drawn"
 
 
 @dataclass(frozen=True)
@@ -58,26 +63,35 @@ class Ladder:
 
     def rows(self) -> dict[str, Row]:
         """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
-        heun = self.many.sampling.model_copy(update={**SINGLE, "steps": HEUN_STEPS})
-        few = {
-            name_few(steps): self.few.sampling.model_copy(update={**SINGLE, "steps": steps})
-            for steps in FEW_STEPS
+        ships = self.few.sampling
+        drawn = {
+            **{name_few(steps): {"steps": steps} for steps in FEW_STEPS},
+            COLD: {"steps": 1, "temperature": 0.5},
+            DETAILED: {
+                "regression_share": 1.0,
+                "detail_sigma": ships.detail_sigma,
+                "voxel_probability": ships.voxel_probability,
+            },
         }
-        volume, plain = self.many.volume, rows_of_run(self.many, self.seed)
+        volume, plain = self.many.volume, rows_of_run(_single(self.many, {}), self.seed)
         return {
             RAW: plain[RAW],
             GROWN: lambda pair: grow(plain[RAW](pair), volume),
             "regression": plain["regression"],
-            HEUN: self._row(self.many, heun),
-            **{name: self._row(self.few, sampling) for name, sampling in few.items()},
-            PREDICTION: self._row(self.few, self.few.sampling),
+            HEUN: self._draw(_single(self.many, {"steps": HEUN_STEPS})),
+            **{name: self._draw(_single(self.few, update)) for name, update in drawn.items()},
+            PREDICTION: self._draw(self.few),
             WRONG: lambda pair: reconstruct_wrongly(self.many, pair, self.seed),
             "reconstruction": plain["reconstruction"],
         }
 
-    def _row(self, enhancer: Enhancer, sampling: SamplingSettings) -> Row:
-        drawing = enhancer.with_sampling(sampling)
-        return lambda pair: drawing(pair.radar, self.seed, name=name_radar(pair)).table
+    def _draw(self, enhancer: Enhancer) -> Row:
+        return lambda pair: enhancer(pair.radar, self.seed, name=name_radar(pair)).table
+
+
+def _single(enhancer: Enhancer, update: Mapping[str, Any]) -> Enhancer:
+    """One plain draw of a run, but for some settings."""
+    return enhancer.with_sampling(enhancer.sampling.model_copy(update={**SINGLE, **update}))
 
 
 @torch.no_grad()
@@ -146,15 +160,15 @@ def _score_frame(
     ladder: Ladder, pair: ScanPair, sampling: SamplingSettings
 ) -> tuple[NDArray[np.float64], Tensor, Tensor]:
     """Chamfer and F-score of each draw; what the mean says of observed flags, and the truth."""
-    enhancer, network = ladder.few, ladder.few.network
+    enhancer, network = ladder.few.with_sampling(sampling), ladder.few.network
     batch = make_batch([pair], enhancer.volume)
+    scene = Scene(batch.radar, batch.cells, batch.volume)
     with use_engine(enhancer.engine):
-        condition = network.read_radar(batch.radar, batch.cells)
-        draws = network.draw_all(condition, ladder.seed, sampling)
+        draws = draw_consensus(network, pair.radar, scene, ladder.seed, sampling).draws
         target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
         scores = []
         for draw in draws:
-            cloud = enhancer.decode(draw, draw[None], batch.cells, batch.radar).table
+            cloud = enhancer.decode(draw, draw[None], scene).table
             found = evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m)
             scores.append((found["chamfer_sum_m"], found["fscore@0.5m"]))
         said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radarsparse.evaluation.frames import RAW
-from radarsparse.evaluation.report import order_rows, title_of
+from radarsparse.evaluation.noise import NoiseLosses
+from radarsparse.evaluation.report import title_of
 
 METRICS = {
     "chamfer_sum_m": "Chamfer sum [m]",
@@ -31,7 +32,8 @@ class Quality(NamedTuple):
         title: of the frames.
         reports: of `make_report`, one per training seed.
         draws: of `score_draws`, one per training seed.
-        seconds: time of a frame by row.
+        noise: losses by noise level, first training seed.
+        seconds: time of a frame by row, in the order of the table; all rows but `RAW`.
         peak_gib: of memory, over all rows.
         pictures: paths of pictures, relative to the document.
     """
@@ -39,6 +41,7 @@ class Quality(NamedTuple):
     title: str
     reports: Sequence[Mapping[str, Any]]
     draws: Sequence[Mapping[str, Any]]
+    noise: NoiseLosses
     seconds: Mapping[str, float]
     peak_gib: float
     pictures: Sequence[str]
@@ -58,7 +61,7 @@ def write_results(parts: Sequence[Quality], about: Sequence[str]) -> str:
 
 
 def _describe(part: Quality) -> list[str]:
-    rows = order_rows(part.reports[0]["left_out"])
+    rows = [RAW, *part.seconds]
     frames = part.reports[0]["frames"]
     return [
         f"{frames} frames, {len(part.reports)} training seeds: mean, +- half the spread between"
@@ -75,6 +78,11 @@ def _describe(part: Quality) -> list[str]:
         *_bands(part, rows),
         "",
         *_draws(part.draws),
+        "",
+        "Losses by noise level, first seed: of flags, in bits per flag that is up; of flags where"
+        " the regression and each noisy flag itself are all that is known; of latents:",
+        "",
+        *_levels(part.noise),
         "",
         *(f"![{path}]({path})" for path in part.pictures),
     ]
@@ -137,9 +145,20 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         "| said | found | share of flags |",
         "|---|---|---|",
     ]
-    flags = np.mean([draw["flags"] for draw in draws], axis=0)
-    columns = (np.mean([draw[key] for draw in draws], axis=0) for key in ("said", "found"))
-    for said, found, count in zip(*columns, flags, strict=True):
-        if count > 0:
-            lines.append(f"| {said:.3f} | {found:.3f} | {count / flags.sum():.5f} |")
+    flags = np.array([draw["flags"] for draw in draws])
+    said, found = (
+        np.nansum(flags * np.array([draw[key] for draw in draws]), axis=0)
+        for key in ("said", "found")
+    )
+    for number in flags.sum(0).nonzero()[0]:
+        count = flags[:, number].sum()
+        shares = (said[number] / count, found[number] / count)
+        lines.append(f"| {shares[0]:.3f} | {shares[1]:.3f} | {count / flags.sum():.5f} |")
+    return lines
+
+
+def _levels(noise: NoiseLosses) -> list[str]:
+    lines = ["| sigma | flags | without neighbours | latents |", "|---|---|---|---|"]
+    for sigma, *losses in zip(*noise, strict=True):
+        lines.append(f"| {sigma:g} | {' | '.join(f'{loss:.3f}' for loss in losses)} |")
     return lines

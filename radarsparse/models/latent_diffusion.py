@@ -35,6 +35,9 @@ from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, prune
 from radarsparse.sparse.ops import parent_support
 
+DrawNoise = Callable[[], Tensor]
+"""Gives standard normal draws on all lattice rows, [n, c]."""
+
 
 class Condition(NamedTuple):
     """What is known of every lattice cell.
@@ -117,49 +120,38 @@ class LatentDiffusion(nn.Module):
         sigma = zeros.new_full((seen.batch_size,), self.diffusion.sigma_max)
         return self.denoise(zeros, sigma, seen)
 
-    def draw(self, condition: Condition, seed: int, sampling: SamplingSettings) -> Tensor:
-        """Mean of the states that `sampling` asks for; the same seed gives the same state.
+    def make_noise(self, seed: int, cells: SparseTensor) -> DrawNoise:
+        """Standard normal draws in the shape of a state; the same seed gives the same ones.
 
         Args:
-            condition: of `read_radar`.
-            seed: of the noise.
-            sampling: number of noise levels and of draws, and where to start.
+            seed: of the first one.
+            cells: lattice whose state it is.
         """
-        return self.draw_all(condition, seed, sampling).mean(0)
-
-    def draw_all(self, condition: Condition, seed: int, sampling: SamplingSettings) -> Tensor:
-        """The states whose mean `draw` gives, [samples, n, c]."""
         generator = torch.Generator().manual_seed(seed)
-        feats = condition.seen.feats
-        shape = (len(feats), self.state_channels)
-
-        def draw_noise() -> Tensor:
-            # On the CPU, so that every device draws the same.
-            return torch.randn(shape, generator=generator).to(feats)
-
-        draws = [self.sample(condition, draw_noise, sampling) for _ in range(sampling.samples)]
-        return torch.stack(draws)
+        shape = (len(cells.feats), self.state_channels)
+        # On the CPU, so that every device draws the same.
+        return lambda: torch.randn(shape, generator=generator).to(cells.feats)
 
     def sample(
         self,
         condition: Condition,
-        draw_noise: Callable[[], Tensor],
+        mean: Tensor,
+        draw_noise: DrawNoise,
         sampling: SamplingSettings,
     ) -> Tensor:
         """Draw a state: with Heun's method, or in few steps where `sampling` is made for them.
 
         Args:
             condition: of `read_radar`.
-            draw_noise: gives standard normal draws on all lattice rows, [n, c].
-            sampling: number of noise levels; `start_sigma` is the first one with the regression
-                estimate as the mean, without it noise alone at the highest level is the start.
+            mean: [n, c] estimate about which the sampler starts, of `regress`. Noise alone would
+                say that half of all flags are up, and many cells together would be believed.
+            draw_noise: of `make_noise`.
+            sampling: number of noise levels, the first one and how much of its noise.
 
         Source: Meng et al. 2022, SDEdit, for the start at a lower level.
         """
         first = sampling.start_sigma or self.diffusion.sigma_max
-        start = first * draw_noise()
-        if sampling.start_sigma is not None:
-            start = start + self.regress(condition)
+        start = mean + first * sampling.temperature * draw_noise()
 
         def denoise(state: Tensor, sigma: Tensor) -> Tensor:
             levels = sigma.expand(condition.seen.batch_size)
@@ -169,6 +161,32 @@ class LatentDiffusion(nn.Module):
             sigmas = few_step_sigmas(sampling.steps, first, sampling.last_sigma)
             return multistep(denoise, start, sigmas, draw_noise)
         return heun(denoise, start, sampling_sigmas(sampling.steps, first, self.diffusion))
+
+    def draw_details(
+        self,
+        state: Tensor,
+        condition: Condition,
+        draw_noise: DrawNoise,
+        sampling: SamplingSettings,
+    ) -> Tensor:
+        """Latents drawn anew, given the flags that `choose` takes; flags and presence stay.
+
+        A mean of latents is blurred; which flags are up says much about them.
+
+        Args:
+            state: [n, c] mean estimate.
+            condition: of `read_radar`.
+            draw_noise: of `make_noise`.
+            sampling: `detail_sigma` is the noise level of one jump.
+        """
+        chosen = self.choose(state, condition.seen, sampling)
+        decided = torch.cat([chosen, chosen.any(1, keepdim=True)], dim=1)
+        latent = state[:, :-BINARY_CHANNELS]
+        certain = torch.cat([latent, 2.0 * decided.to(state) - 1.0], dim=1)
+        sigma = state.new_full((condition.seen.batch_size,), sampling.detail_sigma or 0.0)
+        noisy = certain + sigma[0] * draw_noise()
+        drawn = self.denoise_guided(noisy, sigma, condition, sampling.guidance)
+        return torch.cat([drawn[:, :-BINARY_CHANNELS], state[:, -BINARY_CHANNELS:]], dim=1)
 
     def denoise_guided(
         self, noisy: Tensor, sigma: Tensor, condition: Condition, guidance: float

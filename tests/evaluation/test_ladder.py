@@ -11,6 +11,8 @@ from radarsparse.evaluation import ladder as ladder_module
 from radarsparse.evaluation.frames import PREDICTION
 from radarsparse.evaluation.ladder import run_quality
 from radarsparse.evaluation.quality import (
+    COLD,
+    DETAILED,
     GROWN,
     HEUN,
     WRONG,
@@ -55,7 +57,8 @@ def test_every_rung_is_there_in_order(ladder, frames):
     clouds = RunFrames(ladder.rows(), prepared, VOLUME).read(prepared.names[0]).clouds
     few = [name_few(steps) for steps in (1, 2, 4)]
     assert list(clouds) == [
-        *("raw", GROWN, "regression", HEUN, *few, PREDICTION, WRONG, "reconstruction")
+        *("raw", GROWN, "regression", HEUN, *few, COLD, DETAILED),
+        *(PREDICTION, WRONG, "reconstruction"),
     ]
     assert len(clouds[GROWN]) > len(clouds["raw"])
 
@@ -93,7 +96,7 @@ def test_the_document_holds_both_sets_and_its_pictures(
     assert "## Simulated frames" in text
     assert "2 frames, 2 training seeds" in text
     pictures = sorted(path.name for path in (tmp_path / "results").iterdir())
-    assert pictures == ["000006.png", "000007.png"]
+    assert pictures == ["000006.png", "000007.png", "noise.png"]
     assert all(f"](results/{name})" in text for name in pictures)
 
 

@@ -108,7 +108,9 @@ def test_a_start_with_little_noise_stays_near_the_regression(network):
     condition = _condition(network, 0)
     regression, noise = network.regress(condition), torch.randn(len(condition.seen.feats), CHANNELS)
     samplings = [SamplingSettings(steps=3, start_sigma=start) for start in (0.003, 0.5)]
-    draws = [network.sample(condition, lambda: noise, sampling) for sampling in samplings]
+    draws = [
+        network.sample(condition, regression, lambda: noise, sampling) for sampling in samplings
+    ]
     # Flags don't: a mean of them, such as -0.4, is not what noise makes of -1 or 1.
     distances = [(draw - regression)[:, :3].abs().mean().item() for draw in draws]
     assert distances[0] < 0.02 < distances[1]
@@ -117,16 +119,44 @@ def test_a_start_with_little_noise_stays_near_the_regression(network):
 @torch.no_grad()
 def test_one_step_is_one_jump_and_two_are_two(network):
     condition = _condition(network, 0)
-    noises = torch.randn(2, len(condition.seen.feats), CHANNELS)
+    mean, *noises = torch.randn(3, len(condition.seen.feats), CHANNELS)
     one, two = (
-        network.sample(condition, iter(noises).__next__, FewStepSamplingSettings(steps=steps))
+        network.sample(condition, mean, iter(noises).__next__, FewStepSamplingSettings(steps=steps))
         for steps in (1, 2)
     )
     highest, last = torch.tensor([20.0]), torch.tensor([FewStepSamplingSettings().last_sigma])
-    jump = network.denoise(20.0 * noises[0], highest, condition.seen)
+    jump = network.denoise(mean + 20.0 * noises[0], highest, condition.seen)
     torch.testing.assert_close(one, jump)
     again = network.denoise(jump + last * noises[1], last, condition.seen)
     torch.testing.assert_close(two, again, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_without_temperature_all_draws_are_one(network):
+    condition = _condition(network, 0)
+    mean, *noises = torch.randn(3, len(condition.seen.feats), CHANNELS)
+    cold, warm = (SamplingSettings(steps=2, temperature=temperature) for temperature in (0.0, 1.0))
+    draws = [
+        network.sample(condition, mean, iter([noise]).__next__, sampling)
+        for sampling in (cold, warm)
+        for noise in noises
+    ]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[2], draws[3])
+
+
+@torch.no_grad()
+def test_details_are_latents_said_of_the_chosen_flags_alone(network):
+    condition = _condition(network, 0)
+    state, noise = torch.randn(2, len(condition.seen.feats), CHANNELS)
+    sampling = SamplingSettings(detail_sigma=0.6)
+    detailed = network.draw_details(state, condition, lambda: noise, sampling)
+    assert torch.equal(detailed[:, 3:], state[:, 3:])
+    chosen = network.choose(state, condition.seen, sampling)
+    flags = torch.cat([chosen, chosen.any(1)[:, None]], dim=1)
+    certain = torch.cat([state[:, :3], torch.where(flags, 1.0, -1.0)], dim=1)
+    said = network.denoise(certain + 0.6 * noise, torch.tensor([0.6]), condition.seen)
+    torch.testing.assert_close(detailed[:, :3], said[:, :3])
 
 
 @torch.no_grad()

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
 from radarsparse.data.batch import make_cells, make_radar
 from radarsparse.geometry import Volume
+from radarsparse.models.consensus import Scene, draw_consensus
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.models.latent_diffusion import Condition, LatentDiffusion
 from radarsparse.models.state import BINARY_CHANNELS
@@ -97,11 +99,14 @@ def test_a_pass_in_tiles_is_the_pass_over_the_whole():
 @pytest.mark.parametrize("start_sigma", [None, 0.5])
 def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
     network, (radar, cells) = _network(), _frame()
-    context = network.read_radar(radar, cells)
-    sampling = SamplingSettings(steps=3, samples=2, start_sigma=start_sigma)
-    whole = network.draw(context, 7, sampling)
-    tiled = _tiled(network, denoiser_reach(network.denoiser)).draw(context, 7, sampling)
-    # 10 passes, each with the rounding of one.
+    scene = Scene(radar, cells, LONG)
+    sampling = SamplingSettings(steps=3, samples=2, start_sigma=start_sigma, detail_sigma=0.5)
+    points = np.zeros((1, 5), dtype=np.float32)  # for the mirror image, of which none is drawn
+    whole, tiled = (
+        draw_consensus(one, points, scene, 7, sampling).state
+        for one in (network, _tiled(network, denoiser_reach(network.denoiser)))
+    )
+    # 12 passes, each with the rounding of one.
     torch.testing.assert_close(tiled, whole, rtol=1e-3, atol=1e-3)
 
 

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radarsparse.config import DenoiserConfig
-from radarsparse.data.batch import Batch, make_batch
+from radarsparse.data.batch import Batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.diffusion.precondition import loss_weight
 from radarsparse.geometry import Volume
+from radarsparse.models.consensus import draw_consensus, read_scene
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.losses import (
     Term,
@@ -97,12 +98,11 @@ class DenoiserStage(nn.Module, ABC):
     @torch.no_grad()
     def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
         """A cloud drawn for the radar, [n, 4] as `place_points` gives it; always the same one."""
-        batch = make_batch([pair], volume).to(self.network.vae.latent_mean.device)
-        condition = self.network.read_radar(batch.radar, batch.cells)
-        state = self.network.draw(condition, 0, self.sampling)
-        return to_points(
-            self.network.decode(state, batch.lattice, batch.radar, self.sampling), volume
-        )
+        device = self.network.vae.latent_mean.device
+        scene = read_scene(pair.radar, volume, device, f"frame {pair.name}: radar")
+        state = draw_consensus(self.network, pair.radar, scene, 0, self.sampling).state
+        voxels = self.network.decode(state, scene.cells, scene.radar, self.sampling)
+        return to_points(voxels, volume)
 
     def _regress_instead(self, task: Task, clean: Tensor, regression: Tensor, batch: Batch) -> Task:
         """Ask for the clean state and show nothing at all in the chosen samples, bool [b]."""
