@@ -10,30 +10,35 @@ from radarsparse.errors import InputError
 
 FRAMES_MIN = 3
 FRAMES_MAX = 1_000_000
+SWEEPS_MAX = 20
 
 
 def main() -> None:
     arguments = _parse()
-    plan = _plan(arguments.out, arguments.frames, arguments.seed)
-    what = f"{arguments.frames} simulated frames (seed {arguments.seed}) at {plan.target}"
+    seed, sweeps = arguments.seed, arguments.radar_sweeps
+    plan = _plan(arguments.out, arguments.frames, seed, sweeps)
+    what = f"{arguments.frames} simulated frames (seed {seed}) at {plan.target}"
     if plan.is_built():
         print(f"nothing to do: already {what}")
     elif arguments.dry_run:
         print(f"would write {what}")
     else:
-        build_prepared(plan, lambda name: simulate_pair(arguments.seed, int(name)))
+        build_prepared(plan, lambda name: simulate_pair(seed, int(name), sweeps))
         print(f"wrote {what}")
 
 
-def _plan(target: Path, frames: int, seed: int) -> PreparedPlan:
+def _plan(target: Path, frames: int, seed: int, radar_sweeps: int) -> PreparedPlan:
     if not FRAMES_MIN <= frames <= FRAMES_MAX:
         raise InputError(
             f"--frames {frames}: must be {FRAMES_MIN} .. {FRAMES_MAX}, one frame for each split"
         )
     if seed < 0:
         raise InputError(f"--seed {seed}: must be 0 or more")
+    if not 1 <= radar_sweeps <= SWEEPS_MAX:
+        raise InputError(f"--radar-sweeps {radar_sweeps}: must be 1 .. {SWEEPS_MAX}")
     names = tuple(frame_name(index) for index in range(frames))
-    return PreparedPlan(target, simulation_card(seed, frames), _split(frames), names)
+    card = simulation_card(seed, frames, radar_sweeps)
+    return PreparedPlan(target, card, _split(frames), names)
 
 
 def _split(frames: int) -> dict[str, list[list[int]]]:
@@ -50,6 +55,8 @@ def _parse() -> argparse.Namespace:
         "--frames", type=int, required=True, metavar="N", help="how many, 3 or more"
     )
     parser.add_argument("--seed", type=int, required=True, metavar="S", help="0 or more")
+    text = "sweeps in each radar cloud, the newest and those before it (default: 1)"
+    parser.add_argument("--radar-sweeps", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
     return parser.parse_args()
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from radarsparse.data.simulator.layout import random_scene
 from radarsparse.data.simulator.lidar import scan_lidar
@@ -198,3 +199,25 @@ def test_seed_and_index_determine_a_frame() -> None:
     np.testing.assert_array_equal(first.T_radar_lidar, again.T_radar_lidar)
     assert not np.array_equal(first.T_radar_lidar, other.T_radar_lidar)
     assert not np.array_equal(first.T_radar_lidar, elsewhere.T_radar_lidar)
+
+
+def test_a_scene_drives_on():
+    parked, driving = wall(20.0), wall(40.0, velocity_mps=(-4.0, 1.0, 0.0))
+    scene = make_scene(parked, driving, ego_velocity_mps=(10.0, 0.0, 0.0))
+    earlier = scene.after(-0.5)
+    assert earlier.boxes[0] == parked
+    np.testing.assert_allclose(earlier.boxes[1].center_m, np.add(driving.center_m, (2.0, -0.5, 0)))
+    np.testing.assert_allclose(earlier.T_world_radar[:3, 3], (-5.0, 0.0, RADAR_HEIGHT_M))
+    np.testing.assert_allclose(scene.T_world_radar, LEVEL)
+
+
+def test_several_sweeps_hold_the_newest_and_show_the_same_walls():
+    one, three = simulate_pair(3, 0), simulate_pair(3, 0, radar_sweeps=3)
+    np.testing.assert_array_equal(three.radar[: len(one.radar)], one.radar)
+    np.testing.assert_array_equal(three.lidar, one.lidar)
+    earlier = three.radar[len(one.radar) :]
+    assert 1.0 < len(earlier) / len(one.radar) < 3.0
+    # What is far from all LiDAR points is no more in the earlier sweeps than in the newest.
+    tree = KDTree(one.lidar_in_radar_frame[:, :3])
+    distances_m = [np.median(tree.query(sweep[:, :3])[0]) for sweep in (one.radar, earlier)]
+    assert distances_m[1] < 1.3 * distances_m[0]

@@ -38,7 +38,8 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     pair = PreparedFrames.open(out, "val")[0]
     np.testing.assert_array_equal(pair.radar, simulate_pair(7, 3).radar)
     card = yaml.safe_load((out / "dataset.yaml").read_text())
-    assert card["provenance"] == {"simulator_version": 1, "seed": 7, "frames": 5}
+    provenance = {"simulator_version": 1, "seed": 7, "frames": 5, "radar_sweeps": 1}
+    assert card["provenance"] == provenance
     assert [path.name for path in out.parent.iterdir()] == ["sim"]
 
     before = (out / "frames/000000.npz").stat().st_mtime_ns
@@ -52,6 +53,14 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     assert other.stderr.startswith(f"error: {out}: exists with other contents")
 
 
+def test_sweeps_are_merged(tmp_path: Path) -> None:
+    options = ("--frames", 3, "--seed", 7, "--radar-sweeps", 3)
+    done = simulate("--out", tmp_path / "sim", *options)
+    assert done.returncode == 0, done.stderr
+    pair = PreparedFrames.open(tmp_path / "sim", "train")[0]
+    np.testing.assert_array_equal(pair.radar, simulate_pair(7, 0, 3).radar)
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = simulate("--out", tmp_path / "sim", "--frames", 3, "--seed", 0, "--dry-run")
     assert done.returncode == 0
@@ -60,13 +69,18 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frames", "seed", "message"),
-    [(2, 0, "error: --frames 2: must be 3"), (3, -1, "error: --seed -1: must be 0 or more")],
+    ("frames", "seed", "sweeps", "message"),
+    [
+        (2, 0, 1, "error: --frames 2: must be 3"),
+        (3, -1, 1, "error: --seed -1: must be 0 or more"),
+        (3, 0, 0, "error: --radar-sweeps 0: must be 1 .. 20"),
+    ],
 )
 def test_values_out_of_bounds_are_named(
-    tmp_path: Path, frames: int, seed: int, message: str
+    tmp_path: Path, frames: int, seed: int, sweeps: int, message: str
 ) -> None:
-    done = simulate("--out", tmp_path / "sim", "--frames", frames, "--seed", seed)
+    options = ("--frames", frames, "--seed", seed, "--radar-sweeps", sweeps)
+    done = simulate("--out", tmp_path / "sim", *options)
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ The world frame has its origin on the ground below the radar, x along the car's 
 up; the ground is the plane z = 0. The sensors' poses carry pitch, roll and height.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -87,6 +87,19 @@ class Scene:
     def T_world_lidar(self) -> Floats:
         """Pose of the LiDAR."""
         return self.T_world_radar @ self.T_radar_lidar
+
+    def after(self, seconds: float) -> "Scene":
+        """The same scene so much later; before, where `seconds` is negative."""
+        moved_m = np.multiply(seconds, self.ego_velocity_mps)
+        T_world_radar = self.T_world_radar.copy()
+        T_world_radar[:3, 3] += moved_m
+        boxes = tuple(_drive(box, seconds) for box in self.boxes)
+        return replace(self, boxes=boxes, T_world_radar=T_world_radar)
+
+
+def _drive(box: Box, seconds: float) -> Box:
+    x, y, z = np.add(box.center_m, np.multiply(seconds, box.velocity_mps)).tolist()
+    return replace(box, center_m=(x, y, z))
 
 
 def pose(yaw_pitch_roll_rad: Triple, position_m: Triple) -> Floats:
