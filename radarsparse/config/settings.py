@@ -162,7 +162,7 @@ class FewStepSamplingSettings(SamplingSettings):
     """The same for a network that jumps to clean features; the last jump is from `last_sigma`."""
 
     steps: Count = 2
-    last_sigma: Positive = 5.0
+    last_sigma: Positive = 10.0
 
 
 class EctSettings(Settings):

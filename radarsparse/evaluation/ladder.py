@@ -98,8 +98,9 @@ def run_quality(
         return []
     with assemble_team(None) as team:
         parts = measure_quality(ladders, prepared, document, team)
+    older = document.read_text() if document.exists() else ""
     with replacing(document) as part:
-        part.write_text(write_results(parts, ABOUT))
+        part.write_text(write_results(parts, ABOUT, older))
     return [dict(report) for quality in parts for report in quality.reports]
 
 

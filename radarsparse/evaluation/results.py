@@ -22,6 +22,8 @@ METRICS = {
     "feature_mae": "intensity MAE",
     "voxel_ratio@0.2m": "voxels of 0.2 m to LiDAR's",
 }
+# What stands below it in an older document was written by hand.
+KEPT = "<!-- What follows is kept when the tool writes this file again. -->"
 BAND_METRICS = {"chamfer_sum_m": "Chamfer sum [m]", "fscore@0.5m": "F@0.5 m"}
 
 
@@ -47,17 +49,18 @@ class Quality(NamedTuple):
     pictures: Sequence[str]
 
 
-def write_results(parts: Sequence[Quality], about: Sequence[str]) -> str:
+def write_results(parts: Sequence[Quality], about: Sequence[str], older: str) -> str:
     """The document.
 
     Args:
         parts: sets of frames.
         about: lines on how it was measured.
+        older: the document before; what stands below `KEPT` in it is kept.
     """
     lines = ["# Results", "", *about]
     for part in parts:
         lines += ["", f"## {part.title}", "", *_describe(part)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", KEPT]) + (older.partition(KEPT)[2] or "\n")
 
 
 def _describe(part: Quality) -> list[str]:

@@ -22,6 +22,7 @@ from radarsparse.evaluation.quality import (
     reconstruct_wrongly,
     score_draws,
 )
+from radarsparse.evaluation.results import KEPT
 from radarsparse.evaluation.runs import RunFrames
 from radarsparse.geometry import Volume
 from radarsparse.training.loop import train
@@ -88,13 +89,15 @@ def test_the_document_holds_both_sets_and_its_pictures(
     monkeypatch.setattr(ladder_module, "SIMULATED_FRAMES", 1)
     monkeypatch.setattr(ladder_module, "simulate_pair", lambda _seed, number: tiny_pair(number))
     document = tmp_path / "results.md"
-    torch.manual_seed(0)
+    document.write_text(f"old numbers\n{KEPT}\n\n## Notes\n\nby hand\n")
     reports = run_quality([f"{edm_run},{few_run}"] * 2, frames, document, dry_run=False)
     assert len(reports) == 4
     text = document.read_text()
     assert "## Astyx `val`" in text
     assert "## Simulated frames" in text
     assert "2 frames, 2 training seeds" in text
+    assert "old numbers" not in text
+    assert text.endswith("## Notes\n\nby hand\n")
     pictures = sorted(path.name for path in (tmp_path / "results").iterdir())
     assert pictures == ["000006.png", "000007.png", "noise.png"]
     assert all(f"](results/{name})" in text for name in pictures)
