@@ -1,51 +1,58 @@
 """Turn a data set in its own layout into prepared frames."""
 
 import argparse
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from radarsparse.cli import run
-from radarsparse.data.astyx import (
-    ASTYX_SPLIT,
-    astyx_card,
-    astyx_fingerprint,
-    list_astyx_frames,
-    read_astyx_frame,
-)
-from radarsparse.data.prepared import PreparedPlan, build_prepared
+from radarsparse.data.build import PreparedPlan, Source, build_prepared
+from radarsparse.data.sources.astyx import open_astyx
+
+
+class Layout(NamedTuple):
+    """A data set's layout on the command line."""
+
+    about: str
+    holds: str
+    open: Callable[[Path], Source]
+
+
+LAYOUTS = {
+    "astyx": Layout(
+        "Astyx HiRes2019 (text files)",
+        "folder with radar_6455, lidar_vlp16 and calibration",
+        open_astyx,
+    ),
+}
 
 
 def main() -> None:
     arguments = _parse()
-    plan = _plan_astyx(arguments.source, arguments.target)
-    what = f"{len(plan.names)} frames ({plan.names[0]} .. {plan.names[-1]}) at {plan.target}"
+    source = LAYOUTS[arguments.layout].open(arguments.source)
+    plan = PreparedPlan(arguments.target, source, arguments.skip_unusable)
+    names = source.names
+    what = f"{len(names)} frames ({names[0]} .. {names[-1]}) at {plan.target}"
     if plan.is_built():
         print(f"nothing to do: already {what}")
     elif arguments.dry_run:
         print(f"would write {what}")
     else:
-        build_prepared(plan, partial(read_astyx_frame, arguments.source))
-        print(f"wrote {what}; licence: {plan.card.licence}")
-
-
-def _plan_astyx(source: Path, target: Path) -> PreparedPlan:
-    names = list_astyx_frames(source)
-    card = astyx_card(astyx_fingerprint(source, names))
-    return PreparedPlan(target, card, ASTYX_SPLIT, names)
+        skipped = build_prepared(plan)
+        left_out = f", {len(skipped)} left out, see skipped.yaml" if skipped else ""
+        print(f"wrote {what}{left_out}; licence: {source.card.licence}")
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    layouts = parser.add_subparsers(title="layouts", required=True, metavar="LAYOUT")
-    astyx = layouts.add_parser("astyx", help="Astyx HiRes2019 (text files)")
-    astyx.add_argument(
-        "source",
-        type=Path,
-        metavar="SRC",
-        help="folder with radar_6455, lidar_vlp16 and calibration",
-    )
-    astyx.add_argument("target", type=Path, metavar="DST", help="new folder for the frames")
-    astyx.add_argument("--dry-run", action="store_true", help="say what would be written")
+    layouts = parser.add_subparsers(title="layouts", required=True, metavar="LAYOUT", dest="layout")
+    for name, layout in LAYOUTS.items():
+        one = layouts.add_parser(name, help=layout.about, description=layout.about)
+        one.add_argument("source", type=Path, metavar="SRC", help=layout.holds)
+        one.add_argument("target", type=Path, metavar="DST", help="new folder for the frames")
+        text = "leave out frames that can't be made, instead of stopping at the first"
+        one.add_argument("--skip-unusable", action="store_true", help=text)
+        one.add_argument("--dry-run", action="store_true", help="say what would be written")
     return parser.parse_args()
 
 

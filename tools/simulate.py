@@ -1,10 +1,11 @@
 """Make simulated frames: road scenes seen by an Astyx-like radar and a VLP-16-like LiDAR."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from radarsparse.cli import run
-from radarsparse.data.prepared import PreparedPlan, build_prepared
+from radarsparse.data.build import PreparedPlan, Source, build_prepared, read_each
 from radarsparse.data.simulator.simulate import frame_name, simulate_pair, simulation_card
 from radarsparse.errors import InputError
 
@@ -23,7 +24,7 @@ def main() -> None:
     elif arguments.dry_run:
         print(f"would write {what}")
     else:
-        build_prepared(plan, lambda name: simulate_pair(seed, int(name), sweeps))
+        build_prepared(plan)
         print(f"wrote {what}")
 
 
@@ -38,7 +39,8 @@ def _plan(target: Path, frames: int, seed: int, radar_sweeps: int) -> PreparedPl
         raise InputError(f"--radar-sweeps {radar_sweeps}: must be 1 .. {SWEEPS_MAX}")
     names = tuple(frame_name(index) for index in range(frames))
     card = simulation_card(seed, frames, radar_sweeps)
-    return PreparedPlan(target, card, _split(frames), names)
+    read = partial(read_each, lambda name: simulate_pair(seed, int(name), radar_sweeps))
+    return PreparedPlan(target, Source(card, _split(frames), names, read))
 
 
 def _split(frames: int) -> dict[str, list[list[int]]]:

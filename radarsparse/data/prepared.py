@@ -2,10 +2,9 @@
 
 import hashlib
 import logging
-import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from radarsparse.config import read_yaml
 from radarsparse.data.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair
@@ -156,7 +154,7 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
 def write_split(folder: Path, split: Split) -> None:
     """Write `split.yaml`: inclusive ranges of frame numbers by split."""
     plain = {name: [list(bounds) for bounds in ranges] for name, ranges in split.items()}
-    _write_yaml(folder / SPLIT_FILE, plain)
+    write_yaml(folder / SPLIT_FILE, plain)
 
 
 def read_split(folder: Path) -> dict[str, list[list[int]]]:
@@ -178,7 +176,7 @@ def read_split(folder: Path) -> dict[str, list[list[int]]]:
 
 def write_dataset_card(folder: Path, card: DatasetCard) -> None:
     """Write `dataset.yaml`."""
-    _write_yaml(folder / CARD_FILE, _plain_card(card))
+    write_yaml(folder / CARD_FILE, _plain_card(card))
 
 
 @dataclass(frozen=True)
@@ -238,81 +236,8 @@ def frame_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(stem for stem in stems if stem.isdecimal()))
 
 
-@dataclass(frozen=True)
-class PreparedPlan:
-    """A folder of prepared frames that is to be built.
-
-    Attributes:
-        target: where the finished folder will stand.
-        card: its `dataset.yaml`.
-        split: its `split.yaml`.
-        names: its frames.
-    """
-
-    target: Path
-    card: DatasetCard
-    split: Split
-    names: tuple[str, ...]
-
-    @property
-    def partial(self) -> Path:
-        """Where the folder is built before it is renamed."""
-        resolved = self.target.resolve()
-        return resolved.with_name(resolved.name + ".partial")
-
-    def is_built(self) -> bool:
-        """Whether the target already holds exactly this.
-
-        Raises:
-            InputError: the target holds something else.
-        """
-        if not self.target.exists():
-            return False
-        if not self.target.is_dir():
-            raise InputError(f"{self.target}: is a file; a new or empty folder is needed")
-        if not any(self.target.iterdir()):
-            return False
-        if not (_holds_card(self.target, self.card) and frame_names(self.target) == self.names):
-            raise InputError(
-                f"{self.target}: exists with other contents; remove it or name a new folder"
-            )
-        return True
-
-
-def build_prepared(plan: PreparedPlan, make: Callable[[str], ScanPair]) -> None:
-    """Build the planned folder beside its target, resuming an interrupted build, and rename it.
-
-    Args:
-        plan: what to build.
-        make: gives the frame of a name.
-
-    Raises:
-        InputError: a frame can't be made, or a folder or file can't be written.
-    """
-    try:
-        _start_partial(plan)
-        present = set(frame_names(plan.partial))
-        for name in tqdm(plan.names, desc=plan.target.name, unit="frame", disable=None):
-            if name not in present:
-                write_frame(plan.partial, make(name))
-        plan.partial.replace(plan.target)
-    except OSError as error:
-        raise InputError(f"{plan.target}: can't be written ({error})") from error
-
-
-def _start_partial(plan: PreparedPlan) -> None:
-    """Empty what an interrupted run of another plan left, so that no foreign frame is kept."""
-    partial = plan.partial
-    if partial.exists() and not _holds_card(partial, plan.card):
-        if any(partial.iterdir()) and not (partial / CARD_FILE).is_file():
-            raise InputError(f"{partial}: is in the way and no interrupted build; remove it")
-        shutil.rmtree(partial)
-    (partial / FRAMES_FOLDER).mkdir(parents=True, exist_ok=True)
-    write_dataset_card(partial, plan.card)
-    write_split(partial, plan.split)
-
-
-def _holds_card(folder: Path, card: DatasetCard) -> bool:
+def holds_card(folder: Path, card: DatasetCard) -> bool:
+    """Whether a folder's `dataset.yaml` says exactly this."""
     path = folder / CARD_FILE
     return path.is_file() and read_yaml(path) == _plain_card(card)
 
@@ -324,7 +249,8 @@ def _plain_card(card: DatasetCard) -> dict[str, Any]:
     }
 
 
-def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
     with replacing(path) as part:

@@ -10,11 +10,8 @@ import pytest
 from radarsparse.data.prepared import (
     DatasetCard,
     PreparedFrames,
-    PreparedPlan,
-    build_prepared,
     read_frame,
     read_split,
-    write_dataset_card,
     write_frame,
     write_split,
 )
@@ -149,44 +146,3 @@ def test_malformed_ranges_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.yaml").write_text(f"train: {text}\n")
     with pytest.raises(InputError, match=r"split\.yaml: train"):
         read_split(tmp_path)
-
-
-def test_an_interrupted_build_is_resumed(tmp_path: Path) -> None:
-    plan = PreparedPlan(tmp_path / "out", CARD, {"train": [[0, 1]]}, ("000000", "000001"))
-    made: list[str] = []
-
-    def make(name: str) -> ScanPair:
-        made.append(name)
-        if len(made) == 2:
-            raise KeyboardInterrupt
-        return make_pair(name)
-
-    with pytest.raises(KeyboardInterrupt):
-        build_prepared(plan, make)
-    assert not plan.target.exists()
-    build_prepared(plan, make)
-    assert made == ["000000", "000001", "000001"]
-    assert plan.is_built()
-    assert not plan.partial.exists()
-
-
-def test_what_another_build_left_is_not_kept(tmp_path: Path) -> None:
-    plan = PreparedPlan(tmp_path / "out", CARD, {"train": [[0, 0]]}, ("000000",))
-    write_dataset_card(plan.partial, DatasetCard("y", "", "", (1.0, 1.0), 1.0, 1.0, "", ""))
-    write_frame(plan.partial, make_pair("000005"))
-    build_prepared(plan, make_pair)
-    assert [path.name for path in (plan.target / "frames").iterdir()] == ["000000.npz"]
-
-
-def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
-    plan = PreparedPlan(tmp_path / "out", CARD, {"train": [[0, 0]]}, ("000000",))
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial/diary.txt").write_text("mine")
-    with pytest.raises(InputError, match="in the way"):
-        build_prepared(plan, make_pair)
-    (tmp_path / "out").mkdir()
-    assert not plan.is_built()
-    (tmp_path / "out/diary.txt").write_text("mine")
-    with pytest.raises(InputError, match="other contents"):
-        plan.is_built()
-    assert (tmp_path / "out.partial/diary.txt").read_text() == "mine"

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.data.build import Source, read_each
 from radarsparse.data.prepared import DatasetCard, rigid_transform, usable_points
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
@@ -23,14 +25,25 @@ LIDAR_AZIMUTH_MAX_RAD = np.radians(75.0)
 LIDAR_RANGE_MIN_M = 1.0
 
 # Drives are never cut, so that neighbouring frames can't leak from one split to another.
-ASTYX_SPLIT = {"train": [[0, 378]], "val": [[379, 444]], "test": [[445, 545]]}
+_SPLIT = {"train": [[0, 378]], "val": [[379, 444]], "test": [[445, 545]]}
 
 
-def astyx_card(fingerprint: str) -> DatasetCard:
-    """The data set's card.
+def open_astyx(root: Path) -> Source:
+    """Find the frames of a native folder.
 
     Args:
-        fingerprint: of the native files, from `astyx_fingerprint`.
+        root: folder that holds `radar_6455`, `lidar_vlp16` and `calibration`.
+
+    Raises:
+        InputError: a folder or file is missing.
+    """
+    names = _list_frames(root)
+    card = _make_card(_fingerprint(root, names))
+    return Source(card, _SPLIT, names, partial(read_each, partial(read_astyx_frame, root)))
+
+
+def _make_card(fingerprint: str) -> DatasetCard:
+    """The data set's card.
 
     Source: data-formats.md, sections 4 and 10.1.
     """
@@ -50,12 +63,7 @@ def astyx_card(fingerprint: str) -> DatasetCard:
     )
 
 
-def list_astyx_frames(root: Path) -> tuple[str, ...]:
-    """Names of the frames in a native folder, sorted.
-
-    Raises:
-        InputError: the folder holds no radar file of a number.
-    """
+def _list_frames(root: Path) -> tuple[str, ...]:
     folder = root / RADAR_FOLDER
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; {root} must hold the native Astyx layout")
@@ -65,12 +73,8 @@ def list_astyx_frames(root: Path) -> tuple[str, ...]:
     return names
 
 
-def astyx_fingerprint(root: Path, names: Sequence[str]) -> str:
-    """Short hash of the names and sizes of the native files, to tell one source from another.
-
-    Raises:
-        InputError: a file is missing.
-    """
+def _fingerprint(root: Path, names: Sequence[str]) -> str:
+    """Short hash of the names and sizes of the native files, to tell one source from another."""
     digest = hashlib.sha256()
     for name in names:
         for path in _native_paths(root, name):

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radarsparse.data.astyx import astyx_fingerprint, list_astyx_frames, read_astyx_frame
 from radarsparse.data.prepared import read_frame
+from radarsparse.data.sources.astyx import open_astyx, read_astyx_frame
 from radarsparse.errors import InputError
 
-ASTYX = Path(__file__).resolve().parents[3] / "shared/data/astyx"
+ASTYX = Path(__file__).resolve().parents[4] / "shared/data/astyx"
 
 RADAR = "\nX Y Z V_r Mag\n10 1 0.5 -3.5 46.5\n20.25 -2 1 0.25 97\n"
 LIDAR_ROWS = (
@@ -83,21 +83,21 @@ def test_malformed_files_are_named(tmp_path: Path, path: str, text: str, message
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="radar_6455: no such folder"):
-        list_astyx_frames(tmp_path)
+        open_astyx(tmp_path)
     write_native(tmp_path, "000012")
     write_native(tmp_path, "000003")
-    assert list_astyx_frames(tmp_path) == ("000003", "000012")
+    assert open_astyx(tmp_path).names == ("000003", "000012")
     (tmp_path / "lidar_vlp16/000003.txt").unlink()
     with pytest.raises(InputError, match=r"lidar_vlp16/000003\.txt"):
         read_astyx_frame(tmp_path, "000003")
     with pytest.raises(InputError, match=r"lidar_vlp16/000003\.txt"):
-        astyx_fingerprint(tmp_path, ("000003", "000012"))
+        open_astyx(tmp_path)
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not ASTYX.is_dir(), reason=f"the Astyx frames are not at {ASTYX}")
 def test_the_real_frames_equal_their_prepared_twins() -> None:
-    for name in list_astyx_frames(ASTYX / "native"):
+    for name in open_astyx(ASTYX / "native").names:
         own = read_astyx_frame(ASTYX / "native", name)
         twin = read_frame(ASTYX / f"frames/{name}.npz")
         np.testing.assert_array_equal(own.radar, twin.radar)
