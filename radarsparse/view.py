@@ -1,7 +1,8 @@
 """Pictures of clouds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ ERROR_MAX_M = 2.0
 ERROR_COLORS = ScalarMappable(Normalize(0.0, ERROR_MAX_M), "viridis")
 ERROR_SIZE_INCH = (12.0, 6.4)
 CURVES_SIZE_INCH = (7.0, 5.0)
+PANELS_SIZE_INCH = (13.0, 4.2)
 
 
 def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: str) -> None:
@@ -111,6 +113,47 @@ def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: fl
     axes.set(xlim=(0, end_m), ylim=(0, 1), xlabel="distance [m]", ylabel="share of points nearer")
     axes.grid(color="0.9", linewidth=0.5)
     axes.legend(loc="lower right", fontsize="small")
+    _save(path, figure)
+
+
+class Panel(NamedTuple):
+    """A plot.
+
+    Attributes:
+        title: above it.
+        x_label: of the axis to the right.
+        x: [k] where the values of the lines are.
+        lines: by name, [k] each.
+    """
+
+    title: str
+    x_label: str
+    x: Sequence[float]
+    lines: Mapping[str, Cloud]
+
+
+def save_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
+    """Draw plots side by side, as PNG.
+
+    The file appears whole or not at all.
+
+    Args:
+        path: where to; ends in `.png`, its folder must exist.
+        panels: from left to right.
+        title: a line above the picture.
+
+    Raises:
+        InputError: the path can't be written to.
+    """
+    _check_path(path)
+    figure = _new_figure(PANELS_SIZE_INCH, title)
+    for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+        for name, values in panel.lines.items():
+            axes.plot(panel.x, values, marker=".", label=name)
+        axes.set(title=panel.title, xlabel=panel.x_label)
+        axes.set_ylim(bottom=0.0)
+        axes.grid(color="0.9", linewidth=0.5)
+        axes.legend(fontsize="small")
     _save(path, figure)
 
 

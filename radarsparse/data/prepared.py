@@ -202,9 +202,7 @@ class PreparedFrames(Sequence[ScanPair]):
         Raises:
             InputError: a folder or file is missing, the split is unknown or holds no frame.
         """
-        for folder in (root, root / FRAMES_FOLDER):
-            if not folder.is_dir():
-                raise InputError(f"{folder}: no such folder; prepared frames are expected there")
+        _check_folders(root)
         splits = read_split(root)
         if split not in splits:
             raise InputError(
@@ -213,6 +211,22 @@ class PreparedFrames(Sequence[ScanPair]):
         names = tuple(name for name in frame_names(root) if _in_ranges(int(name), splits[split]))
         if not names:
             raise InputError(f"{root}: split {split!r} = {splits[split]} holds none of the frames")
+        return PreparedFrames(root, names)
+
+    @staticmethod
+    def open_all(root: Path) -> "PreparedFrames":
+        """Find the frames of all splits, and those of none.
+
+        Args:
+            root: folder that holds `frames/`.
+
+        Raises:
+            InputError: a folder is missing, or there is no frame.
+        """
+        _check_folders(root)
+        names = frame_names(root)
+        if not names:
+            raise InputError(f"{root / FRAMES_FOLDER}: holds no frame such as 000000.npz")
         return PreparedFrames(root, names)
 
     @property
@@ -228,6 +242,12 @@ class PreparedFrames(Sequence[ScanPair]):
 
     def __getitem__(self, index: int) -> ScanPair:  # type: ignore[override]
         return read_frame(self.root / FRAMES_FOLDER / f"{self.names[index]}.npz")
+
+
+def _check_folders(root: Path) -> None:
+    for folder in (root, root / FRAMES_FOLDER):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; prepared frames are expected there")
 
 
 def frame_names(root: Path) -> tuple[str, ...]:

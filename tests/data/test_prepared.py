@@ -146,3 +146,11 @@ def test_malformed_ranges_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.yaml").write_text(f"train: {text}\n")
     with pytest.raises(InputError, match=r"split\.yaml: train"):
         read_split(tmp_path)
+
+
+def test_all_frames_are_found_whatever_their_split(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        PreparedFrames.open_all(tmp_path)
+    for name in ("000003", "000007"):
+        write_frame(tmp_path, make_pair(name))
+    assert PreparedFrames.open_all(tmp_path).names == ("000003", "000007")

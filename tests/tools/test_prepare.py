@@ -81,3 +81,15 @@ def test_a_wrong_source_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere/radar_6455'}: no such folder")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_prepared_frames_are_looked_at(frames: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "check.png"
+    seen = prepare("check", frames, "--out", picture)
+    assert seen.returncode == 0, seen.stderr
+    assert "8 frames" in seen.stdout
+    assert "own / other" in seen.stdout
+    assert picture.is_file()
+    assert "2 frames" in prepare("check", frames, "--split", "val").stdout
+    missing = prepare("check", tmp_path / "nothing")
+    assert (missing.returncode, "no such folder" in missing.stderr) == (2, True)
