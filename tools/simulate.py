@@ -1,12 +1,20 @@
-"""Make simulated frames: road scenes seen by an Astyx-like radar and a VLP-16-like LiDAR."""
+"""Make simulated frames: road scenes seen by a radar and a LiDAR like real ones."""
 
 import argparse
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
 from radarsparse.cli import run
 from radarsparse.data.build import PreparedPlan, Source, build_prepared, read_each
-from radarsparse.data.simulator.simulate import frame_name, simulate_pair, simulation_card
+from radarsparse.data.simulator.lidar_models import LIDARS
+from radarsparse.data.simulator.radar_models import RADARS
+from radarsparse.data.simulator.simulate import (
+    SensorRig,
+    frame_name,
+    simulate_pair,
+    simulation_card,
+)
 from radarsparse.errors import InputError
 
 FRAMES_MIN = 3
@@ -16,9 +24,9 @@ SWEEPS_MAX = 20
 
 def main() -> None:
     arguments = _parse()
-    seed, sweeps = arguments.seed, arguments.radar_sweeps
-    plan = _plan(arguments.out, arguments.frames, seed, sweeps)
-    what = f"{arguments.frames} simulated frames (seed {seed}) at {plan.target}"
+    _check(arguments)
+    plan = _plan(arguments)
+    what = f"{arguments.frames} simulated frames (seed {arguments.seed}) at {plan.target}"
     if plan.is_built():
         print(f"nothing to do: already {what}")
     elif arguments.dry_run:
@@ -28,7 +36,8 @@ def main() -> None:
         print(f"wrote {what}")
 
 
-def _plan(target: Path, frames: int, seed: int, radar_sweeps: int) -> PreparedPlan:
+def _check(arguments: argparse.Namespace) -> None:
+    frames, seed, radar_sweeps = arguments.frames, arguments.seed, arguments.radar_sweeps
     if not FRAMES_MIN <= frames <= FRAMES_MAX:
         raise InputError(
             f"--frames {frames}: must be {FRAMES_MIN} .. {FRAMES_MAX}, one frame for each split"
@@ -37,10 +46,15 @@ def _plan(target: Path, frames: int, seed: int, radar_sweeps: int) -> PreparedPl
         raise InputError(f"--seed {seed}: must be 0 or more")
     if not 1 <= radar_sweeps <= SWEEPS_MAX:
         raise InputError(f"--radar-sweeps {radar_sweeps}: must be 1 .. {SWEEPS_MAX}")
+
+
+def _plan(arguments: argparse.Namespace) -> PreparedPlan:
+    frames, seed, radar_sweeps = arguments.frames, arguments.seed, arguments.radar_sweeps
+    rig = SensorRig(RADARS[arguments.radar], LIDARS[arguments.lidar])
     names = tuple(frame_name(index) for index in range(frames))
-    card = simulation_card(seed, frames, radar_sweeps)
-    read = partial(read_each, lambda name: simulate_pair(seed, int(name), radar_sweeps))
-    return PreparedPlan(target, Source(card, _split(frames), names, read))
+    card = simulation_card(seed, frames, radar_sweeps, rig)
+    read = partial(read_each, lambda name: simulate_pair(seed, int(name), radar_sweeps, rig))
+    return PreparedPlan(arguments.out, Source(card, _split(frames), names, read))
 
 
 def _split(frames: int) -> dict[str, list[list[int]]]:
@@ -57,10 +71,19 @@ def _parse() -> argparse.Namespace:
         "--frames", type=int, required=True, metavar="N", help="how many, 3 or more"
     )
     parser.add_argument("--seed", type=int, required=True, metavar="S", help="0 or more")
+    _add_sensor(parser, "--radar", "astyx-6455", RADARS)
+    _add_sensor(parser, "--lidar", "vlp-16", LIDARS)
     text = "sweeps in each radar cloud, the newest and those before it (default: 1)"
     parser.add_argument("--radar-sweeps", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
     return parser.parse_args()
+
+
+def _add_sensor(
+    parser: argparse.ArgumentParser, option: str, default: str, names: Collection[str]
+) -> None:
+    text = f"{', '.join(names)} (default: {default})"
+    parser.add_argument(option, default=default, choices=names, metavar="NAME", help=text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The simulator's geometry against a slow oracle, and the traits of its sensors."""
 
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from scipy.spatial import KDTree
 
 from radarsparse.data.simulator.layout import random_scene
 from radarsparse.data.simulator.lidar import scan_lidar
+from radarsparse.data.simulator.lidar_models import VLP_16
 from radarsparse.data.simulator.radar import scan_radar
+from radarsparse.data.simulator.radar_models import ASTYX_6455
 from radarsparse.data.simulator.raycast import cast_rays
 from radarsparse.data.simulator.scene import Box, Cylinder, Material, Scene, Triple, pose
-from radarsparse.data.simulator.simulate import simulate_pair
+from radarsparse.data.simulator.simulate import SIMULATOR_VERSION, simulate_pair
 from radarsparse.geometry import transform_points
 
 RADAR_HEIGHT_M = 1.6
@@ -119,7 +122,7 @@ def test_lidar_returns_lie_on_surfaces() -> None:
     scene = make_scene(
         wall(30.0), Box((12.0, 3.0, 0.8), (4.5, 1.8, 1.6), 0.4, Material.VEHICLE), world=LEVEL
     )
-    cloud = scan_lidar(scene, np.random.default_rng(0)).astype(np.float64)
+    cloud = scan_lidar(scene, VLP_16, np.random.default_rng(0)).astype(np.float64)
     rays = cloud[:, :3] / np.linalg.norm(cloud[:, :3], axis=1, keepdims=True)
     origin = scene.T_world_lidar[:3, 3]
     directions = rays @ scene.T_world_lidar[:3, :3].T
@@ -135,7 +138,8 @@ def test_lidar_returns_lie_on_surfaces() -> None:
 
 def test_lidar_sees_rings_on_an_empty_road() -> None:
     scene = make_scene()
-    cloud = transform_points(scene.T_radar_lidar, scan_lidar(scene, np.random.default_rng(0)))
+    seen = scan_lidar(scene, VLP_16, np.random.default_rng(0))
+    cloud = transform_points(scene.T_radar_lidar, seen)
     assert np.abs(cloud[:, 2] + RADAR_HEIGHT_M).max() < 0.1
     assert np.hypot(cloud[:, 0], cloud[:, 1]).min() == pytest.approx(7.1, abs=0.5)
 
@@ -143,7 +147,7 @@ def test_lidar_sees_rings_on_an_empty_road() -> None:
 def test_nothing_is_seen_behind_a_wall() -> None:
     scene = make_scene(wall(10.0), wall(20.0))
     rng = np.random.default_rng(0)
-    cloud = transform_points(scene.T_radar_lidar, scan_lidar(scene, rng))
+    cloud = transform_points(scene.T_radar_lidar, scan_lidar(scene, VLP_16, rng))
     ahead = np.abs(np.arctan2(cloud[:, 1], cloud[:, 0])) < math.radians(50)
     assert cloud[ahead, 0].max() < 10.3
     assert np.count_nonzero(cloud[ahead, 0] > 9.7) > 1000
@@ -153,7 +157,7 @@ def test_nothing_is_seen_behind_a_wall() -> None:
 
 def test_doppler_of_what_stands_is_minus_the_cars_own_speed() -> None:
     scene = make_scene(wall(25.0), ego_velocity_mps=(10.0, 0.0, 0.0))
-    radar = scan_radar(scene, np.random.default_rng(1)).astype(np.float64)
+    radar = scan_radar(scene, ASTYX_6455, np.random.default_rng(1)).astype(np.float64)
     unit = radar[:, :3] / np.linalg.norm(radar[:, :3], axis=1, keepdims=True)
     residual = radar[:, 3] + unit @ (10.0, 0.0, 0.0)
     assert len(radar) > 300
@@ -164,7 +168,7 @@ def test_doppler_of_what_stands_is_minus_the_cars_own_speed() -> None:
 
 def test_doppler_of_what_drives_away_is_positive() -> None:
     scene = make_scene(wall(20.0, (6.0, 0.0, 0.0)), ego_velocity_mps=(2.0, 0.0, 0.0))
-    radar = scan_radar(scene, np.random.default_rng(2))
+    radar = scan_radar(scene, ASTYX_6455, np.random.default_rng(2))
     ahead = (np.abs(radar[:, 1]) < 3) & (np.abs(radar[:, 0] - 20) < 1) & (radar[:, 2] > -1)
     assert np.median(radar[ahead, 3]) == pytest.approx(4.0, abs=0.2)
 
@@ -199,6 +203,23 @@ def test_seed_and_index_determine_a_frame() -> None:
     np.testing.assert_array_equal(first.T_radar_lidar, again.T_radar_lidar)
     assert not np.array_equal(first.T_radar_lidar, other.T_radar_lidar)
     assert not np.array_equal(first.T_radar_lidar, elsewhere.T_radar_lidar)
+
+
+@pytest.mark.parametrize(
+    ("seed", "index", "radar_sweeps", "radar_crc", "lidar_crc"),
+    [
+        (0, 0, 1, 3457810898, 437540106),
+        (5, 3, 1, 2894812199, 3784167484),
+        (7, 1, 2, 2175715613, 1377696323),
+    ],
+)
+def test_frames_of_version_1_stay_as_they_are(
+    seed: int, index: int, radar_sweeps: int, radar_crc: int, lidar_crc: int
+) -> None:
+    assert SIMULATOR_VERSION == 1
+    pair = simulate_pair(seed, index, radar_sweeps)
+    assert zlib.crc32(pair.radar.tobytes()) == radar_crc
+    assert zlib.crc32(pair.lidar.tobytes()) == lidar_crc
 
 
 def test_a_scene_drives_on():

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.simulator.simulate import simulate_pair
+from radarsparse.data.simulator.lidar_models import LIVOX_HORIZON
+from radarsparse.data.simulator.radar_models import ARS548
+from radarsparse.data.simulator.simulate import SensorRig, simulate_pair
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -38,8 +40,9 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     pair = PreparedFrames.open(out, "val")[0]
     np.testing.assert_array_equal(pair.radar, simulate_pair(7, 3).radar)
     card = yaml.safe_load((out / "dataset.yaml").read_text())
-    provenance = {"simulator_version": 1, "seed": 7, "frames": 5, "radar_sweeps": 1}
-    assert card["provenance"] == provenance
+    counts = {"simulator_version": 1, "seed": 7, "frames": 5, "radar_sweeps": 1}
+    sensors = {"radar": "Astyx 6455 HiRes", "lidar": "Velodyne VLP-16"}
+    assert card["provenance"] == counts | sensors
     assert [path.name for path in out.parent.iterdir()] == ["sim"]
 
     before = (out / "frames/000000.npz").stat().st_mtime_ns
@@ -59,6 +62,32 @@ def test_sweeps_are_merged(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pair = PreparedFrames.open(tmp_path / "sim", "train")[0]
     np.testing.assert_array_equal(pair.radar, simulate_pair(7, 0, 3).radar)
+
+
+def test_other_sensors_make_another_data_set(tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "sim", "--frames", 3, "--seed", 7, "--radar", "ars548")
+    done = simulate(*options, "--lidar", "livox-horizon")
+    assert done.returncode == 0, done.stderr
+    pair = PreparedFrames.open(tmp_path / "sim", "train")[0]
+    expected = simulate_pair(7, 0, rig=SensorRig(ARS548, LIVOX_HORIZON))
+    np.testing.assert_array_equal(pair.radar, expected.radar)
+    np.testing.assert_array_equal(pair.lidar, expected.lidar)
+    card = yaml.safe_load((tmp_path / "sim/dataset.yaml").read_text())
+    assert card["radar_sensor"] == "simulated, after Continental ARS548 RDI"
+    assert card["lidar_sensor"] == "simulated, after Livox Horizon"
+    assert (card["field_of_view_deg"], card["radar_rate_hz"]) == ([120.0, 28.0], 20.0)
+
+    other = simulate(*options, "--lidar", "vlp-16")
+    assert other.returncode == 2
+    assert "exists with other contents" in other.stderr
+
+
+def test_unknown_sensors_are_named_with_the_known_ones(tmp_path: Path) -> None:
+    options = ("--frames", 3, "--seed", 0, "--radar", "sonar")
+    done = simulate("--out", tmp_path / "sim", *options)
+    assert done.returncode == 2
+    assert "'sonar'" in done.stderr
+    assert "oculii-eagle" in done.stderr
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:

@@ -1,18 +1,37 @@
 """Simulated scan pairs, each an independent scene that its seed and index determine."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from radarsparse.data.prepared import DatasetCard
 from radarsparse.data.scan import ScanPair
 from radarsparse.data.simulator.layout import random_scene
 from radarsparse.data.simulator.lidar import scan_lidar
+from radarsparse.data.simulator.lidar_models import VLP_16, LidarModel
 from radarsparse.data.simulator.radar import scan_radar
+from radarsparse.data.simulator.radar_models import ASTYX_6455, RadarModel
 from radarsparse.data.sweeps import merge_sweeps
 
 SIMULATOR_VERSION = 1
-"""To be raised when the same seed gives other points."""
+"""To be raised when the same seed and sensors give other points."""
 
-RADAR_RATE_HZ = 13.0
+
+@dataclass(frozen=True)
+class SensorRig:
+    """The sensors on the car, mounted as in the Astyx data set whatever they are.
+
+    Attributes:
+        radar: the radar.
+        lidar: the LiDAR.
+    """
+
+    radar: RadarModel
+    lidar: LidarModel
+
+
+ASTYX_RIG = SensorRig(ASTYX_6455, VLP_16)
+"""The sensors of the Astyx data set."""
 
 
 def frame_name(index: int) -> str:
@@ -20,7 +39,9 @@ def frame_name(index: int) -> str:
     return f"{index:06d}"
 
 
-def simulate_pair(seed: int, index: int, radar_sweeps: int = 1) -> ScanPair:
+def simulate_pair(
+    seed: int, index: int, radar_sweeps: int = 1, rig: SensorRig = ASTYX_RIG
+) -> ScanPair:
     """Simulate one frame.
 
     Args:
@@ -28,40 +49,44 @@ def simulate_pair(seed: int, index: int, radar_sweeps: int = 1) -> ScanPair:
         index: number of the frame, 0 or more.
         radar_sweeps: how many the radar cloud holds, the newest and those before it, brought into
             the radar frame of the newest.
+        rig: the sensors.
 
     Returns:
-        The same frame for the same arguments; its newest sweep and LiDAR cloud depend on the first
-        two alone.
+        The same frame for the same arguments; its newest sweep and LiDAR cloud do not depend on
+        how many sweeps there are.
     """
     rng = np.random.default_rng([seed, index])
     scene = random_scene(rng)
-    newest, lidar = scan_radar(scene, rng), scan_lidar(scene, rng)
-    before = [scene.after(-number / RADAR_RATE_HZ) for number in range(1, radar_sweeps)]
+    newest, lidar = scan_radar(scene, rig.radar, rng), scan_lidar(scene, rig.lidar, rng)
+    before = [scene.after(-number / rig.radar.rate_hz) for number in range(1, radar_sweeps)]
     T_radar_world = np.linalg.inv(scene.T_world_radar)
     radar = merge_sweeps(
-        [newest, *(scan_radar(earlier, rng) for earlier in before)],
+        [newest, *(scan_radar(earlier, rig.radar, rng) for earlier in before)],
         [np.eye(4), *(T_radar_world @ earlier.T_world_radar for earlier in before)],
     )
     return ScanPair(frame_name(index), radar, lidar, scene.T_radar_lidar)
 
 
-def simulation_card(seed: int, frames: int, radar_sweeps: int) -> DatasetCard:
+def simulation_card(
+    seed: int, frames: int, radar_sweeps: int, rig: SensorRig = ASTYX_RIG
+) -> DatasetCard:
     """The card of a simulated data set.
 
     Args:
         seed: of the whole data set.
         frames: how many there are.
         radar_sweeps: in each radar cloud.
+        rig: the sensors.
 
     Source: data-formats.md, section 10.
     """
     return DatasetCard(
         name="radarsparse simulator",
-        radar_sensor="simulated, after Astyx 6455 HiRes",
-        lidar_sensor="simulated, after Velodyne VLP-16",
-        field_of_view_deg=(110.0, 20.0),
-        radar_rate_hz=RADAR_RATE_HZ,
-        lidar_rate_hz=10.0,
+        radar_sensor=f"simulated, after {rig.radar.name}",
+        lidar_sensor=f"simulated, after {rig.lidar.name}",
+        field_of_view_deg=(2 * rig.radar.azimuth_max_deg, 2 * rig.radar.elevation_max_deg),
+        radar_rate_hz=rig.radar.rate_hz,
+        lidar_rate_hz=rig.lidar.rate_hz,
         licence="as this software",
         citation="none; simulated",
         provenance={
@@ -69,5 +94,7 @@ def simulation_card(seed: int, frames: int, radar_sweeps: int) -> DatasetCard:
             "seed": seed,
             "frames": frames,
             "radar_sweeps": radar_sweeps,
+            "radar": rig.radar.name,
+            "lidar": rig.lidar.name,
         },
     )
