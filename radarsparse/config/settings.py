@@ -49,13 +49,30 @@ class VolumeSettings(Settings):
 
 
 class AugmentSettings(Settings):
-    """Random changes of a training pair, applied to radar and LiDAR together."""
+    """Random changes of a training pair, applied to radar and LiDAR together.
+
+    `mirror`, `quarter_turn`, `cutout` and `mixup` are chances per frame; of the points at most the
+    shares `radar_dropout` and `lidar_dropout` go missing. The scene is scaled by 1 +- `scale_max`
+    at most. `power_std_db` is one draw per frame, the noise of `radar_*`, `doppler_std_mps` and
+    `power_point_std_db` one per point. `docs/augmentation.md` tells what stays consistent.
+    """
 
     mirror: Share = 0.5
     yaw_max_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 10.0
+    quarter_turn: Share = 0.0
     shift_std_m: Annotated[float, Field(ge=0.0)] = 0.1
+    scale_max: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     radar_dropout: Share = 0.2
+    radar_range_std_m: Annotated[float, Field(ge=0.0)] = 0.0
+    radar_azimuth_std_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    radar_elevation_std_deg: Annotated[float, Field(ge=0.0, le=90.0)] = 0.0
+    doppler_std_mps: Annotated[float, Field(ge=0.0)] = 0.0
     power_std_db: Annotated[float, Field(ge=0.0)] = 1.0
+    power_point_std_db: Annotated[float, Field(ge=0.0)] = 0.0
+    lidar_dropout: Share = 0.0
+    cutout: Share = 0.0
+    cutout_max_deg: Annotated[float, Field(gt=0.0, le=360.0)] = 30.0
+    mixup: Share = 0.0
 
 
 class DataSettings(Settings):

@@ -8,7 +8,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from radarsparse.config import Config, TrainSettings
-from radarsparse.data.augment import augment
+from radarsparse.data.augment import augment, mix
 from radarsparse.data.batch import Batch, make_batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
@@ -120,8 +120,17 @@ class TrainingSamples(Dataset["Batch | InputError"]):
         epoch, position = divmod(sample, len(frames))
         order = np.random.default_rng([seed, 0, epoch]).permutation(len(frames))
         random = np.random.default_rng([seed, 1, sample])
-        frame = frames[int(order[position])]
+        frame = self._mixed(int(order[position]), sample, volume)
         return augment(frame, self._config.data.augment, volume, random)
+
+    def _mixed(self, number: int, sample: int, volume: Volume) -> ScanPair:
+        chance, frames = self._config.data.augment.mixup, self._frames
+        # Its own random numbers, so that mixing changes nothing in how a sample is moved.
+        random = np.random.default_rng([self._config.seed, 2, sample])
+        if random.random() >= chance:
+            return frames[number]
+        other = int(random.integers(len(frames)))
+        return frames[number] if other == number else mix(frames[number], frames[other], volume)
 
 
 def load_parts(samples: TrainingSamples, parts: Iterator[Part], workers: int) -> Iterator[Batch]:

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radarsparse.config import Config, validate_config
+from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
+from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.training.loader import Part, Rank, TrainingSamples, load_parts, plan_windows
 from tests.conftest import tiny_config
@@ -95,6 +98,47 @@ def test_workers_make_the_same_batches_in_the_same_order(frames: Path) -> None:
         assert here.volume == there.volume
     assert [len(batch.pairs) for batch in made[0]] == [2, 1, 3]
     assert [batch.volume.voxel_size_m for batch in made[0]] == [0.2, 0.4, 0.2]
+
+
+def samples_of(frames: Path, **augment: float) -> TrainingSamples:
+    raw = tiny_config(frames, "vae").model_dump(mode="json")
+    raw["data"]["augment"] |= augment
+    return TrainingSamples(PreparedFrames.open(frames, "train"), validate_config(raw, "test"))
+
+
+def drawn(samples: TrainingSamples, numbers: Iterable[int]) -> list[ScanPair]:
+    made = samples[Part(tuple(numbers), 0.2, 1.0)]
+    assert isinstance(made, Batch)
+    return list(made.pairs)
+
+
+def test_the_frame_that_is_mixed_in_depends_on_seed_and_sample_only(frames: Path) -> None:
+    mixed, again = (drawn(samples_of(frames, mixup=1.0), range(60)) for _ in range(2))
+    alone = [drawn(samples_of(frames, mixup=1.0), [number])[0] for number in range(60)]
+    for others in (again, alone):
+        for pair, other in zip(mixed, others, strict=True):
+            assert pair.name == other.name
+            assert np.array_equal(pair.radar, other.radar)
+            assert np.array_equal(pair.lidar, other.lidar)
+    names = [pair.name.split("+") for pair in mixed]
+    assert {first for first, *_ in names[:6]} == {f"{index:06d}" for index in range(6)}
+    # Every frame meets every other sooner or later, and never itself.
+    seconds = [name[1] for name in names if len(name) == 2]
+    assert set(seconds) == {f"{index:06d}" for index in range(6)}
+    assert 40 <= len(seconds) < 60
+    assert all(len(set(name)) == len(name) for name in names)
+
+
+def test_mixing_happens_as_often_as_asked_and_leaves_the_motions(frames: Path) -> None:
+    plain = drawn(samples_of(frames), range(90))
+    mixed = drawn(samples_of(frames, mixup=0.4), range(90))
+    assert not any("+" in pair.name for pair in plain)
+    assert 20 <= sum("+" in pair.name for pair in mixed) <= 40  # 30 expected, 4.5 per error
+    for before, after in zip(plain, mixed, strict=True):
+        assert after.name.split("+")[0] == before.name
+        assert np.array_equal(after.T_radar_lidar, before.T_radar_lidar)
+        if "+" not in after.name:
+            assert np.array_equal(after.radar, before.radar)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
