@@ -90,6 +90,9 @@ def test_faults_in_a_file_name_file_key_and_value(tmp_path, line, words):
         ("train: {samples: 1, samples: 2}\n", "'samples' stands twice"),
         ("- 1\n", "must be a mapping"),
         ("a: [1\n", "broken.yaml"),
+        ("a: 2020-13-45\n", "month must be in"),
+        ("{[1]: 2}\n", "unhashable"),
+        ("[" * 5000, "recursion"),
         ("extends: broken.yaml\n", "extends itself"),
         ("stage: vae\ntrain: {samples: 1}\n", "data: Field required"),
     ],
@@ -100,6 +103,13 @@ def test_unusable_files_are_named(tmp_path, text, words):
     with pytest.raises(InputError, match=words) as caught:
         load_config(path)
     assert "broken.yaml" in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(b"a: \xff\n")
+    with pytest.raises(InputError, match=r"broken\.yaml: can't be read"):
+        load_config(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -34,6 +34,10 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
+# Of impossible dates, of keys that are lists or mappings, and of nesting without end.
+_UNREADABLE_YAML = (ValueError, TypeError, RecursionError)
+
+
 def parse_yaml(text: str, source: str) -> Any:
     """Parse YAML text strictly.
 
@@ -46,7 +50,7 @@ def parse_yaml(text: str, source: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, InputError) as error:
+    except (yaml.YAMLError, InputError, *_UNREADABLE_YAML) as error:
         raise InputError(f"{source}: {error}") from error
 
 
@@ -58,7 +62,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    content = parse_yaml(path.read_text(), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read ({error})") from error
+    content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         raise InputError(f"{path}: the top level must be a mapping of keys to values")
     return content

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,10 @@ CARD_FILE = "dataset.yaml"
 RIGID_TOLERANCE = 1e-3
 
 # What np.load raises on damaged archives; RuntimeError stands for flags that zipfile can't serve.
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, RuntimeError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 Split = Mapping[str, Sequence[Sequence[int]]]
 """Inclusive ranges of frame numbers by split, such as `{"train": [[0, 378]]}`."""
@@ -133,14 +137,14 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
     """
     try:
         transform = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError(f"{source}: must be 4x4 numbers ({error})") from error
     if transform.shape != (4, 4):
         raise InputError(f"{source}: has shape {transform.shape}; must be (4, 4)")
     rotation = transform[:3, :3]
-    error = (
-        np.abs(rotation @ rotation.T - np.eye(3)).max() + np.abs(transform[3] - (0, 0, 0, 1)).max()
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        skew = np.abs(rotation @ rotation.T - np.eye(3)).max()
+        error = skew + np.abs(transform[3] - (0, 0, 0, 1)).max()
     if not (
         np.isfinite(transform).all() and error <= RIGID_TOLERANCE and np.linalg.det(rotation) > 0
     ):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from radarsparse.data.build import Source, read_each
 from radarsparse.data.prepared import DatasetCard, rigid_transform, usable_points
 from radarsparse.data.scan import ScanPair
+from radarsparse.data.sources.tables import INTENSITY_MAX, check_bounds
 from radarsparse.errors import InputError
 from radarsparse.geometry import azimuth_rad, transform_points
 
@@ -98,12 +99,10 @@ def read_astyx_frame(root: Path, name: str) -> ScanPair:
     """
     radar_path, lidar_path, calibration_path = _native_paths(root, name)
     T_radar_lidar = _read_calibration(calibration_path)
-    radar = _read_table(radar_path, RADAR_HEADER)
-    lidar = _crop(_read_table(lidar_path, LIDAR_HEADER), T_radar_lidar)
     return ScanPair(
         name=name,
-        radar=usable_points(radar, str(radar_path)),
-        lidar=usable_points(lidar, str(lidar_path)),
+        radar=usable_points(_read_table(radar_path, RADAR_HEADER), str(radar_path)),
+        lidar=_read_lidar(lidar_path, T_radar_lidar),
         T_radar_lidar=T_radar_lidar,
     )
 
@@ -116,11 +115,20 @@ def _native_paths(root: Path, name: str) -> tuple[Path, Path, Path]:
     )
 
 
+def _read_lidar(path: Path, T_radar_lidar: NDArray[np.float64]) -> NDArray[np.float32]:
+    cropped = _crop(_read_table(path, LIDAR_HEADER), T_radar_lidar)
+    points = usable_points(cropped, str(path))
+    check_bounds(points[:, 3], f"{path}: column Reflectivity", 0.0, INTENSITY_MAX)
+    return points
+
+
 def _crop(lidar: NDArray[np.float64], T_radar_lidar: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keep what lies within 75 deg of the radar's axis: the yaw between the two is 2.7 deg."""
-    seen = transform_points(T_radar_lidar, lidar)
-    ahead = np.abs(azimuth_rad(seen)) < LIDAR_AZIMUTH_MAX_RAD
-    return lidar[ahead & (np.linalg.norm(seen[:, :3], axis=1) > LIDAR_RANGE_MIN_M)]
+    # Damaged tables can hold infinity, which lies nowhere and so is left out.
+    with np.errstate(over="ignore", invalid="ignore"):
+        seen = transform_points(T_radar_lidar, lidar)
+        ahead = np.abs(azimuth_rad(seen)) < LIDAR_AZIMUTH_MAX_RAD
+        return lidar[ahead & (np.linalg.norm(seen[:, :3], axis=1) > LIDAR_RANGE_MIN_M)]
 
 
 def _read_text(path: Path) -> str:
@@ -149,7 +157,7 @@ def _read_calibration(path: Path) -> NDArray[np.float64]:
         sensors = json.loads(_read_text(path))["sensors"]
         T_ref = {item["sensor_uid"]: item["calib_data"]["T_to_ref_COS"] for item in sensors}
         T_ref_radar, T_ref_lidar = T_ref[RADAR_FOLDER], T_ref[LIDAR_FOLDER]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: lacks T_to_ref_COS of {RADAR_FOLDER} or {LIDAR_FOLDER} ({error!r})"
         ) from error

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ LAYOUT_FILE = "layout.yaml"
 NUMBER_MAX = 999_999
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+IntensityMax = Annotated[float, Field(ge=1e-3, le=1e9)]
 Entry = Annotated[float, Field(ge=-1e4, le=1e4)]
 Number = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -91,7 +92,7 @@ class FolderLayout(Settings):
     card: Card
     radar: Files
     lidar: Files
-    lidar_intensity_max: Positive = INTENSITY_MAX
+    lidar_intensity_max: IntensityMax = INTENSITY_MAX
     T_radar_lidar: list[list[Entry]]
     split: dict[str, list[tuple[Number, Number]]]
 
@@ -145,14 +146,9 @@ def open_folder(root: Path) -> Source:
 
 def _parse_layout(text: str, path: Path) -> FolderLayout:
     try:
-        content: Any = parse_yaml(text, str(path))
-        return FolderLayout.model_validate(content)
+        return FolderLayout.model_validate(parse_yaml(text, str(path)))
     except ValidationError as error:
         raise InputError(f"{path}: " + "; ".join(_describe(error))) from error
-    except InputError:
-        raise
-    except Exception as error:  # a damaged text can hold keys and dates that YAML can't build
-        raise InputError(f"{path}: is no readable YAML ({error})") from error
 
 
 def _describe(error: ValidationError) -> list[str]:

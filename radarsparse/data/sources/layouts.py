@@ -10,6 +10,7 @@ from radarsparse.data.sources.astyx import open_astyx
 from radarsparse.data.sources.dual_radar import open_dual_radar_arbe, open_dual_radar_ars548
 from radarsparse.data.sources.folder import open_folder
 from radarsparse.data.sources.k_radar import open_k_radar
+from radarsparse.data.sources.msc_rad4r import open_msc_rad4r
 from radarsparse.data.sources.ntu4dradlm import open_ntu4dradlm
 from radarsparse.data.sources.snail_radar import open_snail_radar
 from radarsparse.data.sources.view_of_delft import open_view_of_delft
@@ -63,6 +64,11 @@ LAYOUTS = {
         "SNAIL-Radar (PCD files), Oculii Eagle and XT32",
         "folder with a folder per sequence",
         open_snail_radar,
+    ),
+    "msc-rad4r": Layout(
+        "MSC-RAD4R (ROS 1 bags), Oculii Eagle and OS1-128",
+        "folder with a bag, or a folder of bags, per sequence (URBAN_A0, ...), and calib",
+        open_msc_rad4r,
     ),
     "folder": Layout(
         "any pairs of PCD, PLY, NPY or BIN files",

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from radarsparse.data.build import Source, Unusable
 from radarsparse.data.prepared import DatasetCard, rigid_transform, usable_points
 from radarsparse.data.scan import ScanPair
 from radarsparse.data.sources.pairing import (
-    gaps_to_nearest,
+    find_nearest,
     ranges_around,
     slide_over,
     union_of_ranges,
@@ -223,7 +224,7 @@ def _choose_calibration(path: Path) -> NDArray[np.float64]:
         return documented
     found = _read_calibration(path)
     turn = Rotation.from_matrix(documented[:3, :3].T @ found[:3, :3]).magnitude()
-    angle_deg, shift_m = np.degrees(turn), np.linalg.norm(found[:3, 3] - documented[:3, 3])
+    angle_deg, shift_m = np.degrees(turn), math.dist(found[:3, 3], documented[:3, 3])
     if angle_deg > ROTATION_TOLERANCE_DEG or shift_m > TRANSLATION_TOLERANCE_M:
         _log.warning(
             "%s: differs from the documented calibration by %.1f deg and %.2f m"
@@ -291,7 +292,7 @@ def _read_moments(scene: _Scene, numbers: NDArray[np.int64]) -> Iterator[_Moment
     stamps_s = read_stamps(scene.volumes, (scene.topic, LIDAR_TOPIC))
     _check_poses(scene, stamps_s[scene.topic])
     asked_s = stamps_s[scene.topic][numbers]
-    gaps_s = gaps_to_nearest(stamps_s[LIDAR_TOPIC], asked_s)
+    gaps_s = find_nearest(stamps_s[LIDAR_TOPIC], asked_s).gaps_s
     radar = read_messages(scene.volumes, scene.topic, numbers)
     windows = _read_windows(scene, stamps_s[LIDAR_TOPIC], asked_s)
     for number, message, window, gap_s in zip(numbers, radar, windows, gaps_s, strict=True):

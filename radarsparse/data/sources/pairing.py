@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,31 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 
 
-def gaps_to_nearest(
-    stamps_s: NDArray[np.float64], moments_s: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Time from each moment to the nearest stamp.
+class Nearest(NamedTuple):
+    """For each of n moments the stamp nearest to it.
+
+    Attributes:
+        numbers: [n] of the stamps; they ascend where the moments do.
+        gaps_s: [n] seconds to those stamps, never negative.
+    """
+
+    numbers: NDArray[np.int64]
+    gaps_s: NDArray[np.float64]
+
+
+def find_nearest(stamps_s: NDArray[np.float64], moments_s: NDArray[np.float64]) -> Nearest:
+    """Find the stamp nearest to each moment; of two that are as near, the later one.
 
     Args:
         stamps_s: [m] seconds, ascending, at least one.
         moments_s: [n] seconds.
-
-    Returns:
-        [n] seconds, never negative.
     """
     after = np.searchsorted(stamps_s, moments_s).clip(max=len(stamps_s) - 1)
     before = (after - 1).clip(min=0)
-    return np.minimum(np.abs(moments_s - stamps_s[before]), np.abs(stamps_s[after] - moments_s))
+    to_before_s = np.abs(moments_s - stamps_s[before])
+    to_after_s = np.abs(stamps_s[after] - moments_s)
+    numbers = np.where(to_before_s < to_after_s, before, after)
+    return Nearest(numbers, np.minimum(to_before_s, to_after_s))
 
 
 def ranges_around(

@@ -218,10 +218,7 @@ def _require_rosbags() -> None:
     try:
         import rosbags  # noqa: F401, PLC0415 (an extra)
     except ImportError as error:
-        raise InputError(
-            "the package rosbags is missing, which reads ROS bags;"
-            " install it with: pip install radarsparse[ros]"
-        ) from error
+        raise InputError("the package rosbags is missing: pip install radarsparse[ros]") from error
 
 
 def _connections(reader: "Reader", topics: Sequence[str]) -> list["Connection"]:
@@ -245,8 +242,12 @@ def _raw_messages(reader: "Reader", connections: Sequence["Connection"]) -> Iter
     # To rosbags no connection means every connection.
     if connections:
         types = {each.id: _MessageType.parse(reader, each) for each in connections}
+        left = {each.id: each.msgcount for each in connections}
         for connection, _, data in reader.messages(connections):
+            left[connection.id] -= 1
             yield _RawMessage(types[connection.id], data)
+        if any(left.values()):
+            raise InputError(f"{reader.path}: its index doesn't fit its messages")
 
 
 def _pick(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radarsparse.data.build import Source, read_each
 from radarsparse.data.prepared import DatasetCard, usable_points
 from radarsparse.data.scan import ScanPair
+from radarsparse.data.sources.pairing import find_nearest
 from radarsparse.data.sources.tables import (
     INTENSITY_MAX,
     CloudFiles,
@@ -129,12 +130,11 @@ def _pair_clouds(sequence: Path) -> list[CloudFiles]:
     """Each LiDAR sweep with the radar cloud nearest in time, where that is near enough."""
     radar, lidar = (_list_by_stamp(sequence / name) for name in (RADAR_FOLDER, LIDAR_FOLDER))
     radar_s, lidar_s = (np.array([_stamp_s(path) for path in paths]) for paths in (radar, lidar))
-    after = np.searchsorted(radar_s, lidar_s).clip(max=len(radar) - 1)
-    before = (after - 1).clip(min=0)
-    nearest = np.where(lidar_s - radar_s[before] < radar_s[after] - lidar_s, before, after)
-    near = np.abs(radar_s[nearest] - lidar_s) <= PAIR_MAX_S
-    found = zip(nearest.tolist(), lidar, near.tolist(), strict=True)
-    return [CloudFiles(radar[index], sweep) for index, sweep, is_near in found if is_near]
+    numbers, gaps_s = find_nearest(radar_s, lidar_s)
+    found = zip(numbers.tolist(), lidar, gaps_s.tolist(), strict=True)
+    return [
+        CloudFiles(radar[number], sweep) for number, sweep, gap_s in found if gap_s <= PAIR_MAX_S
+    ]
 
 
 def _list_by_stamp(folder: Path) -> Sequence[Path]:

@@ -130,7 +130,7 @@ def check_bounds(values: NDArray[np.floating], source: str, lowest: float, highe
     Raises:
         InputError: a value lies beyond the bounds or is NaN.
     """
-    least, greatest = values.min(), values.max()
+    least, greatest = float(values.min()), float(values.max())
     if not (lowest <= least and greatest <= highest):
         raise InputError(
             f"{source}: lies in {least:g} .. {greatest:g}; must lie in {lowest:g} .. {highest:g}"

@@ -1,5 +1,6 @@
 """Poses of a moving sensor over time, read from TUM files and interpolated."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +133,7 @@ def _read_pose(words: Sequence[str], source: str) -> list[float]:
         raise InputError(
             f"{source}: {' '.join(words)!r}; must be 8 finite numbers: {' '.join(TUM_COLUMNS)}"
         )
-    length = float(np.linalg.norm(pose[4:]))
+    length = math.hypot(*pose[4:])
     if abs(length - 1) > QUATERNION_TOLERANCE:
         raise InputError(
             f"{source}: the quaternion has length {length:.4g};"

@@ -156,6 +156,36 @@ def livox_message(
     return Stamped(LIDAR, version.type, stamp_s, store.types[version.type](**fields))
 
 
+def cloud2_fields(records: NDArray[Any]) -> dict[str, Any]:
+    """Structures as the fields of a `sensor_msgs/PointCloud2`; one more axis makes rows."""
+    height, width = np.atleast_2d(records).shape
+    numbers = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
+    dtypes = (records.dtype.fields or {}).items()
+    return {
+        "height": height,
+        "width": width,
+        "fields": [
+            {"name": name, "offset": offset, "datatype": numbers[dtype.str[1:]], "count": 1}
+            for name, (dtype, offset, *_) in dtypes
+        ],
+        "is_bigendian": int(any(dtype.str[0] == ">" for _, (dtype, *_) in dtypes)),
+        "point_step": records.dtype.itemsize,
+        "row_step": width * records.dtype.itemsize,
+        "data": np.frombuffer(records.tobytes(), dtype=np.uint8),
+        "is_dense": 1,
+    }
+
+
+def cloud2_message(store: Typestore, topic: str, stamp_s: float, fields: dict[str, Any]) -> Stamped:
+    """A `sensor_msgs/PointCloud2` of what `cloud2_fields` gives."""
+    kind, point_field = "sensor_msgs/msg/PointCloud2", store.types["sensor_msgs/msg/PointField"]
+    listed = [point_field(**field) for field in fields["fields"]]
+    header = header_message(store, stamp_s)
+    parts: dict[str, Any] = fields | {"fields": listed}
+    message = store.types[kind](header=header, **parts)
+    return Stamped(topic, kind, stamp_s, message)
+
+
 @dataclass(frozen=True)
 class Drive:
     """A car on a straight line that turns about itself, and what its sensors send.

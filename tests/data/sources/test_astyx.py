@@ -69,7 +69,11 @@ def test_the_radar_pose_is_taken_off(tmp_path: Path) -> None:
         ("radar_6455/000012.txt", "\nX Y Z V_r Mag\n1 2 3\n", "no table of numbers"),
         ("lidar_vlp16/000012.txt", "", "must begin 'X Y Z Reflectivity'"),
         ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n-3 0 0 1\n", "no usable point"),
+        ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n1e300 inf 0 1\n", "no usable point"),
+        ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n3 0 0 256\n", "Reflectivity: lies in 256"),
         ("calibration/000012.json", "{", "lacks T_to_ref_COS"),
+        ("calibration/000012.json", "[" * 9999, "lacks T_to_ref_COS"),
+        ("calibration/000012.json", "9" * 9999, "lacks T_to_ref_COS"),
         ("calibration/000012.json", '{"sensors": []}', "lacks T_to_ref_COS of radar_6455"),
     ],
 )

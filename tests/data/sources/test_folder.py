@@ -136,6 +136,8 @@ MIRRORED = [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
             "lidar.columns lacks intensity",
         ),
         ({"lidar_intensity_max": -1.0}, "lidar_intensity_max: Input should be greater"),
+        ({"lidar_intensity_max": 1e-300}, "lidar_intensity_max: Input should be greater"),
+        ({"lidar_intensity_max": 1e300}, "lidar_intensity_max: Input should be less"),
         ({"T_radar_lidar": [[1.0, 0.0]]}, r"T_radar_lidar: has shape \(1, 2\)"),
         ({"T_radar_lidar": [[1.0], [1.0, 2.0]]}, "T_radar_lidar: must be 4x4 numbers"),
         ({"T_radar_lidar": [[float("inf")] * 4] * 4}, "T_radar_lidar.0.0: Input should be less"),

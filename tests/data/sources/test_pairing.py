@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from radarsparse.data.sources.pairing import (
-    gaps_to_nearest,
+    find_nearest,
     ranges_around,
     slide_over,
     union_of_ranges,
@@ -14,16 +14,38 @@ STAMPS_S = np.array([1.0, 1.5, 1.5, 4.0])
 
 
 @pytest.mark.parametrize(
-    ("moment_s", "gap_s"),
-    [(0.25, 0.75), (1.0, 0.0), (1.2, 0.2), (1.3, 0.2), (1.5, 0.0), (2.0, 0.5), (5.0, 1.0)],
+    ("moment_s", "stamp_s", "gap_s"),
+    [
+        (0.25, 1.0, 0.75),
+        (1.0, 1.0, 0.0),
+        (1.2, 1.0, 0.2),
+        (1.25, 1.5, 0.25),
+        (1.3, 1.5, 0.2),
+        (1.5, 1.5, 0.0),
+        (2.0, 1.5, 0.5),
+        (5.0, 4.0, 1.0),
+    ],
 )
-def test_the_gap_to_the_nearest_stamp(moment_s: float, gap_s: float) -> None:
-    assert gaps_to_nearest(STAMPS_S, np.array([moment_s]))[0] == pytest.approx(gap_s)
+def test_the_nearest_stamp_and_how_near_it_is(
+    moment_s: float, stamp_s: float, gap_s: float
+) -> None:
+    numbers, gaps_s = find_nearest(STAMPS_S, np.array([moment_s]))
+    assert STAMPS_S[numbers[0]] == stamp_s
+    assert gaps_s[0] == pytest.approx(gap_s)
 
 
 def test_one_stamp_is_nearest_to_all() -> None:
-    gaps_s = gaps_to_nearest(np.array([2.0]), np.array([0.5, 2.0, 3.0]))
+    numbers, gaps_s = find_nearest(np.array([2.0]), np.array([0.5, 2.0, 3.0]))
+    np.testing.assert_array_equal(numbers, [0, 0, 0])
     np.testing.assert_array_equal(gaps_s, [1.5, 0.0, 1.0])
+
+
+def test_nearest_stamps_ascend_with_the_moments() -> None:
+    random = np.random.default_rng(0)
+    stamps_s, moments_s = (np.sort(random.integers(0, 90, 200) / 8.0) for _ in range(2))
+    numbers, gaps_s = find_nearest(stamps_s, moments_s)
+    assert (np.diff(numbers) >= 0).all()
+    np.testing.assert_array_equal(gaps_s, np.abs(stamps_s[:, None] - moments_s).min(axis=0))
 
 
 @pytest.mark.parametrize(

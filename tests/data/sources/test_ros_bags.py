@@ -220,6 +220,18 @@ def test_messages_with_something_behind_them_are_refused(tmp_path: Path) -> None
         list(read_messages([tmp_path / "x_0.bag"], RADAR, np.array([0])))
 
 
+def test_messages_must_be_of_the_topic_that_the_index_says(tmp_path: Path) -> None:
+    first, second = clouds(0, 1)
+    write_bag(tmp_path / "x_0.bag", [first, second._replace(topic="/other")], STORE)
+    data = (tmp_path / "x_0.bag").read_bytes()
+    message = data.index(bytes(STORE.serialize_ros1(first.message, first.type)))
+    at = data.rindex(b"conn=", 0, message) + len(b"conn=")
+    other = (1).to_bytes(4, "little")
+    (tmp_path / "x_0.bag").write_bytes(data[:at] + other + data[at + 4 :])
+    with pytest.raises(InputError, match=r"x_0\.bag: its index doesn't fit its messages"):
+        read_stamps([tmp_path / "x_0.bag"], [RADAR, "/other"])
+
+
 def make_cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-700])
 

@@ -35,6 +35,9 @@ ASCII_PCD = (
 )
 
 
+Damage = Callable[[bytes, np.random.Generator], bytes]
+
+
 def mutate(content: bytes, random: np.random.Generator) -> bytes:
     """Damage a file as broken disks, broken writers and careless hands do."""
     damaged = bytearray(content)
@@ -55,19 +58,25 @@ def mutate(content: bytes, random: np.random.Generator) -> bytes:
     return bytes(damaged)
 
 
-def fuzz(files: Sequence[Path], read: Callable[[], object], rounds: int) -> tuple[int, int]:
+def fuzz(
+    files: Sequence[Path],
+    read: Callable[[], object],
+    rounds: int,
+    seed: int = 0,
+    damage: Damage = mutate,
+) -> tuple[int, int]:
     """Read damaged files one after the other; anything but `InputError` ends the test.
 
     Returns:
         How often the reading went well and how often it was refused.
     """
     logging.getLogger("radarsparse").setLevel(logging.ERROR)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     whole = {path: path.read_bytes() for path in files}
     refused = 0
     for _ in range(rounds):
         path = files[random.integers(len(files))]
-        _replace(path, mutate(whole[path], random))
+        _replace(path, damage(whole[path], random))
         try:
             read()
         except InputError:
@@ -88,6 +97,12 @@ def frame_of(source: Source, name: str) -> ScanPair:
     if not isinstance(frame, ScanPair):
         raise InputError(frame.reason)
     assert frame.name == name
+    check_frame(frame)
+    return frame
+
+
+def check_frame(frame: ScanPair) -> None:
+    """Points of the right shape, finite and in their bounds, and a rigid transform."""
     for points, columns in ((frame.radar, 5), (frame.lidar, 4)):
         assert points.dtype == np.float32
         assert points.ndim == 2
@@ -96,8 +111,7 @@ def frame_of(source: Source, name: str) -> ScanPair:
         assert np.isfinite(points).all()
     assert frame.lidar[:, 3].min() >= 0
     assert frame.lidar[:, 3].max() <= 255
-    rigid_transform(frame.T_radar_lidar, name)
-    return frame
+    rigid_transform(frame.T_radar_lidar, frame.name)
 
 
 def write_float32(path: Path, rows: object) -> None:
@@ -248,6 +262,29 @@ def test_bounds_are_inclusive_and_refuse_nan() -> None:
     for values in ([0.0, 256.0], [-1.0, 2.0], [np.nan, 1.0]):
         with pytest.raises(InputError, match=r"^a: lies in .* must lie in 0 \.\. 255"):
             check_bounds(np.array(values), "a", 0.0, 255.0)
+
+
+def test_bounds_may_be_beyond_the_values_type() -> None:
+    check_bounds(np.array([1.0], dtype=np.float32), "a", -1e300, 1e300)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (np.inf, "is not rigid"),
+        (-np.inf, "is not rigid"),
+        (np.nan, "is not rigid"),
+        (1e300, "is not rigid"),
+        (10**400, "must be 4x4 numbers"),
+        ("x", "must be 4x4 numbers"),
+    ],
+)
+@pytest.mark.parametrize("row", [0, 3])
+def test_transforms_of_no_rotation_are_refused(number: object, message: str, row: int) -> None:
+    rows: list[list[object]] = np.eye(4).tolist()
+    rows[row][1] = number
+    with pytest.raises(InputError, match=f"^a: {message}"):
+        rigid_transform(rows, "a")
 
 
 def test_groups_are_split_whole() -> None:

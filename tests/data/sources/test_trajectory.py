@@ -71,6 +71,7 @@ def test_what_lies_outside_or_in_a_gap_is_not_covered() -> None:
         (POSES + HEADER, "line 3: is no row of numbers"),
         (POSES + "11 0 0 0 0 0 0 0\n", "line 3: the quaternion has length 0; must be 1"),
         (POSES + "11 0 0 0 0 0 1 1\n", r"length 1\.414; must be 1, within 0\.01"),
+        (POSES + "11 0 0 0 0 0 1e300 1\n", r"length 1e\+300; must be 1, within 0\.01"),
         (POSES + "10.4 0 0 0 0 0 0 1\n", r"10\.400000 s follows one of 10\.400000 s; stamps must"),
         (POSES + "9 0 0 0 0 0 0 1\n", r"9\.000000 s follows one of 10\.400000 s; stamps must"),
         ("\udcff", "can't be read"),
