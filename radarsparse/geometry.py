@@ -126,13 +126,17 @@ def _ray_meets(direction: Floats, low_m: Floats, high_m: Floats) -> NDArray[np.b
     return np.maximum(enter_m, 0.0) <= leave_m
 
 
+# Share of a ray: where it meets two planes at once, rounding must not leave the point before one.
+_BEHIND_PLANE = 1e-9
+
+
 def observed_mask(
     volume: Volume, stride: int, origin_m: Floats, points: Floats
 ) -> NDArray[np.bool_]:
-    """Cells that a LiDAR ray crossed or hit, by exact traversal of the grid.
+    """Cells that a LiDAR ray crossed or hit.
 
-    A ray meets the grid's planes at known shares of its length; between two neighbouring shares it
-    stays in one cell, which the midpoint names.
+    A ray enters a new cell wherever it meets one of the grid's planes: along the plane's axis the
+    cell is known, along the others the point just behind the plane names it.
 
     Args:
         volume: the box whose cells are marked.
@@ -147,19 +151,19 @@ def observed_mask(
     shape = np.array(volume.shape) // stride
     start = (np.asarray(origin_m, dtype=np.float64) - volume.minimum_m) / size_m
     end = (points[:, :3].astype(np.float64) - volume.minimum_m) / size_m
-    step = end - start
-    shares = [np.zeros((len(end), 1)), np.ones((len(end), 1))]
-    for axis in range(3):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = (np.arange(shape[axis] + 1) - start[axis]) / step[:, axis, None]
-        shares.append(np.clip(np.nan_to_num(crossing, posinf=1.0, neginf=0.0), 0.0, 1.0))
-    ordered = np.sort(np.concatenate(shares, axis=1), axis=1)
-    middle = 0.5 * (ordered[:, 1:] + ordered[:, :-1])
-    crossed = middle[ordered[:, 1:] > ordered[:, :-1]]
-    ray = np.nonzero(ordered[:, 1:] > ordered[:, :-1])[0]
-    cells = np.concatenate([start + crossed[:, None] * step[ray], end])
-    index = np.floor(cells).astype(np.int64)
+    entered = [_entered_cells(start, end - start, axis, shape[axis]) for axis in range(3)]
+    index = np.floor(np.concatenate([start[None], end, *entered])).astype(np.int64)
     index = index[np.logical_and(index >= 0, index < shape).all(axis=1)]
     mask = np.zeros(shape, dtype=bool)
     mask[tuple(index.T)] = True
     return mask
+
+
+def _entered_cells(start: Floats, step: Floats, axis: int, cells: int) -> Floats:
+    """A point in each cell that rays enter through planes across an axis, in cells, [k, 3]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (np.arange(cells + 1) - start[axis]) / step[:, axis, None]
+    ray, plane = np.nonzero((share >= 0.0) & (share < 1.0))
+    inside = start + (share[ray, plane] + _BEHIND_PLANE)[:, None] * step[ray]
+    inside[:, axis] = plane - (step[ray, axis] < 0.0) + 0.5
+    return inside
