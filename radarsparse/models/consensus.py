@@ -107,7 +107,7 @@ def _draw_view(
     sampling: SamplingSettings,
 ) -> _View:
     regression = network.regress(condition)
-    if sampling.regression_share == 1.0:
+    if sampling.regression_share == 1.0:  # no draw would count
         return _View(regression[None], regression[None])
     draws = [
         network.sample(condition, regression, draw_noise, sampling) for _ in range(sampling.samples)
