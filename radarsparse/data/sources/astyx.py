@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from radarsparse.data.build import Source, read_each
 from radarsparse.data.prepared import DatasetCard, rigid_transform, usable_points
 from radarsparse.data.scan import ScanPair
-from radarsparse.data.sources.tables import INTENSITY_MAX, check_bounds
+from radarsparse.data.sources.tables import INTENSITY_MAX, check_bounds, read_text
 from radarsparse.errors import InputError
 from radarsparse.geometry import azimuth_rad, transform_points
 
@@ -131,16 +131,9 @@ def _crop(lidar: NDArray[np.float64], T_radar_lidar: NDArray[np.float64]) -> NDA
         return lidar[ahead & (np.linalg.norm(seen[:, :3], axis=1) > LIDAR_RANGE_MIN_M)]
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
-
-
 def _read_table(path: Path, header: tuple[str, ...]) -> NDArray[np.float64]:
     """Read the first columns of a table below its header; the radar's has a blank line before."""
-    lines = [line for line in _read_text(path).splitlines() if line.strip()]
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
     found = tuple(lines[0].split()[: len(header)]) if lines else ()
     if found != header:
         raise InputError(f"{path}: has header {' '.join(found)!r}; must begin {' '.join(header)!r}")
@@ -154,7 +147,7 @@ def _read_table(path: Path, header: tuple[str, ...]) -> NDArray[np.float64]:
 
 def _read_calibration(path: Path) -> NDArray[np.float64]:
     try:
-        sensors = json.loads(_read_text(path))["sensors"]
+        sensors = json.loads(read_text(path))["sensors"]
         T_ref = {item["sensor_uid"]: item["calib_data"]["T_to_ref_COS"] for item in sensors}
         T_ref_radar, T_ref_lidar = T_ref[RADAR_FOLDER], T_ref[LIDAR_FOLDER]
     except (KeyError, RecursionError, TypeError, ValueError) as error:

@@ -32,6 +32,7 @@ from radarsparse.data.sources.ros_bags import (
     select_channel,
     select_columns,
 )
+from radarsparse.data.sources.tables import read_text
 from radarsparse.data.sources.trajectory import POSE_GAP_MAX_S, Trajectory, read_trajectory
 from radarsparse.errors import InputError
 from radarsparse.geometry import Floats, transform_points
@@ -236,10 +237,7 @@ def _choose_calibration(path: Path) -> NDArray[np.float64]:
 
 def _read_calibration(path: Path) -> NDArray[np.float64]:
     """T_lidar_radar of lines `R:` with 9 numbers, row by row, and `T:` with 3 [m]."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
+    text = read_text(path)
     transform = np.eye(4)
     transform[:3, :3] = np.reshape(_read_numbers(text, "R", 9, path), (3, 3))
     transform[:3, 3] = _read_numbers(text, "T", 3, path)

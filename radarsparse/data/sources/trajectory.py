@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from radarsparse.data.sources.tables import read_text
 from radarsparse.errors import InputError
 
 POSE_GAP_MAX_S = 0.5
@@ -102,18 +103,11 @@ def read_trajectory(path: Path) -> Trajectory:
 
 def _read_rows(path: Path) -> list[list[float]]:
     """Rows of numbers; the first line may be a header, as no other may."""
-    numbered = enumerate(_read_text(path).splitlines(), start=1)
+    numbered = enumerate(read_text(path).splitlines(), start=1)
     lines = [(number, line.split()) for number, line in numbered if not line.startswith("#")]
     if lines and not _begins_with_number(lines[0][1]):
         lines = lines[1:]
     return [_read_pose(words, f"{path}, line {number}") for number, words in lines if words]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
 
 
 def _begins_with_number(words: Sequence[str]) -> bool:

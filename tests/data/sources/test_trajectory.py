@@ -86,5 +86,5 @@ def test_malformed_files_are_named(tmp_path: Path, text: str, message: str) -> N
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gt_odom\.txt: can't be read"):
+    with pytest.raises(InputError, match=r"gt_odom\.txt: no such file"):
         read_trajectory(tmp_path / "gt_odom.txt")
