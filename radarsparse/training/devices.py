@@ -1,5 +1,7 @@
 """Devices, precision and processes: Lightning Fabric, set up from the environment of `torchrun`."""
 
+import atexit
+import gc
 import os
 
 import torch
@@ -34,9 +36,20 @@ def start_fabric(precision: PrecisionName) -> Fabric:
         precision="32-true" if precision == "32" else precision,
     )
     fabric.launch()
+    if world > 1 and not cuda:
+        atexit.register(_end_gloo)
     return fabric
 
 
 def rank_of(fabric: Fabric) -> Rank:
     """Which of the processes this is."""
     return Rank(fabric.global_rank, fabric.world_size)
+
+
+def _end_gloo() -> None:
+    """End Gloo's threads, which abort a process whose interpreter they outlive.
+
+    They end with the last network that uses them, and networks lie in reference cycles.
+    """
+    gc.collect()
+    torch.distributed.destroy_process_group()
