@@ -161,12 +161,13 @@ def measured_errors(model: RadarModel, range_m: float) -> tuple[float, float, fl
     return range_error_m, robust_std(from_pole_deg[near]), robust_std(elevation_deg)
 
 
-# Lowest and highest of the measurements and of the advice in section 10.2, and for the ARS548 of
-# its own standard deviations; 15 % for what the targets' size and the sample add.
+# Lowest and highest of the measurements and of the advice in section 10.2, for the ARS548 of its
+# own standard deviations; the Astyx errs by more, since what matching shows is a lower bound.
+# 15 % for what the targets' size and the sample add.
 @pytest.mark.parametrize(
     ("name", "range_error_m", "azimuth_error_deg", "elevation_error_deg"),
     [
-        ("astyx-6455", (0.1, 0.42), (0.48, 0.7), (0.8, 1.5)),
+        ("astyx-6455", (0.16, 0.5), (0.64, 0.9), (1.25, 2.1)),
         ("oculii-eagle", (0.1, 0.42), (0.30, 0.7), (0.69, 1.5)),
         ("zf-frgen21", (0.07, 0.25), (0.30, 0.53), (0.49, 1.5)),
         ("ars548", (0.2, 0.2), (0.5, 0.5), (0.5, 4.2)),
@@ -211,7 +212,7 @@ def test_doppler_beyond_the_span_is_folded() -> None:
     assert np.abs(folded[:, 3]).max() <= 22.9
     assert np.median(np.abs(turns - np.round(turns))) < 0.02
     assert np.mean(np.round(turns) == 1) > 0.5
-    assert many_points(scene, ASTYX_6455)[:, 3].min() < -29.0
+    assert np.abs(many_points(scene, ASTYX_6455)[:, 3]).max() < 5.2
     assert many_points(scene, OCULII_EAGLE)[:, 3].min() < -29.0
 
 

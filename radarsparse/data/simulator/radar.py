@@ -7,7 +7,7 @@ its ghost, gives a cluster of detections. Clutter is added, then polar noise.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,16 @@ from radarsparse.data.simulator.radar_models import (
     PolarNoise,
     PowerScale,
     RadarModel,
+    Row,
     Steps,
 )
-from radarsparse.data.simulator.raycast import Hits, cast_rays
+from radarsparse.data.simulator.raycast import NOTHING, Hits, cast_rays
 from radarsparse.data.simulator.scene import Floats, Material, Scene
 
-# data-formats.md, section 10.2: points without LiDAR support, 0-4 % near to 47-63 % far, of which
-# part is only out of the LiDAR's reach; 5-10 % of points below the ground
-GHOST_SHARE = (0.03, 0.12, 0.22, 0.40)
-GHOST_DETOUR_M = 8.0
+# data-formats.md, section 10.2: 5-10 % of points lie below the ground.
+GHOST_DETOUR_M = 12.0
 GHOST_LOSS_DB = 4.0
-MIRROR_SHARE = 0.07
+MIRROR_SHARE = 0.05
 MIRROR_HEIGHT_MIN_M = 0.5
 MIRROR_LOSS_DB = 3.0
 
@@ -40,13 +39,13 @@ SNR_SLOPE_NEAR = -20.0
 SNR_SLOPE_FAR = 20.0
 DETECTION_WIDTH_DB = 1.5
 CLUSTER_MAX = 10
-CLUSTER_SHARED_NOISE = 0.7
+CLUSTER_SHARED_NOISE = 0.88
 
 # Lowest cross-section of a patch seen head-on, in dB over the threshold at GAIN_FLAT_TO_M, by
 # Material; chosen so that counts and magnitudes match Astyx (about 2000 points, median 50.5 dB,
 # 95 % at 65 dB). Each surface is a few dB off, each patch has a heavy tail above.
 LEVEL_DB = np.zeros(len(Material))
-LEVEL_DB[Material.ROAD] = -14.0
+LEVEL_DB[Material.ROAD] = -18.0
 LEVEL_DB[Material.BUILDING] = -4.0
 LEVEL_DB[Material.VEHICLE] = 2.0
 LEVEL_DB[Material.METAL] = 4.0
@@ -55,6 +54,14 @@ LEVEL_DB[Material.PERSON] = -4.0
 TAIL_DB = 7.0
 SURFACE_STD_DB = 5.0
 CLUSTER_SPREAD_DB = 2.0
+
+# Share of probes that go on through what they meet first, by Material: between leaves, and below a
+# vehicle by way of the road; chosen so that as many points as in Astyx lie behind what stops its
+# LiDAR.
+PASS_SHARE = np.zeros(len(Material))
+PASS_SHARE[Material.VEHICLE] = 0.5
+PASS_SHARE[Material.VEGETATION] = 0.8
+PASS_LOSS_DB = 3.0
 
 COS_INCIDENCE_MIN = 0.05
 ELEVATION_MEAN_DEG = 0.7
@@ -111,7 +118,7 @@ def scan_radar(scene: Scene, model: RadarModel, rng: np.random.Generator) -> NDA
 
 def _detections(scene: Scene, model: RadarModel, rng: np.random.Generator) -> _Echoes:
     echoes = _detected(_scatterers(scene, model, rng), rng)
-    ghosts = [_ground_mirrored(echoes, scene, rng), _detoured(echoes, rng)]
+    ghosts = [_ground_mirrored(echoes, scene, rng), _detoured(echoes, model.ghost_share, rng)]
     return _join([_clustered(_join([echoes, *ghosts]), model, rng), _clutter(model, rng)])
 
 
@@ -121,6 +128,32 @@ def _scatterers(scene: Scene, model: RadarModel, rng: np.random.Generator) -> _E
     rotation, origin_m = scene.T_world_radar[:3, :3], scene.T_world_radar[:3, 3]
     in_world = directions @ rotation.T
     hits = cast_rays(scene, origin_m, in_world)
+    passed = (hits.owner != NOTHING) & (rng.random(len(in_world)) < PASS_SHARE[hits.material])
+    echoes = [
+        _answers(scene, model, directions[through], found, rng)
+        for through, found in (
+            (~passed, hits.take(~passed)),
+            (passed, cast_rays(_opaque(scene), origin_m, in_world[passed])),
+        )
+    ]
+    behind = replace(echoes[1], snr_db=echoes[1].snr_db - PASS_LOSS_DB)
+    return _join([echoes[0], behind])
+
+
+def _opaque(scene: Scene) -> Scene:
+    """What is left of a scene where probes go through all that lets some pass."""
+    return replace(
+        scene,
+        boxes=tuple(box for box in scene.boxes if not PASS_SHARE[box.material]),
+        cylinders=tuple(part for part in scene.cylinders if not PASS_SHARE[part.material]),
+    )
+
+
+def _answers(
+    scene: Scene, model: RadarModel, directions: Floats, hits: Hits, rng: np.random.Generator
+) -> _Echoes:
+    """What probes, radar frame, get back from where they end."""
+    in_world = directions @ scene.T_world_radar[:3, :3].T
     closing = hits.velocity_mps - np.asarray(scene.ego_velocity_mps)
     level = _cross_section_db(hits, rng)
     seen = np.flatnonzero((hits.range_m > model.range_min_m) & (hits.range_m < model.range_max_m))
@@ -133,7 +166,7 @@ def _scatterers(scene: Scene, model: RadarModel, rng: np.random.Generator) -> _E
 
 
 def _cross_section_db(hits: Hits, rng: np.random.Generator) -> Floats:
-    surface = rng.normal(0.0, SURFACE_STD_DB, hits.owner.max() + 2)
+    surface = rng.normal(0.0, SURFACE_STD_DB, hits.owner.max(initial=NOTHING) + 2)
     incidence = 10.0 * np.log10(np.maximum(hits.cos_incidence, COS_INCIDENCE_MIN))
     tail = rng.exponential(TAIL_DB, len(hits.owner))
     return LEVEL_DB[hits.material] + surface[hits.owner] + incidence + tail
@@ -175,16 +208,19 @@ def _ground_mirrored(echoes: _Echoes, scene: Scene, rng: np.random.Generator) ->
     """Echoes that came by way of the road and so appear below it."""
     rotation, origin_m = scene.T_world_radar[:3, :3], scene.T_world_radar[:3, 3]
     world = echoes.points @ rotation.T + origin_m
-    high = world[:, 2] > MIRROR_HEIGHT_MIN_M
+    ground_m = scene.relief.height_m(world[:, 0], world[:, 1])
+    high = world[:, 2] - ground_m > MIRROR_HEIGHT_MIN_M
     chosen = np.flatnonzero(high & (rng.random(len(high)) < MIRROR_SHARE))
-    mirrored = (world[chosen] * (1.0, 1.0, -1.0) - origin_m) @ rotation
+    below = world[chosen] * (1.0, 1.0, -1.0)
+    below[:, 2] += 2.0 * ground_m[chosen]
+    mirrored = (below - origin_m) @ rotation
     source = echoes.take(chosen)
     return _Echoes(mirrored, source.doppler_mps, source.snr_db - MIRROR_LOSS_DB)
 
 
-def _detoured(echoes: _Echoes, rng: np.random.Generator) -> _Echoes:
+def _detoured(echoes: _Echoes, share: Row, rng: np.random.Generator) -> _Echoes:
     """Echoes that came by way of another surface and so appear farther away."""
-    odds = np.interp(echoes.range_m, ERROR_RANGE_M, GHOST_SHARE)
+    odds = np.interp(echoes.range_m, ERROR_RANGE_M, share)
     chosen = np.flatnonzero(rng.random(len(odds)) < odds / (1.0 - odds))
     source = echoes.take(chosen)
     detour_m = 2.0 + rng.exponential(GHOST_DETOUR_M, len(chosen))

@@ -88,6 +88,7 @@ class RadarModel:
         probes: how many scatterers are tried.
         sensitivity_db: by how much more each of them answers than to the Astyx.
         cluster_mean: detections of one scatterer.
+        ghost_share: share of ghosts that came by a detour, at ERROR_RANGE_M.
 
     Source: data-formats.md, sections 10.1 to 10.3.
     """
@@ -108,39 +109,45 @@ class RadarModel:
     probes: int
     sensitivity_db: float
     cluster_mean: float
+    ghost_share: Row
 
 
 # Middles of the ranges for which section 10.2 gives errors.
 ERROR_RANGE_M = (8.0, 22.0, 40.0, 75.0)
 
-# The first radar of the simulator: version 1 of its frames neither rounds range and Doppler
-# (published steps 0.075 m and 0.0812 m/s) nor folds the Doppler (at 5.2 m/s) nor cuts elevations.
+# Section 10.2: points without LiDAR support are 0 to 4 % near and 47 to 63 % far, of which part is
+# only out of the LiDAR's reach.
+GHOST_SHARE = (0.02, 0.05, 0.07, 0.15)
+
 # Section 10.1: field of view 110 x 10 deg (data to +-15 deg), 100 m, magnitude 45 to 97 dB in steps
-# of 0.5, 13 Hz. Section 10.2: noise, elevation without what the VLP-16's gaps add. Probes are
-# chosen to match the 1,974 points of a frame.
+# of 0.5, range in steps of 0.075 m, Doppler in steps of 0.0812 m/s and folded at 5.2 m/s, 13 Hz.
+# Noise such that a point beside the LiDAR point next to it is off by what section 10.2 measured so:
+# matching cuts tails and takes the nearer ring, so the noise itself is larger.
+# Probes are chosen to match the 1,974 points of a frame, ghosts the share without LiDAR support.
 ASTYX_6455 = RadarModel(
     name="Astyx 6455 HiRes",
     rate_hz=13.0,
     azimuth_max_deg=55.0,
     elevation_max_deg=10.0,
-    elevation_std_deg=5.0,
+    elevation_std_deg=3.0,
     elevation_listed_max_deg=90.0,
     range_min_m=2.0,
     range_max_m=100.0,
-    doppler_max_mps=math.inf,
+    doppler_max_mps=64 * 0.0812,
     points_max=100_000,
     noise=PolarNoise(
         at_range_m=ERROR_RANGE_M,
-        range_std_m=(0.12, 0.20, 0.30, 0.35),
-        azimuth_std_deg=(0.64, 0.59, 0.54, 0.50),
-        elevation_std_deg=(1.1, 1.1, 1.0, 0.9),
+        range_std_m=(0.20, 0.35, 0.45, 0.45),
+        azimuth_std_deg=(0.90, 0.90, 0.85, 0.75),
+        elevation_std_deg=(2.1, 2.1, 1.9, 1.6),
         doppler_std_mps=0.05,
     ),
-    steps=Steps(power_db=0.5),
+    steps=Steps(range_m=0.075, doppler_mps=0.0812, power_db=0.5),
     power=PowerScale(min_db=45.0, max_db=97.0, threshold_db=45.0),
-    probes=1700,
+    probes=1550,
     sensitivity_db=0.0,
     cluster_mean=7.0,
+    ghost_share=(0.02, 0.12, 0.30, 0.60),
 )
 
 # Section 10.1: 12.0 Hz measured, +-56.4 x +-22.4 deg, 400 m, steps in short mode, Doppler to +-45
@@ -172,10 +179,11 @@ OCULII_EAGLE = RadarModel(
     steps=Steps(
         range_m=0.4309, azimuth_deg=0.1104, elevation_deg=0.0443, doppler_mps=0.0888, power_db=0.01
     ),
-    power=PowerScale(min_db=5.0, max_db=20.0, threshold_db=5.0, per_db=2.0),
-    probes=8700,
+    power=PowerScale(min_db=5.0, max_db=20.0, threshold_db=5.0, per_decade_db=-2.5, per_db=2.0),
+    probes=10_600,
     sensitivity_db=4.0,
     cluster_mean=1.2,
+    ghost_share=GHOST_SHARE,
 )
 
 # Section 10.1: about 13 Hz, +-60 x +-16 deg, 100 m, RCS -57 to 51 dBsm with a median of -14 to -10.
@@ -203,9 +211,10 @@ ZF_FRGEN21 = RadarModel(
     ),
     steps=Steps(),
     power=PowerScale(min_db=-57.0, max_db=51.0, threshold_db=-11.0, per_decade_db=40.0),
-    probes=1350,
+    probes=1600,
     sensitivity_db=0.0,
     cluster_mean=1.1,
+    ghost_share=GHOST_SHARE,
 )
 
 # Section 10.1: 20 Hz, +-60 deg, +-14 deg near (the narrowing to +-4 deg at 300 m is left out: the
@@ -235,9 +244,10 @@ ARS548 = RadarModel(
     ),
     steps=Steps(power_db=1.0),
     power=PowerScale(min_db=-20.0, max_db=34.0, threshold_db=4.0, per_decade_db=40.0),
-    probes=1370,
+    probes=1650,
     sensitivity_db=0.0,
     cluster_mean=2.0,
+    ghost_share=GHOST_SHARE,
 )
 
 # Section 10.1: 20 Hz, 100 x 30 deg, 153.6 m, resolution 0.3 m, 1.25 and 2 deg. Errors of a point
@@ -265,9 +275,10 @@ ARBE_PHOENIX = RadarModel(
     ),
     steps=Steps(),
     power=PowerScale(min_db=45.0, max_db=97.0, threshold_db=45.0),
-    probes=10_000,
+    probes=13_500,
     sensitivity_db=0.0,
     cluster_mean=7.0,
+    ghost_share=GHOST_SHARE,
 )
 
 RADARS = {

@@ -1,4 +1,4 @@
-"""First hits of rays in a scene: analytic plane, box and cylinder, all rays at once."""
+"""First hits of rays in a scene: ground, boxes and cylinders, all rays at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.data.simulator.relief import Relief, range_to_ground
 from radarsparse.data.simulator.scene import Box, Cylinder, Floats, Material, Scene
 
 GROUND = 0
 """Owner of a hit on the ground; further owners count boxes, then cylinders."""
 
 NOTHING = -1
-EDGE_M = 1e-6
+EDGE_RAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class Hits:
     material: NDArray[np.int64]
     velocity_mps: Floats
 
+    def take(self, rows: NDArray[np.bool_]) -> "Hits":
+        """Those of some rays."""
+        return Hits(
+            self.range_m[rows],
+            self.cos_incidence[rows],
+            self.owner[rows],
+            self.material[rows],
+            self.velocity_mps[rows],
+        )
+
 
 def cast_rays(scene: Scene, origin_m: Floats, directions: Floats) -> Hits:
     """Find the first surface that each ray meets.
@@ -44,11 +55,12 @@ def cast_rays(scene: Scene, origin_m: Floats, directions: Floats) -> Hits:
         origin_m: [3] where all rays start, world frame, above the ground.
         directions: [n, 3] unit vectors, world frame.
     """
-    range_m = _range_to_ground(origin_m, directions)
-    cos_incidence = np.abs(directions[:, 2])
+    range_m = range_to_ground(scene.relief, origin_m, directions)
+    cos_incidence = _ground_cosine(scene.relief, origin_m, directions, range_m)
     owner = np.where(np.isfinite(range_m), GROUND, NOTHING)
+    fan = _Fan(directions)
     for number, primitive in enumerate(_primitives(scene), start=1):
-        row, entered_m, cosine = _enter(primitive, origin_m, directions)
+        row, entered_m, cosine = _enter(primitive, origin_m, directions, fan)
         closer = entered_m < range_m[row]
         row = row[closer]
         range_m[row] = entered_m[closer]
@@ -59,44 +71,63 @@ def cast_rays(scene: Scene, origin_m: Floats, directions: Floats) -> Hits:
     return Hits(range_m, cos_incidence, owner, material[owner], velocity[owner])
 
 
+class _Fan:
+    """Rays in the order of their azimuths: most rays miss most primitives.
+
+    Args:
+        directions: [n, 3] of all rays.
+    """
+
+    def __init__(self, directions: Floats) -> None:
+        azimuth = np.arctan2(directions[:, 1], directions[:, 0])
+        self._order = np.argsort(azimuth)
+        self._azimuth = azimuth[self._order]
+
+    def towards(self, offset_m: Floats, radius_m: float) -> NDArray[np.int64]:
+        """Rows of the rays that may cross an upright cylinder.
+
+        Args:
+            offset_m: [2] from the rays' origin to its axis.
+            radius_m: of it.
+        """
+        distance_m = float(np.hypot(*offset_m))
+        if distance_m <= radius_m:
+            return self._order
+        middle = float(np.arctan2(offset_m[1], offset_m[0]))
+        half = float(np.arcsin(radius_m / distance_m)) + EDGE_RAD
+        # The same directions a turn earlier and later, where the fan is cut open.
+        turns = 2.0 * np.pi * np.arange(-1.0, 2.0)
+        bounds = np.searchsorted(self._azimuth, np.add.outer(turns, (middle - half, middle + half)))
+        return np.concatenate([self._order[first:last] for first, last in bounds])
+
+
 def _primitives(scene: Scene) -> Iterable[Box | Cylinder]:
     return (*scene.boxes, *scene.cylinders)
 
 
 def _enter(
-    primitive: Box | Cylinder, origin_m: Floats, directions: Floats
+    primitive: Box | Cylinder, origin_m: Floats, directions: Floats, fan: _Fan
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Rows of the rays that enter a primitive, with range and cosine of incidence."""
     if isinstance(primitive, Box):
-        return _enter_box(primitive, origin_m, directions)
-    return _enter_cylinder(primitive, origin_m, directions)
+        return _enter_box(primitive, origin_m, directions, fan)
+    return _enter_cylinder(primitive, origin_m, directions, fan)
 
 
-def _range_to_ground(origin_m: Floats, directions: Floats) -> Floats:
-    with np.errstate(divide="ignore"):
-        range_m = -origin_m[2] / directions[:, 2]
-    return np.where(range_m > 0, range_m, np.inf)
-
-
-def _candidates(
-    center_m: Floats, radius_m: float, origin_m: Floats, directions: Floats
-) -> NDArray[np.int64]:
-    """Rays whose ground track passes a circle: most rays miss most primitives."""
-    to_center = center_m - origin_m[:2]
-    ahead = directions[:, 0] * to_center[0] + directions[:, 1] * to_center[1]
-    aside = directions[:, 0] * to_center[1] - directions[:, 1] * to_center[0]
-    flat = directions[:, 0] ** 2 + directions[:, 1] ** 2
-    inside = to_center @ to_center <= radius_m**2
-    return np.flatnonzero((aside**2 <= radius_m**2 * flat) & ((ahead > 0) | inside))
+def _ground_cosine(relief: Relief, origin_m: Floats, directions: Floats, range_m: Floats) -> Floats:
+    """Cosine of incidence where rays meet the ground; of no meaning where they don't."""
+    reach_m = np.where(np.isfinite(range_m), range_m, 0.0)
+    x, y, _ = (origin_m + directions * reach_m[:, None]).T
+    along_x, along_y = relief.slope(x, y)
+    against = along_x * directions[:, 0] + along_y * directions[:, 1] - directions[:, 2]
+    return np.abs(against) / np.sqrt(1.0 + along_x**2 + along_y**2)
 
 
 def _enter_box(
-    box: Box, origin_m: Floats, directions: Floats
+    box: Box, origin_m: Floats, directions: Floats, fan: _Fan
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
     half = 0.5 * np.asarray(box.size_m)
-    row = _candidates(
-        np.asarray(box.center_m[:2]), float(np.hypot(*half[:2])) + EDGE_M, origin_m, directions
-    )
+    row = fan.towards(box.center_m[:2] - origin_m[:2], float(np.hypot(*half[:2])))
     cos, sin = np.cos(box.yaw_rad), np.sin(box.yaw_rad)
     to_box = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
     start = to_box @ (origin_m - np.asarray(box.center_m))
@@ -105,7 +136,7 @@ def _enter_box(
     axis = enter.argmax(axis=1)
     entered_m = enter.max(axis=1)
     met = (entered_m <= leave.min(axis=1)) & (entered_m > 0)
-    cosine = np.abs(np.take_along_axis(heading, axis[:, None], axis=1)[:, 0])
+    cosine = np.abs(heading[np.arange(len(row)), axis])
     return row[met], entered_m[met], cosine[met]
 
 
@@ -118,12 +149,11 @@ def _slab(start: Floats, heading: Floats, low: Floats, high: Floats) -> tuple[Fl
 
 
 def _enter_cylinder(
-    cylinder: Cylinder, origin_m: Floats, directions: Floats
+    cylinder: Cylinder, origin_m: Floats, directions: Floats, fan: _Fan
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
-    center_m = np.asarray(cylinder.center_m)
-    row = _candidates(center_m, cylinder.radius_m, origin_m, directions)
+    start = origin_m[:2] - np.asarray(cylinder.center_m)
+    row = fan.towards(-start, cylinder.radius_m)
     heading = directions[row]
-    start = origin_m[:2] - center_m
     enter_side, leave_side = _shell(start, heading[:, :2], cylinder.radius_m)
     ends = (np.array([cylinder.bottom_m]), np.array([cylinder.top_m]))
     enter_end, leave_end = _slab(origin_m[2:], heading[:, 2:], *ends)

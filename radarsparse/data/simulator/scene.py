@@ -1,16 +1,16 @@
 """What stands in a simulated road scene.
 
 The world frame has its origin on the ground below the radar, x along the car's heading, y left, z
-up; the ground is the plane z = 0. The sensors' poses carry pitch, roll and height.
+up. The sensors' poses carry pitch, roll and height.
 """
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from radarsparse.data.simulator.relief import FLAT, Floats, Relief
+
 Triple = tuple[float, float, float]
 
 
@@ -74,7 +74,8 @@ class Scene:
         cylinders: poles and trees.
         T_world_radar: pose of the radar.
         T_radar_lidar: pose of the LiDAR on the car.
-        ego_velocity_mps: of both sensors, world frame.
+        ego_velocity_mps: of both sensors, world frame, level.
+        relief: of the ground.
     """
 
     boxes: tuple[Box, ...]
@@ -82,6 +83,7 @@ class Scene:
     T_world_radar: Floats
     T_radar_lidar: Floats
     ego_velocity_mps: Triple
+    relief: Relief = FLAT
 
     @property
     def T_world_lidar(self) -> Floats:
@@ -90,16 +92,19 @@ class Scene:
 
     def after(self, seconds: float) -> "Scene":
         """The same scene so much later; before, where `seconds` is negative."""
-        moved_m = np.multiply(seconds, self.ego_velocity_mps)
         T_world_radar = self.T_world_radar.copy()
-        T_world_radar[:3, 3] += moved_m
-        boxes = tuple(_drive(box, seconds) for box in self.boxes)
+        T_world_radar[:3, 3] = self._moved(T_world_radar[:3, 3], self.ego_velocity_mps, seconds)
+        boxes = tuple(
+            replace(box, center_m=self._moved(box.center_m, box.velocity_mps, seconds))
+            for box in self.boxes
+        )
         return replace(self, boxes=boxes, T_world_radar=T_world_radar)
 
-
-def _drive(box: Box, seconds: float) -> Box:
-    x, y, z = np.add(box.center_m, np.multiply(seconds, box.velocity_mps)).tolist()
-    return replace(box, center_m=(x, y, z))
+    def _moved(self, at_m: Floats | Triple, velocity_mps: Triple, seconds: float) -> Triple:
+        """Where something is so much later that keeps its height over the ground."""
+        x, y, z = np.add(at_m, np.multiply(seconds, velocity_mps)).tolist()
+        rise_m = self.relief.height_m(x, y) - self.relief.height_m(float(at_m[0]), float(at_m[1]))
+        return x, y, z + float(rise_m)
 
 
 def pose(yaw_pitch_roll_rad: Triple, position_m: Triple) -> Floats:

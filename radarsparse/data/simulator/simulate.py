@@ -13,7 +13,7 @@ from radarsparse.data.simulator.radar import scan_radar
 from radarsparse.data.simulator.radar_models import ASTYX_6455, RadarModel
 from radarsparse.data.sweeps import merge_sweeps
 
-SIMULATOR_VERSION = 1
+SIMULATOR_VERSION = 2
 """To be raised when the same seed and sensors give other points."""
 
 
