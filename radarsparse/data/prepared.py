@@ -23,6 +23,7 @@ FRAMES_FOLDER = "frames"
 SPLIT_FILE = "split.yaml"
 CARD_FILE = "dataset.yaml"
 RIGID_TOLERANCE = 1e-3
+TIME_GAP = "time_gap_s"
 
 # What np.load raises on damaged archives; RuntimeError stands for flags that zipfile can't serve.
 UNREADABLE = (
@@ -73,12 +74,18 @@ def write_frame(folder: Path, pair: ScanPair) -> None:
     path = folder / FRAMES_FOLDER / f"{pair.name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(
-            file,
-            radar=pair.radar.astype(np.float32),
-            lidar=pair.lidar.astype(np.float32),
-            T_radar_lidar=pair.T_radar_lidar.astype(np.float64),
-        )
+        np.savez_compressed(file, **_arrays(pair))
+
+
+def _arrays(pair: ScanPair) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        "radar": pair.radar.astype(np.float32),
+        "lidar": pair.lidar.astype(np.float32),
+        "T_radar_lidar": pair.T_radar_lidar.astype(np.float64),
+    }
+    if pair.time_gap_s is not None:
+        arrays[TIME_GAP] = np.float64(pair.time_gap_s)
+    return arrays
 
 
 def read_frame(path: Path) -> ScanPair:
@@ -99,7 +106,16 @@ def read_frame(path: Path) -> ScanPair:
         radar=usable_points(radar, f"{path}: radar"),
         lidar=usable_points(lidar, f"{path}: lidar"),
         T_radar_lidar=rigid_transform(arrays["T_radar_lidar"], f"{path}: T_radar_lidar"),
+        time_gap_s=_time_gap_s(arrays.get(TIME_GAP), f"{path}: {TIME_GAP}"),
     )
+
+
+def _time_gap_s(value: NDArray[Any] | None, source: str) -> float | None:
+    if value is None:
+        return None
+    if value.shape != () or value.dtype.kind not in "fiu" or not 0 <= value < np.inf:
+        raise InputError(f"{source} = {value}; must be one number of seconds, 0 or more")
+    return float(value)
 
 
 def usable_points(points: NDArray[Any], source: str) -> NDArray[np.float32]:
@@ -287,7 +303,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path}: no such file")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in wanted}
+            known = (TIME_GAP,) if TIME_GAP in archive else ()
+            arrays = {key: archive[key] for key in (*wanted, *known)}
     except KeyError as error:
         raise InputError(f"{path}: lacks an array ({error}); needs {', '.join(wanted)}") from error
     except UNREADABLE as error:

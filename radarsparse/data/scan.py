@@ -20,12 +20,14 @@ class ScanPair:
         radar: float32 [n, 5], `RADAR_COLUMNS`, radar frame.
         lidar: float32 [m, 4], `LIDAR_COLUMNS`, LiDAR frame, intensity 0 to 255.
         T_radar_lidar: float64 [4, 4], `p_radar = T_radar_lidar @ p_lidar`.
+        time_gap_s: seconds between both stamps, not negative; None where they aren't known.
     """
 
     name: str
     radar: NDArray[np.float32]
     lidar: NDArray[np.float32]
     T_radar_lidar: NDArray[np.float64]
+    time_gap_s: float | None = None
 
     @property
     def lidar_in_radar_frame(self) -> NDArray[np.float32]:

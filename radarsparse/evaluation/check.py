@@ -32,6 +32,7 @@ class PairsCheck(NamedTuple):
     Attributes:
         radar_points: [f] points of each radar cloud.
         lidar_points: [f] points of each LiDAR cloud.
+        time_gap_s: [g] between both stamps, of the frames of which it is known.
         radar_range_m: [2] the median and the largest range of radar points.
         matched_m: median distance of radar points to the nearest LiDAR point of their frame: of
             all points, then by range between `BOUNDS_M`; NaN where there is none.
@@ -41,6 +42,7 @@ class PairsCheck(NamedTuple):
 
     radar_points: NDArray[np.int64]
     lidar_points: NDArray[np.int64]
+    time_gap_s: Floats
     radar_range_m: Floats
     matched_m: Floats
     shuffled_m: Floats
@@ -59,11 +61,12 @@ def check_pairs(pairs: Sequence[ScanPair], volume: Volume) -> PairsCheck:
     """
     if len(pairs) < FRAMES_MIN:
         raise InputError(f"{len(pairs)} frames found; at least {FRAMES_MIN} are needed")
-    counts, ranges_m, matched_m, shuffled_m, reach = [], [], [], [], []
+    counts, gaps_s, ranges_m, matched_m, shuffled_m, reach = [], [], [], [], [], []
     for number in tqdm(range(len(pairs)), "check", unit="frame", disable=None):
         pair = pairs[number]
         other = pairs[(number + len(pairs) // 2) % len(pairs)]
         counts.append((len(pair.radar), len(pair.lidar)))
+        gaps_s.append(pair.time_gap_s)
         ranges_m.append(np.linalg.norm(pair.radar[:, :3], axis=1))
         matched_m.append(_distances_m(pair.radar, pair.lidar_in_radar_frame))
         shuffled_m.append(_distances_m(pair.radar, other.lidar_in_radar_frame))
@@ -73,6 +76,7 @@ def check_pairs(pairs: Sequence[ScanPair], volume: Volume) -> PairsCheck:
     return PairsCheck(
         radar_points,
         lidar_points,
+        np.array([gap_s for gap_s in gaps_s if gap_s is not None]),
         np.array([np.median(range_m), range_m.max()]),
         _medians_m(range_m, np.concatenate(matched_m)),
         _medians_m(range_m, np.concatenate(shuffled_m)),
@@ -91,6 +95,7 @@ def describe_check(found: PairsCheck) -> list[str]:
         f"radar points per frame: {middle:.0f} (5 to 95 %: {low:.0f} to {high:.0f}), range"
         f" {found.radar_range_m[0]:.1f} m (median) to {found.radar_range_m[1]:.1f} m",
         f"LiDAR points per frame: {np.median(found.lidar_points):.0f}",
+        _describe_gaps(found),
         "median distance of a radar point to the nearest LiDAR point, by range of the radar point:",
         f"{'':24s}{heads}",
         f"{'of its own frame, m':24s}{_row(found.matched_m)}",
@@ -104,6 +109,17 @@ def describe_check(found: PairsCheck) -> list[str]:
             for stride, shares in zip(STRIDES, found.reach, strict=True)
         ),
     ]
+
+
+def _describe_gaps(found: PairsCheck) -> str:
+    gaps_s, frames = found.time_gap_s, len(found.radar_points)
+    if len(gaps_s) == 0:
+        return "time between the stamps of radar and LiDAR: not known"
+    known = "" if len(gaps_s) == frames else f", known of {len(gaps_s)} frames"
+    return (
+        f"time between the stamps of radar and LiDAR: {np.median(gaps_s):.3f} s (median) to"
+        f" {gaps_s.max():.3f} s{known}"
+    )
 
 
 def draw_check(path: Path, found: PairsCheck, title: str) -> None:

@@ -1,6 +1,7 @@
 """Prepared frames: what is written is read back, and what can't be used is named."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,10 @@ def test_a_frame_comes_back_unchanged(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.radar, pair.radar)
     np.testing.assert_array_equal(back.lidar, pair.lidar)
     np.testing.assert_array_equal(back.T_radar_lidar, pair.T_radar_lidar)
+    assert back.time_gap_s is None
     assert [path.name for path in (tmp_path / "frames").iterdir()] == ["000003.npz"]
+    write_frame(tmp_path, replace(pair, time_gap_s=0.02))
+    assert read_frame(tmp_path / "frames/000003.npz").time_gap_s == 0.02
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,9 @@ def test_a_frame_comes_back_unchanged(tmp_path: Path) -> None:
         ({"T_radar_lidar": 2 * np.eye(4)}, "not rigid"),
         ({"T_radar_lidar": np.diag([1.0, 1.0, -1.0, 1.0])}, "not rigid"),
         ({"T_radar_lidar": np.full((4, 4), np.nan)}, "not rigid"),
+        ({"time_gap_s": np.array(-0.1)}, r"time_gap_s = -0\.1; must be one number of seconds"),
+        ({"time_gap_s": np.array(np.nan)}, "time_gap_s = nan; must be one number of seconds"),
+        ({"time_gap_s": np.zeros(2)}, r"time_gap_s = \[0\. 0\.\]; must be one number"),
     ],
 )
 def test_unusable_arrays_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,18 @@ def test_shuffled_pairs_are_farther_apart_and_the_text_says_so(tmp_path):
     assert "own / other: 0." in text
     draw_check(tmp_path / "check.png", found, "three frames")
     assert (tmp_path / "check.png").stat().st_size > 10_000
+
+
+def test_time_gaps_are_told_where_they_are_known():
+    first, second = make_pair(4.1), make_pair(7.1)
+    assert "stamps of radar and LiDAR: not known" in "\n".join(
+        describe_check(check_pairs([first, second], VOLUME))
+    )
+    third, fourth = replace(first, time_gap_s=0.01), replace(second, time_gap_s=0.03)
+    found = describe_check(check_pairs([third, fourth], VOLUME))
+    assert "time between the stamps of radar and LiDAR: 0.020 s (median) to 0.030 s" in found
+    found = describe_check(check_pairs([first, fourth], VOLUME))
+    assert any(line.endswith("0.030 s (median) to 0.030 s, known of 1 frames") for line in found)
 
 
 def test_one_frame_can_not_be_compared():

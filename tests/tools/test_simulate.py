@@ -40,7 +40,7 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     pair = PreparedFrames.open(out, "val")[0]
     np.testing.assert_array_equal(pair.radar, simulate_pair(7, 3).radar)
     card = yaml.safe_load((out / "dataset.yaml").read_text())
-    counts = {"simulator_version": 1, "seed": 7, "frames": 5, "radar_sweeps": 1}
+    counts = {"simulator_version": 2, "seed": 7, "frames": 5, "radar_sweeps": 1}
     sensors = {"radar": "Astyx 6455 HiRes", "lidar": "Velodyne VLP-16"}
     assert card["provenance"] == counts | sensors
     assert [path.name for path in out.parent.iterdir()] == ["sim"]

@@ -206,7 +206,7 @@ def _make_frame(moment: _Moment, T_radar_lidar: NDArray[np.float64]) -> ScanPair
         radar, lidar = _read_radar(moment.radar), _read_lidar(moment.lidar)
     except InputError as error:
         return Unusable(moment.name, str(error))
-    return ScanPair(moment.name, radar, lidar, T_radar_lidar)
+    return ScanPair(moment.name, radar, lidar, T_radar_lidar, moment.gap_s)
 
 
 def _read_radar(message: Message) -> NDArray[np.float32]:

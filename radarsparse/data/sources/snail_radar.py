@@ -182,6 +182,7 @@ def _read_frame(pairs: Mapping[str, CloudFiles], name: str) -> ScanPair:
         radar=_read_radar(pairs[name].radar),
         lidar=_read_lidar(pairs[name].lidar),
         T_radar_lidar=T_RADAR_LIDAR,
+        time_gap_s=abs(_stamp_s(pairs[name].radar) - _stamp_s(pairs[name].lidar)),
     )
 
 

@@ -103,6 +103,8 @@ def test_each_sweep_gets_the_cloud_nearest_in_time(tmp_path: Path) -> None:
     # clouds at 10, 77, 143, 210, 277, 343 ms; sweeps at 0, 100, 200, 300 ms
     assert [pair.radar[0, 3] for pair in pairs] == [0, 1, 3, 4]
     assert [pair.lidar[0, 3] for pair in pairs] == [0, 1, 2, 3]
+    gaps_s = [pair.time_gap_s for pair in pairs]
+    np.testing.assert_allclose(gaps_s, [0.010, 0.023, 0.010, 0.023], atol=0.001)
 
 
 def test_sweeps_without_a_cloud_nearby_are_unusable(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_sweeps_are_paired_with_the_nearest_radar_cloud(tmp_path: Path) -> None:
     )
     source = open_snail_radar(write_native(tmp_path / "20240113_5", radar, lidar))
     assert source.names == ("000000", "000001", "000002", "000003")
+    gaps_s = [frame.time_gap_s for frame in source.read(source.names)]  # pyright: ignore
+    np.testing.assert_allclose(gaps_s, [0.020, 0.034, 0.030, 0.049], atol=1e-6)
     (tmp_path / "20240113_5" / RADAR_FILE.format(radar[1])).write_text("")
     reads = [frame.__class__.__name__ for frame in source.read(source.names)]
     assert reads == ["ScanPair", "Unusable", "Unusable", "ScanPair"]
