@@ -1,7 +1,8 @@
 """Transforms, the volume that a model works on, and the ray-cast observed mask."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,13 +96,9 @@ class Volume:
         """All cells of a stride that reach into the field of view, sorted by (x, y, z).
 
         Returns:
-            [m, 3] cell indices at that stride.
+            [m, 3] cell indices at that stride, shared between calls and therefore read-only.
         """
-        x, y, z = (side // stride for side in self.shape)
-        cells = np.stack(np.meshgrid(*map(np.arange, (x, y, z)), indexing="ij"), -1)
-        size_m = self.voxel_size_m * stride
-        low_m = cells[..., :2] * size_m + np.asarray(self.minimum_m[:2])
-        return cells[self._sees_part_of(low_m, low_m + size_m)].astype(np.int64)
+        return _lattice(self, stride)
 
     def _sees_part_of(self, low_m: Floats, high_m: Floats) -> NDArray[np.bool_]:
         """Which ground rectangles, given by two corners [..., 2], share a point with the view.
@@ -116,6 +113,17 @@ class Volume:
         return seen
 
 
+@lru_cache(maxsize=8)
+def _lattice(volume: Volume, stride: int) -> Ints:
+    x, y, z = (side // stride for side in volume.shape)
+    cells = np.stack(np.meshgrid(*map(np.arange, (x, y, z)), indexing="ij"), -1)
+    size_m = volume.voxel_size_m * stride
+    low_m = cells[..., :2] * size_m + np.asarray(volume.minimum_m[:2])
+    seen = cells[volume._sees_part_of(low_m, low_m + size_m)].astype(np.int64)
+    seen.flags.writeable = False
+    return seen
+
+
 def _ray_meets(direction: Floats, low_m: Floats, high_m: Floats) -> NDArray[np.bool_]:
     """Which rectangles [..., 2] a ray from the origin meets: the slab test."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -128,6 +136,8 @@ def _ray_meets(direction: Floats, low_m: Floats, high_m: Floats) -> NDArray[np.b
 
 # Share of a ray: where it meets two planes at once, rounding must not leave the point before one.
 _BEHIND_PLANE = 1e-9
+# Few enough that what they enter fits into a core's cache.
+_RAYS_AT_ONCE = 2048
 
 
 def observed_mask(
@@ -148,22 +158,54 @@ def observed_mask(
         [x, y, z] True where observed.
     """
     size_m = volume.voxel_size_m * stride
-    shape = np.array(volume.shape) // stride
+    mask = np.zeros(np.array(volume.shape) // stride, dtype=bool)
     start = (np.asarray(origin_m, dtype=np.float64) - volume.minimum_m) / size_m
     end = (points[:, :3].astype(np.float64) - volume.minimum_m) / size_m
-    entered = [_entered_cells(start, end - start, axis, shape[axis]) for axis in range(3)]
-    index = np.floor(np.concatenate([start[None], end, *entered])).astype(np.int64)
-    index = index[np.logical_and(index >= 0, index < shape).all(axis=1)]
-    mask = np.zeros(shape, dtype=bool)
-    mask[tuple(index.T)] = True
+    _mark(mask, start[:, None])
+    for first in range(0, len(end), _RAYS_AT_ONCE):
+        # Axes are read one by one, and faster where each lies in one piece.
+        ends = np.ascontiguousarray(end[first : first + _RAYS_AT_ONCE].T)
+        _mark(mask, ends)
+        for axis in range(3):
+            _mark(mask, _entered_cells(start, ends, axis, mask.shape[axis]))
     return mask
 
 
-def _entered_cells(start: Floats, step: Floats, axis: int, cells: int) -> Floats:
-    """A point in each cell that rays enter through planes across an axis, in cells, [k, 3]."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (np.arange(cells + 1) - start[axis]) / step[:, axis, None]
-    ray, plane = np.nonzero((share >= 0.0) & (share < 1.0))
-    inside = start + (share[ray, plane] + _BEHIND_PLANE)[:, None] * step[ray]
-    inside[:, axis] = plane - (step[ray, axis] < 0.0) + 0.5
+def _mark(mask: NDArray[np.bool_], points: Sequence[Floats] | Floats) -> None:
+    """Set the cells that hold points, [3, n] in cells; those outside are left out."""
+    number = np.zeros(len(points[0]), dtype=np.int64)
+    inside = np.ones(len(points[0]), dtype=np.bool_)
+    for side, values in zip(mask.shape, points, strict=True):
+        cell = np.floor(values).astype(np.int64)
+        inside = inside & (cell >= 0) & (cell < side)
+        number = number * side + cell
+    mask.reshape(-1)[number[inside]] = True
+
+
+def _entered_cells(start: Floats, end: Floats, axis: int, cells: int) -> list[Floats]:
+    """A point in each cell that rays enter through planes across an axis.
+
+    Args:
+        start: [3] where all rays begin, in cells.
+        end: [3, n] where they end.
+        axis: the planes'.
+        cells: along it.
+
+    Returns:
+        [3, k] positions, in cells.
+    """
+    step = end - start[:, None]
+    ahead = step[axis] > 0.0
+    # The box's own faces count where a ray comes in through them.
+    first = np.where(ahead, max(np.ceil(start[axis]), 0), np.maximum(np.floor(end[axis]) + 1, 1))
+    last = np.where(
+        ahead, np.minimum(np.ceil(end[axis]), cells) - 1, min(np.floor(start[axis]), cells)
+    )
+    count = np.maximum(last - first + 1, 0).astype(np.int64)
+    plane = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+    share = (plane - start[axis]) / np.repeat(step[axis], count)
+    behind = share + _BEHIND_PLANE
+    inside = [start[other] + behind * np.repeat(step[other], count) for other in range(3)]
+    # Rounding must not count a plane that the return itself lies on.
+    inside[axis] = np.where(share < 1.0, plane - np.repeat(np.where(ahead, 0, 1), count), -1)
     return inside

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from radarsparse.config import config_to_yaml, load_config, override_config, validate_config
+from radarsparse.config import (
+    AugmentSettings,
+    config_to_yaml,
+    load_config,
+    override_config,
+    validate_config,
+)
 from radarsparse.errors import InputError
 from tests.conftest import tiny_config
 
@@ -56,6 +62,18 @@ def test_shipped_configs_load(path):
 def test_unusable_values_are_named(file, override, words):
     with pytest.raises(InputError, match=words):
         load_config(file, [override])
+
+
+def test_augmentation_is_off_if_nothing_can_change_a_frame():
+    def is_off(settings):
+        raw = {**MINIMAL, "data": {"root": "somewhere", "augment": settings}}
+        return validate_config(raw, "test").data.augment.is_off
+
+    off = dict.fromkeys(AugmentSettings.model_fields, 0) | {"cutout_max_deg": 20}
+    assert is_off(off)
+    assert not is_off({})
+    for name in set(off) - {"cutout_max_deg"}:
+        assert not is_off({**off, name: 0.01}), name
 
 
 def test_two_views_need_a_volume_with_two_equal_sides(tmp_path):

@@ -123,3 +123,28 @@ def test_a_return_on_a_face_marks_the_cell_that_holds_it():
     volume = Volume((0.0, 0.0, 0.0), (4.0, 2.0, 2.0), 0.25, np.pi)
     mask = observed_mask(volume, 8, np.array([0.5, 0.5, 0.5]), np.array([[2.0, 0.5, 0.5]]))
     assert np.argwhere(mask).tolist() == [[0, 0, 0], [1, 0, 0]]
+
+
+def test_a_ray_that_ends_on_the_roof_of_the_box_enters_nothing():
+    # In cells from (-2, 2, 3) to (3, 2, 2), the roof; rounding puts the return just below it.
+    mask = observed_mask(VOLUME, 8, np.array([-3.2, 0.0, 3.2]), np.array([[3 * 1.6, 0.0, 1.6]]))
+    assert np.argwhere(mask).tolist() == []
+
+
+def test_rays_are_marked_alike_alone_and_among_many(random):
+    origin, points = np.array([-0.3, 0.1, 0.25]), random.uniform(-9, 9, size=(5000, 3))
+    points[::2] = origin + 0.1 * (points[::2] - origin)
+    alone = [observed_mask(VOLUME, 8, origin, points[[row]]) for row in range(0, 5000, 25)]
+    among = observed_mask(VOLUME, 8, origin, points[::25])
+    assert np.array_equal(np.any(alone, axis=0), among)
+    parts = [observed_mask(VOLUME, 1, origin, points[row::50]) for row in range(50)]
+    whole = observed_mask(VOLUME, 1, origin, points)
+    assert np.array_equal(np.any(parts, axis=0), whole)
+    assert 0.1 < whole.mean() < 0.9
+
+
+def test_a_lattice_is_shared_and_can_not_be_written_to():
+    cells = VOLUME.lattice(8)
+    assert replace(VOLUME).lattice(8) is cells
+    with pytest.raises(ValueError, match="read-only"):
+        cells[0] = 0

@@ -74,11 +74,20 @@ class AugmentSettings(Settings):
     cutout_max_deg: Annotated[float, Field(gt=0.0, le=360.0)] = 30.0
     mixup: Share = 0.0
 
+    @property
+    def is_off(self) -> bool:
+        """Whether every frame stays as it is."""
+        return not any(value for name, value in self if name != "cutout_max_deg")
+
 
 class DataSettings(Settings):
-    """Where the prepared frames are and which of them are used."""
+    """Where the prepared frames are and which of them are used.
+
+    The folder `cache` keeps the voxels of frames that training doesn't change.
+    """
 
     root: str
+    cache: str | None = None
     train_split: str = "train"
     val_split: str = "val"
     augment: AugmentSettings = AugmentSettings()

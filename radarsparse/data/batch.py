@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE
-from radarsparse.data.footprint import FOOTPRINT_FEATURES, stack_footprints
+from radarsparse.data.footprint import FOOTPRINT_FEATURES, radar_footprint, stack_footprints
 from radarsparse.data.scan import ScanPair
 from radarsparse.data.voxelize import Voxels, polar_features, voxelize_lidar, voxelize_radar
 from radarsparse.errors import InputError
@@ -20,6 +20,23 @@ from radarsparse.sparse.tensor import SparseTensor, Support
 POSITION_FEATURES = 6
 CELL_FEATURES = POSITION_FEATURES + FOOTPRINT_FEATURES
 _CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class FrameVoxels:
+    """What a batch holds of one frame; rows of lattice cells are those of `Volume.lattice`.
+
+    Attributes:
+        radar: of `voxelize_radar`, never empty.
+        lidar: of `voxelize_lidar`, never empty.
+        observed: bool [cells], which of them a LiDAR ray crossed or hit.
+        footprint: float32 [cells, FOOTPRINT_FEATURES] of `radar_footprint`.
+    """
+
+    radar: Voxels
+    lidar: Voxels
+    observed: NDArray[np.bool_]
+    footprint: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,13 +80,8 @@ class Batch:
     @cached_property
     def observed(self) -> Tensor:
         """Which lattice rows a LiDAR ray crossed or hit, bool."""
-        cells = tuple(self.volume.lattice(LATTICE_STRIDE).T)
-        masks = [
-            observed_mask(self.volume, LATTICE_STRIDE, p.lidar_origin_m, p.lidar_in_radar_frame)
-            for p in self.pairs
-        ]
-        rows = torch.from_numpy(np.concatenate([mask[cells] for mask in masks]))
-        return rows.to(self.radar.feats.device)
+        rows = np.concatenate([_observed_cells(pair, self.volume) for pair in self.pairs])
+        return torch.from_numpy(rows).to(self.radar.feats.device)
 
 
 def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
@@ -84,6 +96,41 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
         radar=_stack([_radar_voxels(p.radar, volume, f"frame {p.name}: radar") for p in pairs]),
         lidar=_stack([_lidar_voxels(pair, volume) for pair in pairs]),
     )
+
+
+def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
+    """All that `join_frames` needs of a pair.
+
+    Raises:
+        InputError: the pair has no radar or no LiDAR point in the volume.
+    """
+    return FrameVoxels(
+        radar=_radar_voxels(pair.radar, volume, f"frame {pair.name}: radar"),
+        lidar=_lidar_voxels(pair, volume),
+        observed=_observed_cells(pair, volume),
+        footprint=radar_footprint(pair.radar, volume),
+    )
+
+
+def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume: Volume) -> Batch:
+    """The batch that `make_batch` makes, of voxels that are there already.
+
+    Args:
+        frames: of each pair.
+        pairs: what they were made of; not looked at here, they may be read when asked for.
+        volume: the frames'.
+    """
+    batch = Batch(
+        pairs=pairs,
+        volume=volume,
+        radar=_stack([frame.radar for frame in frames]),
+        lidar=_stack([frame.lidar for frame in frames]),
+    )
+    rows = np.concatenate([frame.observed for frame in frames])
+    footprints = np.concatenate([frame.footprint for frame in frames])
+    vars(batch)["observed"] = torch.from_numpy(rows)
+    vars(batch)["cells"] = _cells(footprints, lattice(volume, len(frames)))
+    return batch
 
 
 def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> SparseTensor:
@@ -127,9 +174,19 @@ def make_cells(
         volume: where.
         device: of the features.
     """
-    cells = lattice(volume, len(clouds), device)
-    footprint = torch.from_numpy(stack_footprints(clouds, volume)).to(device)
-    return cells.replace(torch.cat([cells.feats, footprint], dim=1))
+    footprints = stack_footprints(clouds, volume)
+    return _cells(footprints, lattice(volume, len(clouds), device))
+
+
+def _cells(footprints: NDArray[np.float32], positions: SparseTensor) -> SparseTensor:
+    footprint = torch.from_numpy(footprints).to(positions.feats.device)
+    return positions.replace(torch.cat([positions.feats, footprint], dim=1))
+
+
+def _observed_cells(pair: ScanPair, volume: Volume) -> NDArray[np.bool_]:
+    points, origin_m = pair.lidar_in_radar_frame, pair.lidar_origin_m
+    mask = observed_mask(volume, LATTICE_STRIDE, origin_m, points)
+    return mask[tuple(volume.lattice(LATTICE_STRIDE).T)]
 
 
 def _radar_voxels(points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:

@@ -1,21 +1,27 @@
 """Which samples each step sees, and their batches, made ahead by worker processes."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from radarsparse.config import Config, TrainSettings
+from radarsparse.config import Config, DataSettings, TrainSettings
 from radarsparse.data.augment import augment, mix
 from radarsparse.data.batch import Batch, make_batch
+from radarsparse.data.cache import VoxelCache
+from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 
 # Batches that each worker makes ahead.
 _AHEAD = 2
+
+_log = logging.getLogger("radarsparse")
 
 
 class Part(NamedTuple):
@@ -100,6 +106,7 @@ class TrainingSamples(Dataset["Batch | InputError"]):
 
     def __init__(self, frames: Sequence[ScanPair], config: Config) -> None:
         self._frames, self._config = frames, config
+        self._cache = _open_cache(frames, config.data)
 
     def __getitem__(self, part: Part) -> Batch | InputError:
         """The batch of a part; an error is handed over, since raising in a worker blurs it."""
@@ -110,18 +117,25 @@ class TrainingSamples(Dataset["Batch | InputError"]):
 
     def _make(self, part: Part) -> Batch:
         volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
+        if self._cache:
+            numbers = [self._number(sample) for sample in part.samples]
+            return self._cache.make_batch(numbers, volume)
         batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
         if self._config.stage != "vae":
             _ = batch.observed, batch.cells  # cached: found here, where no step waits for it
         return batch
 
+    def _number(self, sample: int) -> int:
+        epoch, position = divmod(sample, len(self._frames))
+        order = np.random.default_rng([self._config.seed, 0, epoch]).permutation(len(self._frames))
+        return int(order[position])
+
     def _draw(self, sample: int, volume: Volume) -> ScanPair:
-        seed, frames = self._config.seed, self._frames
-        epoch, position = divmod(sample, len(frames))
-        order = np.random.default_rng([seed, 0, epoch]).permutation(len(frames))
-        random = np.random.default_rng([seed, 1, sample])
-        frame = self._mixed(int(order[position]), sample, volume)
-        return augment(frame, self._config.data.augment, volume, random)
+        settings, number = self._config.data.augment, self._number(sample)
+        if settings.is_off:
+            return self._frames[number]
+        random = np.random.default_rng([self._config.seed, 1, sample])
+        return augment(self._mixed(number, sample, volume), settings, volume, random)
 
     def _mixed(self, number: int, sample: int, volume: Volume) -> ScanPair:
         chance, frames = self._config.data.augment.mixup, self._frames
@@ -131,6 +145,19 @@ class TrainingSamples(Dataset["Batch | InputError"]):
             return frames[number]
         other = int(random.integers(len(frames)))
         return frames[number] if other == number else mix(frames[number], frames[other], volume)
+
+
+def _open_cache(frames: Sequence[ScanPair], settings: DataSettings) -> VoxelCache | None:
+    """The cache that a run asks for; None too where nothing could come from it."""
+    if settings.cache is None or not isinstance(frames, PreparedFrames):
+        return None
+    if not settings.augment.is_off:
+        _log.warning(
+            "data.cache = %s: is not used, since data.augment makes every frame a new one",
+            settings.cache,
+        )
+        return None
+    return VoxelCache(Path(settings.cache), frames)
 
 
 def load_parts(samples: TrainingSamples, parts: Iterator[Part], workers: int) -> Iterator[Batch]:

@@ -23,7 +23,8 @@ DATA_FILE = "data.yaml"
 
 # Weights don't depend on these, or the run is only made longer.
 _FREE = (
-    *("engine", "data.val_split", "train.samples", "train.workers", "train.validation"),
+    *("engine", "data.cache", "data.val_split"),
+    *("train.samples", "train.workers", "train.validation"),
     "train.checkpoint_activations",
     *("train.checkpoint_every_samples", "train.report_every_samples"),
 )

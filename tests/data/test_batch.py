@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from radarsparse.data.batch import lattice, make_batch, make_radar
+from radarsparse.data.batch import join_frames, lattice, make_batch, make_radar, voxelize_frame
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
@@ -25,6 +25,17 @@ def test_a_batch_is_its_samples_one_after_another():
             rows = x.coords[:, 0] == sample
             assert torch.equal(x.coords[rows, 1:], y.coords[:, 1:])
             assert torch.equal(x.feats[rows], y.feats)
+
+
+def test_voxels_of_single_frames_are_joined_to_the_same_batch():
+    pairs = [tiny_pair(4), tiny_pair(1), tiny_pair(2)]
+    anew = make_batch(pairs, VOLUME)
+    joined = join_frames([voxelize_frame(pair, VOLUME) for pair in pairs], pairs, VOLUME)
+    for name in ("radar", "lidar", "cells", "lattice"):
+        x, y = getattr(anew, name), getattr(joined, name)
+        assert torch.equal(x.coords, y.coords)
+        assert torch.equal(x.feats, y.feats)
+    assert torch.equal(anew.observed, joined.observed)
 
 
 def test_lattice_is_shared_between_calls():

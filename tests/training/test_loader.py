@@ -106,6 +106,61 @@ def samples_of(frames: Path, **augment: float) -> TrainingSamples:
     return TrainingSamples(PreparedFrames.open(frames, "train"), validate_config(raw, "test"))
 
 
+OFF = {
+    "mirror": 0.0,
+    "yaw_max_deg": 0.0,
+    "shift_std_m": 0.0,
+    "radar_dropout": 0.0,
+    "power_std_db": 0.0,
+}
+
+
+def samples_with_cache(frames: Path, folder: Path | None, **augment: float) -> TrainingSamples:
+    raw = tiny_config(frames, "edm", vae="unused").model_dump(mode="json")
+    raw["data"]["augment"] |= augment
+    raw["data"]["cache"] = None if folder is None else str(folder)
+    return TrainingSamples(PreparedFrames.open(frames, "train"), validate_config(raw, "test"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_from_the_cache_are_those_without_one(
+    workers: int, frames: Path, tmp_path: Path
+) -> None:
+    # Both workers want the same frames at once, first to fill the cache and then from it.
+    parts = [Part((0, 1, 2, 3, 4, 5), 0.2, 1.0)] * 4 + [*PARTS, Part((7, 6), 0.4, 1.0)]
+    plain = samples_with_cache(frames, None, **OFF)
+    cached = samples_with_cache(frames, tmp_path / "voxels", **OFF)
+    made = [list(load_parts(samples, iter(parts), workers)) for samples in (plain, cached)]
+    for anew, kept in zip(*made, strict=True):
+        for name in ("radar", "lidar", "cells"):
+            assert torch.equal(getattr(anew, name).coords, getattr(kept, name).coords)
+            assert torch.equal(getattr(anew, name).feats, getattr(kept, name).feats)
+        assert torch.equal(anew.observed, kept.observed)
+        for pair, other in zip(anew.pairs, kept.pairs, strict=True):
+            assert pair.name == other.name
+            assert np.array_equal(pair.radar, other.radar)
+    # Six frames at 0.2 m and three of them at 0.4 m; nothing half-written is left.
+    names = [path.name for path in (tmp_path / "voxels").iterdir()]
+    assert len(names) == 9
+    assert all(name.endswith(".voxels") and not name.startswith(".") for name in names)
+
+
+def test_frames_that_augmentation_changes_are_voxelised_anew(
+    frames: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = samples_with_cache(frames, tmp_path / "voxels", **{**OFF, "mirror": 1.0})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"data.cache = {tmp_path / 'voxels'}: is not used, since data.augment makes every frame"
+        " a new one"
+    ]
+    (kept,) = load_parts(told, iter(PARTS[:1]), 0)
+    (plain,) = load_parts(
+        samples_with_cache(frames, None, **{**OFF, "mirror": 1.0}), iter(PARTS[:1]), 0
+    )
+    assert torch.equal(kept.radar.feats, plain.radar.feats)
+    assert not (tmp_path / "voxels").exists()
+
+
 def drawn(samples: TrainingSamples, numbers: Iterable[int]) -> list[ScanPair]:
     made = samples[Part(tuple(numbers), 0.2, 1.0)]
     assert isinstance(made, Batch)
