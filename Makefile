@@ -5,17 +5,25 @@ CANDIDATES := python3.11 python3
 PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help demo test lint clean
+.PHONY: help demo demo-train weights test lint clean
 
 help:
-	@echo 'make demo    simulate a small data set, train on it, evaluate and enhance; into out/demo'
-	@echo 'make test    lint, types and tests'
-	@echo 'make lint    ruff and basedpyright'
-	@echo 'make clean   remove .venv, caches and out/demo; runs/ and data/ stay'
+	@echo 'make demo        evaluate the weights that ship on simulated frames and draw; into out/demo'
+	@echo 'make demo-train  the same with weights that are trained before; into out/demo_train'
+	@echo 'make weights     make the weights that ship anew, in about two hours; into out/weights'
+	@echo 'make test        lint, types and tests'
+	@echo 'make lint        ruff and basedpyright'
+	@echo 'make clean       remove .venv, caches and demos; runs/, data/ and out/weights stay'
 	@echo 'make PYTHON=python3.12 ...   make .venv with this Python (3.10 to 3.13)'
 
 demo: .venv/.installed
 	.venv/bin/python tools/demo.py --out out/demo
+
+demo-train: .venv/.installed
+	.venv/bin/python tools/demo_train.py --out out/demo_train
+
+weights: .venv/.installed
+	.venv/bin/python tools/weights.py --out out/weights
 
 test: lint
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -q
@@ -26,7 +34,7 @@ lint: .venv/.installed
 	.venv/bin/basedpyright
 
 clean:
-	rm -rf .venv out/demo build *.egg-info .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv out/demo out/demo_train build *.egg-info .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last: without it a half-made .venv is mended, or made anew where it can't run.

@@ -1,10 +1,19 @@
-"""What every tool shares: log lines on stderr, and user errors as exit status 2."""
+"""What every command shares: its form, `--json` and `--verbose`, and errors as exit statuses."""
 
+import argparse
+import json
 import logging
+import math
 import os
+import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
 
 from radarsparse.errors import InputError
 
@@ -15,20 +24,159 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 EXIT_INPUT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
+# A link to configs/, so that they are found in a checkout and in a wheel alike.
+CONFIGS = Path(__file__).parent / "configs"
+CONFIG_HELP = "YAML file of settings, or the name of one that ships, such as astyx_vae"
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Run a tool and leave the process with its exit status.
+
+@dataclass(frozen=True)
+class Command:
+    """A command that is typed in a shell.
+
+    Attributes:
+        name: the word after `radarsparse`.
+        about: what it does, in one sentence.
+        examples: commands as they are typed, one per line.
+        add_arguments: adds its arguments to a parser.
+        act: does the work and prints lines for a person; returns the result as plain JSON types.
+    """
+
+    name: str
+    about: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    act: Callable[[argparse.Namespace], Mapping[str, Any]]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are `InputError`s and whose help ends with examples.
 
     Args:
-        main: parses the arguments and does the work.
+        examples: commands as they are typed, one per line.
+        options: of `argparse.ArgumentParser`.
     """
+
+    def __init__(self, *, examples: str = "", **options: Any) -> None:
+        if examples:
+            lines = (f"  {line}" for line in examples.strip().splitlines())
+            options["epilog"] = "\n".join(("examples:", *lines))
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say how the command is used, then what is wrong."""
+        self.print_usage(sys.stderr)
+        raise InputError(message)
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes; a command with sub-parsers adds it to each of these, too."""
+    # Without a default, since that of a sub-parser would hide what stood before its name.
+    add = partial(parser.add_argument, action="store_true", default=argparse.SUPPRESS)
+    add("--json", help="the result as one JSON object on stdout, all else on stderr")
+    add("--verbose", help="a traceback of an error, too")
+
+
+def parse(command: Command, words: Sequence[str], program: str | None = None) -> argparse.Namespace:
+    """Read the words that follow a command's name.
+
+    Args:
+        command: whose.
+        words: as the shell gives them.
+        program: what the help calls the command (default: the name of the script).
+
+    Raises:
+        InputError: a word is unknown or missing, or a value has another type.
+    """
+    parser = Parser(prog=program, description=command.about, examples=command.examples)
+    command.add_arguments(parser)
+    add_shared(parser)
+    return parser.parse_args(join_negative(words))
+
+
+def run(
+    command: Command, words: Sequence[str] | None = None, program: str | None = None
+) -> NoReturn:
+    """Run a command and leave the process with its exit status.
+
+    Args:
+        command: what to run.
+        words: what follows its name (default: those of this process).
+        program: what its help calls it (default: the name of the script).
+    """
+    words = sys.argv[1:] if words is None else words
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     logging.getLogger("radarsparse").setLevel(logging.INFO)
+    flags = _read_shared(words)
     try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        with redirect_stdout(sys.stderr if flags.json else sys.stdout):
+            result = command.act(parse(command, words, program))
+    except (InputError, OSError) as error:
+        if flags.verbose:
+            traceback.print_exc()
+        message = describe_error(error)
+        print(f"error: {message}", file=sys.stderr)
+        _answer(flags.json, {"error": message})
         sys.exit(EXIT_INPUT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    _answer(flags.json, result)
     sys.exit(0)
+
+
+def describe_error(error: InputError | OSError) -> str:
+    """One line that names what can't be used and why."""
+    if not isinstance(error, OSError):
+        return str(error)
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def config_path(text: str) -> Path:
+    """The config that a word names: a file, or else one that ships, by its bare name.
+
+    Args:
+        text: a path, or a name without folder and ending.
+
+    Raises:
+        argparse.ArgumentTypeError: a bare name is neither.
+    """
+    path, shipped = Path(text), CONFIGS / f"{text}.yaml"
+    if path.exists() or path.name != text or path.suffix:
+        return path
+    if not shipped.is_file():
+        names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise argparse.ArgumentTypeError(f"{text}: no such file, nor a config that ships ({names})")
+    return shipped
+
+
+def join_negative(words: Sequence[str]) -> list[str]:
+    """Make `--crop -1,...` one word, since argparse takes what starts with a dash for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1].startswith("--") and re.match(r"-\.?\d", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _read_shared(words: Sequence[str]) -> argparse.Namespace:
+    """The shared options alone, which are needed also where the other words are wrong."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_shared(parser)
+    found = argparse.Namespace(json=False, verbose=False)
+    return parser.parse_known_args(words, found)[0]
+
+
+def _answer(wanted: bool, result: Mapping[str, Any]) -> None:
+    # Of the processes that torchrun starts, one speaks.
+    if wanted and os.environ.get("RANK", "0") == "0":
+        print(json.dumps(_without_nan(result), allow_nan=False), flush=True)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,8 +1,12 @@
 """The public verb: radar points in, a LiDAR-like cloud out."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -19,7 +23,7 @@ from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
 from radarsparse.sparse import SparseTensor, use_engine
-from radarsparse.training.checkpoint import load_diffusion
+from radarsparse.training.checkpoint import SHIPPED, load_diffusion, run_folder
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class EnhancedCloud:
         probability: float32 [n], how likely the voxel of stride 2 about each point holds LiDAR
             returns, the mean over all draws.
         spread: float32 [n], the standard deviation of that probability between draws.
+        seconds: that it took to make the cloud.
     """
 
     points: NDArray[np.float32]
     intensity: NDArray[np.float32]
     probability: NDArray[np.float32]
     spread: NDArray[np.float32]
+    seconds: float
 
     @property
     def table(self) -> NDArray[np.float32]:
@@ -88,17 +94,18 @@ class Enhancer:
         self.volume = Volume.from_settings(config.volume)
 
     @staticmethod
-    def load(path: str | Path, tiles: Tiles | None = None) -> "Enhancer":
-        """Read a run folder of stage `edm`, `ect` or `distill`.
+    def load(path: str | Path = SHIPPED, tiles: Tiles | None = None) -> "Enhancer":
+        """Read trained weights.
 
         Args:
-            path: of the folder.
+            path: run folder of stage `edm`, `ect` or `distill`; by default the weights that ship,
+                which were trained on simulated frames.
             tiles: as in `Enhancer`.
 
         Raises:
             InputError: there is no checkpoint, or one of another stage, version or shape.
         """
-        return Enhancer(*load_diffusion(Path(path)), tiles)
+        return Enhancer(*load_diffusion(run_folder(path)), tiles)
 
     def with_sampling(self, sampling: SamplingSettings) -> "Enhancer":
         """The same network, drawn from in another way."""
@@ -108,25 +115,85 @@ class Enhancer:
 
     @torch.no_grad()
     def __call__(
-        self, points: ArrayLike, seed: int = 0, steps: int | None = None, name: str = "radar cloud"
+        self,
+        points: ArrayLike,
+        seed: int = 0,
+        steps: int | None = None,
+        samples: int | None = None,
+        name: str = "radar cloud",
     ) -> EnhancedCloud:
         """Draw a LiDAR-like cloud; the mean of several draws where the config says so.
 
         Args:
-            points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
+            points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame; an array or a tensor.
             seed: the same seed gives the same cloud.
             steps: noise levels of the sampler; the config's by default.
+            samples: draws whose mean is taken, of each view; the config's by default.
             name: what to call the cloud in errors.
 
         Raises:
-            InputError: the cloud has other columns or no point in the volume.
+            InputError: the cloud has other columns or no point in the volume, or there are less
+                than one step or sample.
         """
+        started = perf_counter()
         table = _check_radar(points, name)
         scene = self._read(table, name)
-        sampling = self.sampling.model_copy(update={"steps": steps or self.sampling.steps})
+        sampling = _change_sampling(self.sampling, steps, samples)
         with use_engine(self.engine):
             found = draw_consensus(self.network, table, scene, seed, sampling)
-            return self.decode(found.state, found.draws, scene)
+            cloud = self.decode(found.state, found.draws, scene)
+        return replace(cloud, seconds=perf_counter() - started)
+
+    def batch(
+        self,
+        clouds: Sequence[ArrayLike],
+        seed: int = 0,
+        steps: int | None = None,
+        samples: int | None = None,
+        workers: int = 2,
+    ) -> list[EnhancedCloud]:
+        """Draw several clouds side by side; each is what a call for it alone gives.
+
+        Args:
+            clouds: each as for a call.
+            seed: of every cloud.
+            steps: as for a call.
+            samples: as for a call.
+            workers: clouds that are worked on at once, by threads.
+
+        Raises:
+            InputError: a cloud can't be used, see a call; there is less than one worker.
+        """
+        if workers < 1:
+            raise InputError(f"workers = {workers}: must be 1 or more")
+        draw = partial(self.__call__, seed=seed, steps=steps, samples=samples)
+        with ThreadPoolExecutor(workers) as pool:
+            jobs = [
+                pool.submit(draw, cloud, name=f"radar cloud {number}")
+                for number, cloud in enumerate(clouds)
+            ]
+            return [job.result() for job in jobs]
+
+    def stream(
+        self,
+        clouds: Iterable[ArrayLike],
+        seed: int = 0,
+        steps: int | None = None,
+        samples: int | None = None,
+    ) -> Iterator[EnhancedCloud]:
+        """Draw clouds one after another as they come; none is kept.
+
+        Args:
+            clouds: each as for a call.
+            seed: of every cloud.
+            steps: as for a call.
+            samples: as for a call.
+
+        Raises:
+            InputError: a cloud can't be used, see a call.
+        """
+        for number, cloud in enumerate(clouds):
+            yield self(cloud, seed, steps, samples, f"radar cloud {number}")
 
     @torch.no_grad()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
@@ -136,19 +203,24 @@ class Enhancer:
             points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
             name: what to call the cloud in errors.
         """
+        started = perf_counter()
         scene = self._read(_check_radar(points, name), name)
         with use_engine(self.engine):
             state = self.network.regress(self.network.read_radar(scene.radar, scene.cells))
-            return self.decode(state, state[None], scene)
+            cloud = self.decode(state, state[None], scene)
+        return replace(cloud, seconds=perf_counter() - started)
 
     @torch.no_grad()
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
+        started = perf_counter()
         batch = make_batch([pair], self.volume)
         with use_engine(self.engine):
             latent = self.network.vae.encode(batch.lidar)
             voxels = self.network.vae.decode(latent, batch.radar)
-            return self._to_cloud(voxels, self.network.clean_state(batch)[None], batch.lattice)
+            state = self.network.clean_state(batch)
+        cloud = self._to_cloud(voxels, state[None], batch.lattice)
+        return replace(cloud, seconds=perf_counter() - started)
 
     def _read(self, table: NDArray[np.float32], name: str) -> Scene:
         return read_scene(table, self.volume, torch.device("cpu"), name)
@@ -179,10 +251,23 @@ class Enhancer:
         probability = (0.5 * (flags + 1.0)).clamp(0.0, 1.0)
         mean = probability.mean(0)
         spread = (probability - mean).square().mean(0).sqrt()
-        return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy())
+        return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy(), 0.0)
+
+
+def _change_sampling(
+    sampling: SamplingSettings, steps: int | None, samples: int | None
+) -> SamplingSettings:
+    asked = {"steps": steps, "samples": samples}
+    changed = {name: count for name, count in asked.items() if count is not None}
+    for name, count in changed.items():
+        if count < 1:
+            raise InputError(f"{name} = {count}: must be 1 or more")
+    return sampling.model_copy(update=changed)
 
 
 def _check_radar(points: ArrayLike, name: str) -> NDArray[np.float32]:
+    if isinstance(points, torch.Tensor):
+        points = points.detach().cpu()
     table = np.asarray(points, dtype=np.float32)
     if table.ndim != 2 or table.shape[1] != len(RADAR_COLUMNS):
         raise InputError(

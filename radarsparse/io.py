@@ -12,19 +12,15 @@ from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import Encoding, PointCloud
 
 from radarsparse.data.scan import LIDAR_COLUMNS, RADAR_COLUMNS
+from radarsparse.data.sources.point_cloud import ALIASES
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 
 Cloud = NDArray[np.float32]
+PROBABILITY = "probability"
 Table = Mapping[str, NDArray[Any]]
 Reader = Callable[[Path], NDArray[Any]]
 T = TypeVar("T")
-
-# What other programs call our columns, in lower case.
-ALIASES = {
-    "doppler_mps": ("doppler_mps", "doppler", "v_r"),
-    "power_db": ("power_db", "power", "snr", "mag"),
-}
 
 _logger = logging.getLogger("radarsparse")
 
@@ -84,14 +80,17 @@ def read_rows(path: Path) -> NDArray[np.floating]:
     return points.astype(np.float64) if points.dtype.kind in "iu" else points
 
 
-def write_cloud(path: Path, points: NDArray[np.floating]) -> None:
-    """Write a cloud as `.ply` (binary), `.pcd` (binary) or `.npz` (key `points`).
+def write_cloud(
+    path: Path, points: NDArray[np.floating], probability: NDArray[np.floating] | None = None
+) -> None:
+    """Write a cloud as `.ply` (binary), `.pcd` (binary) or `.npz` (keys `points`, `probability`).
 
     The file appears whole or not at all.
 
     Args:
         path: where to; its folder must exist.
         points: [n, 4], x, y, z in metres and intensity, stored as float32.
+        probability: [n], written too where it is given.
 
     Raises:
         InputError: the suffix is unknown, the folder is missing, or the shape is another.
@@ -102,7 +101,16 @@ def write_cloud(path: Path, points: NDArray[np.floating]) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
     with replacing(path) as part:
-        part.write_bytes(encode(points.astype(np.float32)))
+        part.write_bytes(encode(_name_columns(points, probability)))
+
+
+def _name_columns(
+    points: NDArray[np.floating], probability: NDArray[np.floating] | None
+) -> dict[str, Cloud]:
+    columns: dict[str, NDArray[np.floating]] = dict(zip(LIDAR_COLUMNS, points.T, strict=True))
+    if probability is not None:
+        columns[PROBABILITY] = probability
+    return {name: column.astype(np.float32) for name, column in columns.items()}
 
 
 def list_clouds(path: Path) -> list[Path]:
@@ -219,7 +227,10 @@ def _lower(rows: NDArray[Any]) -> Table:
 
 def _select(path: Path, table: Table, names: tuple[str, ...]) -> NDArray[Any]:
     found = {
-        name: alias for name in names for alias in ALIASES.get(name, (name,)) if alias in table
+        name: alias
+        for name in names
+        for alias in reversed(ALIASES.get(name, (name,)))
+        if alias in table
     }
     missing = [name for name in names if name not in found]
     if missing:
@@ -239,25 +250,28 @@ def _cloud_of(path: Path, table: Table) -> NDArray[Any]:
     return _select(path, table, LIDAR_COLUMNS if "intensity" in table else LIDAR_COLUMNS[:3])
 
 
-def _encode_ply(points: Cloud) -> bytes:
-    rows = np.empty(len(points), dtype=[(name, "<f4") for name in LIDAR_COLUMNS])
-    for name, column in zip(LIDAR_COLUMNS, points.T, strict=True):
+def _encode_ply(columns: Mapping[str, Cloud]) -> bytes:
+    rows = np.empty(len(columns["x"]), dtype=[(name, "<f4") for name in columns])
+    for name, column in columns.items():
         rows[name] = column
     stream = io.BytesIO()
     PlyData([PlyElement.describe(rows, "vertex")], byte_order="<").write(stream)
     return stream.getvalue()
 
 
-def _encode_pcd(points: Cloud) -> bytes:
+def _encode_pcd(columns: Mapping[str, Cloud]) -> bytes:
     stream = io.BytesIO()
-    cloud = PointCloud.from_points(points, LIDAR_COLUMNS, [np.float32] * len(LIDAR_COLUMNS))
+    points = np.stack(list(columns.values()), axis=1)
+    cloud = PointCloud.from_points(points, tuple(columns), [np.float32] * len(columns))
     cloud.save(stream, Encoding.BINARY)
     return stream.getvalue()
 
 
-def _encode_npz(points: Cloud) -> bytes:
+def _encode_npz(columns: Mapping[str, Cloud]) -> bytes:
     stream = io.BytesIO()
-    np.savez_compressed(stream, points=points)
+    points = np.stack([columns[name] for name in LIDAR_COLUMNS], axis=1)
+    more: dict[str, Any] = {k: v for k, v in columns.items() if k not in LIDAR_COLUMNS}
+    np.savez_compressed(stream, points=points, **more)
     return stream.getvalue()
 
 
@@ -276,7 +290,7 @@ _CLOUD_READERS: dict[str, Reader] = {
     ".ply": lambda path: _cloud_of(path, _ply_table(path)),
     ".pcd": lambda path: _cloud_of(path, _pcd_table(path)),
 }
-_ENCODERS: dict[str, Callable[[Cloud], bytes]] = {
+_ENCODERS: dict[str, Callable[[Mapping[str, Cloud]], bytes]] = {
     ".ply": _encode_ply,
     ".pcd": _encode_pcd,
     ".npz": _encode_npz,

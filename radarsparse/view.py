@@ -27,8 +27,6 @@ HEIGHT_PERCENTILES = (2.0, 98.0)
 HEIGHT_COLORS = LinearSegmentedColormap.from_list(
     "height", ["#1b1464", "#1f6fb4", "#159a83", "#c77d0a", "#a50f15"]
 )
-
-
 # Distances between clouds beyond this one share its colour.
 ERROR_MAX_M = 2.0
 ERROR_COLORS = ScalarMappable(Normalize(0.0, ERROR_MAX_M), "viridis")
@@ -77,7 +75,7 @@ def save_errors(
     """
     _check_path(path)
     clouds = {"prediction": pred, "target": target}
-    limits = _limits(_together(clouds))
+    limits = limits_of(_together(clouds))
     figure = _new_figure(ERROR_SIZE_INCH, title)
     axes = figure.subplots(1, 2)
     for plane, (name, cloud), error_m in zip(axes, clouds.items(), errors_m, strict=True):
@@ -216,26 +214,97 @@ def render_clouds(clouds: Mapping[str, Cloud], title: str) -> NDArray[np.uint8]:
     Raises:
         InputError: no cloud holds a point, or a shape is another.
     """
-    canvas = FigureCanvasAgg(_draw(clouds, title))
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(_draw(clouds, title))
+
+
+class Scale(NamedTuple):
+    """What the colours of points mean.
+
+    Attributes:
+        label: the value that is shown, with its unit.
+        bounds: its values at the first and at the last colour.
+        colors: at equal steps, such as `#1b1464`.
+    """
+
+    label: str
+    bounds: tuple[float, float]
+    colors: Sequence[str]
+
+
+def render_colored(
+    clouds: Mapping[str, Cloud],
+    colors: Mapping[str, Cloud],
+    limits: Limits,
+    scale: Scale | None,
+    title: str,
+    ground: str,
+) -> NDArray[np.uint8]:
+    """Clouds side by side from above and from the side, in given colours.
+
+    Args:
+        clouds: by what to call them, each [n, 3 or more] x, y, z in metres first, radar frame;
+            at least one.
+        colors: [n, 3] of each, red, green, blue from 0 to 1.
+        limits: of all columns, see `limits_of`.
+        scale: drawn beside them; None for no scale.
+        title: a line above the picture.
+        ground: the colour behind the points, such as `#11151a`.
+
+    Returns:
+        The picture [height, width, 3].
+    """
+    figure, axes = _draw_columns(clouds, colors, limits, title)
+    for plane in axes.flat:
+        plane.set_facecolor(ground)
+        plane.grid(color="0.25", linewidth=0.5)
+    if scale:
+        table = LinearSegmentedColormap.from_list("scale", list(scale.colors))
+        _add_scale(figure, axes, ScalarMappable(Normalize(*scale.bounds), table), scale.label)
+    return _pixels(figure)
+
+
+def limits_of(points: Cloud) -> Limits:
+    """What axes must show to hold all points, [n, 3] in metres; n may not be 0."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    # At least a metre wide, so that one lone point gets an axis too.
+    margin = np.maximum(MARGIN_SHARE * (high - low), 0.5)
+    x, y, z = zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
+    return x, y, z
 
 
 def _draw(clouds: Mapping[str, Cloud], title: str) -> Figure:
     points = _together(clouds)
-    limits = _limits(points)
-    colors = ScalarMappable(
+    heights = ScalarMappable(
         Normalize(*np.percentile(points[:, 2], HEIGHT_PERCENTILES)), HEIGHT_COLORS
     )
+    colors = {name: heights.to_rgba(cloud[:, 2]) for name, cloud in clouds.items()}
+    figure, axes = _draw_columns(clouds, colors, limits_of(points), title)
+    _add_scale(figure, axes, heights, "height z [m]")
+    return figure
+
+
+def _draw_columns(
+    clouds: Mapping[str, Cloud], colors: Mapping[str, Cloud], limits: Limits, title: str
+) -> tuple[Figure, NDArray[np.object_]]:
     figure = _new_figure(SIZE_INCH, title)
     axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
     for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
         above.set_title(f"{name}: {len(cloud):,} points")
-        rgba = colors.to_rgba(cloud[:, 2])
-        _draw_above(above, cloud, rgba, limits)
-        _draw_side(side, cloud, rgba, limits)
-    figure.colorbar(colors, ax=axes, label="height z [m]", extend="both", aspect=40, pad=0.01)
-    return figure
+        _draw_above(above, cloud, colors[name], limits)
+        _draw_side(side, cloud, colors[name], limits)
+    return figure, axes
+
+
+def _add_scale(
+    figure: Figure, axes: NDArray[np.object_], colors: ScalarMappable, label: str
+) -> None:
+    figure.colorbar(colors, ax=axes, label=label, extend="both", aspect=40, pad=0.01)
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _together(clouds: Mapping[str, Cloud]) -> Cloud:
@@ -246,14 +315,6 @@ def _together(clouds: Mapping[str, Cloud]) -> Cloud:
     if len(points) == 0:
         raise InputError(f"{', '.join(clouds)}: 0 points found, at least 1 expected")
     return points
-
-
-def _limits(points: Cloud) -> Limits:
-    low, high = points.min(axis=0), points.max(axis=0)
-    # At least a metre wide, so that one lone point gets an axis too.
-    margin = np.maximum(MARGIN_SHARE * (high - low), 0.5)
-    x, y, z = zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
-    return x, y, z
 
 
 def _draw_above(axes: Axes, cloud: Cloud, rgba: Cloud, limits: Limits) -> None:

@@ -37,6 +37,52 @@ def test_steps_and_order_of_points_are_handled(enhancer):
     np.testing.assert_allclose(enhancer(radar).table, enhancer(shuffled).table, atol=1e-3)
 
 
+def test_tensors_and_arrays_and_lists_of_clouds_give_the_same(enhancer):
+    clouds = [tiny_pair(number).radar for number in (6, 7, 8)]
+    alone = [enhancer(cloud, 3).table for cloud in clouds]
+    tensors = [torch.from_numpy(cloud) for cloud in clouds]
+    together = enhancer.batch(tensors, 3)
+    streamed = list(enhancer.stream(iter(clouds), 3))
+    assert len(together) == len(streamed) == 3
+    for one, two, three in zip(alone, together, streamed, strict=True):
+        assert np.array_equal(one, two.table)
+        assert np.array_equal(one, three.table)
+        assert two.seconds > 0
+
+
+def test_a_stream_asks_for_a_cloud_only_when_its_turn_comes(enhancer):
+    asked = []
+
+    def clouds():
+        for number in (6, 7):
+            asked.append(number)
+            yield tiny_pair(number).radar
+
+    stream = enhancer.stream(clouds())
+    next(stream)
+    assert asked == [6]
+
+
+def test_more_samples_are_a_mean_of_more_draws(enhancer):
+    radar = tiny_pair(6).radar
+    one, three = enhancer(radar, samples=1), enhancer(radar, samples=3)
+    assert not np.array_equal(one.table, three.table)
+    assert (one.spread == 0).all()
+
+
+@pytest.mark.parametrize("name", ["steps", "samples"])
+def test_counts_below_one_are_refused(enhancer, name):
+    with pytest.raises(InputError, match=f"{name} = 0: must be 1 or more"):
+        enhancer(tiny_pair(6).radar, **{name: 0})
+    with pytest.raises(InputError, match="workers = 0: must be 1 or more"):
+        enhancer.batch([], workers=0)
+
+
+def test_unusable_clouds_of_a_batch_are_numbered(enhancer):
+    with pytest.raises(InputError, match=r"radar cloud 1: has shape \[3, 4\]"):
+        enhancer.batch([tiny_pair(6).radar, np.zeros((3, 4))])
+
+
 def test_regression_takes_no_seed_and_is_repeatable(enhancer):
     radar = tiny_pair(6).radar
     assert np.array_equal(enhancer.regress(radar).table, enhancer.regress(radar).table)

@@ -51,6 +51,11 @@ def test_a_long_function_is_found() -> None:
     assert long_functions(f"class A:\n  def long(self):\n{body}") == ["2: long (51 lines)"]
 
 
-def test_version_is_that_of_pyproject() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
-    assert re.findall(r'^version = "(.+)"$', text, re.MULTILINE) == [radarsparse.__version__]
+def test_versions_agree() -> None:
+    for file, line in (
+        ("pyproject.toml", '^version = "(.+)"$'),
+        ("CITATION.cff", "^version: (.+)$"),
+    ):
+        found = re.findall(line, (ROOT / file).read_text(), re.MULTILINE)
+        assert found == [radarsparse.__version__], file
+    assert f"## [{radarsparse.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -163,6 +163,21 @@ def test_rows_are_real_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz"])
+def test_probability_lies_beside_the_cloud(tmp_path: Path, suffix: str) -> None:
+    path, probability = tmp_path / f"cloud{suffix}", np.linspace(0, 1, len(CLOUD))
+    write_cloud(path, CLOUD, probability)
+    np.testing.assert_array_equal(read_cloud(path), CLOUD)
+    if suffix == ".ply":
+        found = PlyData.read(str(path))["vertex"]["probability"]
+    elif suffix == ".pcd":
+        found = PointCloud.from_path(path).pc_data["probability"]
+    else:
+        with np.load(path) as arrays:
+            found = arrays["probability"]
+    np.testing.assert_array_equal(found, probability.astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz"])
 def test_an_empty_cloud_can_be_written_and_is_named_when_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cloud{suffix}"
     write_cloud(path, np.zeros((0, 4)))
@@ -258,9 +273,7 @@ def test_wrong_shapes_name_what_was_found_and_expected(tmp_path: Path) -> None:
 def test_missing_columns_are_named(tmp_path: Path, suffix: str, put: Writer) -> None:
     path = tmp_path / f"a{suffix}"
     put(path, CLOUD, CLOUD_NAMES)
-    with pytest.raises(
-        InputError, match=r"no column doppler_mps, power_db; found x, y, z, intensity"
-    ):
+    with pytest.raises(InputError, match=r"no column doppler_mps; found x, y, z, intensity"):
         read_radar(path)
     put(path, CLOUD, ("x", "y", "height", "intensity"))
     with pytest.raises(InputError, match=r"no column z; found x, y, height, intensity"):

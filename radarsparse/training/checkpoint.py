@@ -23,6 +23,8 @@ PREVIOUS_FILE = "state_previous.pt"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
 FORMAT = "1"
 METADATA_KEY = "radarsparse"
+SHIPPED = "weights"
+"""Names the weights that ship, where a run folder is asked for."""
 
 _log = logging.getLogger("radarsparse")
 
@@ -55,6 +57,11 @@ def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig)
             save_file(tensors, part, metadata)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file}: can't be written ({error})") from error
+
+
+def run_folder(path: str | Path) -> Path:
+    """The folder that a path names; the word `weights` names the weights that ship."""
+    return Path(__file__).parents[1] / SHIPPED if path == SHIPPED else Path(path)
 
 
 def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
@@ -101,6 +108,21 @@ def load_run(folder: Path) -> DiffusionRun:
     network = LatentDiffusion(vae.model, config.model, config.diffusion)
     _load_tensors(network, tensors, folder)
     return DiffusionRun(network.eval(), config, vae)
+
+
+def save_half(run: Path, folder: Path) -> None:
+    """Write the weights of a run for shipping: as half-precision numbers, which halves the file.
+
+    Args:
+        run: folder of a finished run of stage `edm`, `ect` or `distill`.
+        folder: where to write; made where missing.
+
+    Raises:
+        InputError: the run can't be read, or the file not be written.
+    """
+    network, config, vae = load_run(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(folder, network.half(), config, vae)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:

@@ -11,25 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radarsparse.cli import parse
+from radarsparse.commands.eval import COMMAND
 from radarsparse.errors import InputError
 from radarsparse.io import write_cloud
 from tests.evaluation.clouds import PRED, TARGET, cloud, save
 from tests.tools.test_run import ROOT, call, refused
-from tools.eval import main
 
 Words = tuple[object, ...]
 
 
 @pytest.fixture
-def evaluate(monkeypatch, capsys) -> Callable[..., str]:
+def evaluate(capsys) -> Callable[..., str]:
     """Runs the tool in this process, which saves the seconds of a start; gives what it prints."""
 
-    def call_main(*words: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, words)])
-        main()
+    def act(*words: object) -> str:
+        COMMAND.act(parse(COMMAND, [str(word) for word in words]))
         return capsys.readouterr().out
 
-    return call_main
+    return act
 
 
 @pytest.fixture
@@ -203,8 +203,9 @@ def test_unusable_options_are_named(evaluate, pair, tmp_path, more, message):
 
 @pytest.mark.parametrize("option", ["target", "raw", "crop", "compare", "config"])
 def test_what_goes_with_folders_does_not_go_with_a_run(evaluate, tmp_path, option):
+    words = (f"--{option}", "demo_vae" if option == "config" else "x=y")
     with pytest.raises(InputError, match=f"--{option}: goes with --pred DIR"):
-        evaluate("--checkpoint", "run", f"--{option}", "x=y", "--out", tmp_path / "m.json")
+        evaluate("--checkpoint", "run", *words, "--out", tmp_path / "m.json")
 
 
 def test_unusable_folders_are_named(evaluate, pair, tmp_path):

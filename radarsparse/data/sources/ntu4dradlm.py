@@ -23,13 +23,13 @@ from radarsparse.data.sources.pairing import (
     slide_over,
     union_of_ranges,
 )
+from radarsparse.data.sources.point_cloud import OCULII_CHANNELS, decode_point_cloud
 from radarsparse.data.sources.ros_bags import (
     Message,
     count_messages,
     list_volumes,
     read_messages,
     read_stamps,
-    select_channel,
     select_columns,
 )
 from radarsparse.data.sources.tables import read_text
@@ -53,8 +53,6 @@ SWEEP_MAX_S = 0.2
 # Livox gives points at the origin where nothing came back.
 LIDAR_RANGE_MIN_M = 0.1
 
-# What the driver calls the channels, in its order.
-CHANNELS = ("doppler", "range", "power", "alpha", "beta")
 ROTATION_TOLERANCE_DEG = 1.0
 TRANSLATION_TOLERANCE_M = 0.1
 
@@ -350,7 +348,7 @@ def _make_frame(scene: _Scene, moment: _Moment) -> ScanPair | Unusable:
         lidar = usable_points(_lidar_points(scene.poses, moment), lidar_source)
     except InputError as error:
         return Unusable(moment.name, str(error))
-    return ScanPair(moment.name, radar, lidar, scene.T_radar_lidar)
+    return ScanPair(moment.name, radar, lidar, scene.T_radar_lidar, moment.gap_s)
 
 
 def _check_moment(scene: _Scene, moment: _Moment) -> None:
@@ -372,17 +370,8 @@ def _radar_points(message: Message) -> NDArray[np.float64]:
 
     Source: data-formats.md, section 2.3.
     """
-    points = select_columns(message.fields.get("points"), ("x", "y", "z"), message.source)
-    channels = message.fields.get("channels")
-    values = [
-        select_channel(channels, name, CHANNELS, message.source) for name in ("doppler", "power")
-    ]
-    if any(len(each) != len(points) for each in values):
-        raise InputError(
-            f"{message.source}: {len(values[0])} values of Doppler and {len(values[1])} of power"
-            f" for {len(points)} points; there must be one each"
-        )
-    return np.column_stack([points, *values])
+    names = ("x", "y", "z", "doppler", "power")
+    return decode_point_cloud(message.fields, names, OCULII_CHANNELS, message.source)
 
 
 def _lidar_points(poses: Trajectory, moment: _Moment) -> Floats:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.data.sources.bag_errors import naming_damage
 from radarsparse.errors import InputError
 
 if TYPE_CHECKING:
@@ -198,27 +199,11 @@ def _as_float64(values: Any) -> NDArray[np.float64]:
 @contextmanager
 def _opened(volume: Path) -> Iterator["Reader"]:
     """A bag, open; whatever its damage makes rosbags raise meanwhile becomes an `InputError`."""
-    _require_rosbags()
-    from rosbags.rosbag1 import Reader  # noqa: PLC0415 (an extra)
+    with naming_damage(str(volume), "ROS 1 bag"):
+        from rosbags.rosbag1 import Reader  # noqa: PLC0415 (an extra)
 
-    try:
         with Reader(volume) as reader:
             yield reader
-    except InputError:
-        raise
-    except Exception as error:  # damaged bags make rosbags raise nearly anything
-        # Its parser quotes the whole definition from the second line on.
-        line = str(error).partition("\n")[0]
-        raise InputError(
-            f"{volume}: is damaged, cut off or no ROS 1 bag ({type(error).__name__}: {line})"
-        ) from error
-
-
-def _require_rosbags() -> None:
-    try:
-        import rosbags  # noqa: F401, PLC0415 (an extra)
-    except ImportError as error:
-        raise InputError("the package rosbags is missing: pip install radarsparse[ros]") from error
 
 
 def _connections(reader: "Reader", topics: Sequence[str]) -> list["Connection"]:

@@ -139,5 +139,5 @@ def _import(name: str) -> Any:
     except ImportError as error:
         raise InputError(
             f"metrics on CUDA need the package cuda-core ({error}); install the extra cuda12 or"
-            " cuda13, that of torch.version.cuda"
+            " cuda13, that of torch.version.cuda: pip install 'radarsparse[cuda13]'"
         ) from error

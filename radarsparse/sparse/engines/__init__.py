@@ -36,7 +36,10 @@ def use_engine(name: str) -> Iterator[None]:
     if name not in ENGINES:
         raise InputError(f"engine {name!r} is not available; there is: {', '.join(ENGINES)}")
     if name == "spconv" and not _has_spconv():
-        raise InputError("engine 'spconv' is not installed; install the extra cu126 or cu120")
+        raise InputError(
+            "engine 'spconv' is not installed; install the extra cu126 or cu120:"
+            " pip install 'radarsparse[cu126]'"
+        )
     token = _chosen.set(name)
     try:
         yield

@@ -266,7 +266,7 @@ def test_without_rosbags_the_extra_is_named(
 ) -> None:
     volumes = write_two(tmp_path)
     monkeypatch.setitem(sys.modules, "rosbags", None)
-    with pytest.raises(InputError, match=r"pip install radarsparse\[ros\]"):
+    with pytest.raises(InputError, match=r"pip install 'radarsparse\[ros\]'"):
         count_messages(volumes, RADAR, POINT_CLOUD)
 
 

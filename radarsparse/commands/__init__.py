@@ -1,0 +1,1 @@
+"""The commands of `radarsparse NAME` and `tools/NAME.py`: arguments, calls, results."""

@@ -1,0 +1,149 @@
+"""Measure radarsparse: speed beside its peers, memory of steps, quality of what it draws."""
+
+import argparse
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from radarsparse.benchmark.lines import memory_line, nearest_line, sparse_line
+from radarsparse.benchmark.loading import time_loading
+from radarsparse.benchmark.memory import time_memory
+from radarsparse.benchmark.nearest import POINTS, time_nearest
+from radarsparse.benchmark.sparse import CASES, CHANNELS, time_case
+from radarsparse.benchmark.vae import time_vae
+from radarsparse.cli import Command, config_path
+from radarsparse.config import Config, EdmConfig, VaeConfig, load_config
+from radarsparse.data.prepared import PreparedFrames
+from radarsparse.data.simulator.simulate import simulate_pair
+from radarsparse.errors import InputError
+from radarsparse.evaluation.ladder import run_quality
+from radarsparse.metrics import write_json
+
+BATCH_SIZES, FRAMES, WORKERS = (1, 2, 4), 16, 2
+EXAMPLES = """
+radarsparse benchmark vae --repeats 9 --dense-repeats 3
+radarsparse benchmark nearest --out nearest.json
+radarsparse benchmark loading --root DIR
+radarsparse benchmark quality --root DIR --runs runs/edm,runs/ect --doc results.md
+"""
+
+
+def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """Run the benchmark that is named.
+
+    Returns:
+        Its numbers, those of `--out`; none after a dry run.
+    """
+    for option in ("repeats", "dense-repeats"):
+        if (value := getattr(arguments, option.replace("-", "_"))) < 1:
+            raise InputError(f"--{option} {value}: must be 1 or more")
+    if arguments.out and not arguments.out.parent.is_dir():
+        raise InputError(f"--out {arguments.out}: no such folder: {arguments.out.parent}")
+    rows = RUNS[arguments.name](arguments)
+    if arguments.out and rows:
+        write_json(arguments.out, rows)
+    return {"name": arguments.name, "numbers": rows}
+
+
+def _config(stage: str) -> Config:
+    return load_config(config_path(f"astyx_{stage}"))
+
+
+def _vae(arguments: argparse.Namespace) -> Any:
+    config = _config("vae")
+    assert isinstance(config, VaeConfig)
+    root = arguments.root
+    pair = PreparedFrames.open(root, "train")[0] if root else simulate_pair(0, 0)
+    if arguments.dry_run:
+        print(f"would time a training step on frame {pair.name} of {root or 'the simulator'}")
+        return None
+    numbers = time_vae(config, pair, arguments.repeats, arguments.dense_repeats)
+    print(*(f"{name:24s} {value:12.4g}" for name, value in numbers.items()), sep="\n")
+    return numbers
+
+
+def _sparse(arguments: argparse.Namespace) -> Any:
+    if arguments.dry_run:
+        print(f"would time {len(CASES)} sets of voxels at {CHANNELS} channels")
+        return None
+    rows = []
+    print("median ms, torch / spconv: plan, forward, forward and backward; peak over features")
+    for case, channels in tqdm(list(product(CASES, CHANNELS)), unit="case", disable=None):
+        row = time_case(case, channels, arguments.repeats)
+        rows.append(row)
+        tqdm.write(sparse_line(row, channels))
+    return rows
+
+
+def _nearest(arguments: argparse.Namespace) -> Any:
+    if arguments.dry_run:
+        print(f"would time both directions between clouds of {POINTS} points")
+        return None
+    rows = []
+    for points in POINTS:
+        rows.append(row := time_nearest(points, arguments.repeats))
+        print(nearest_line(row, points), flush=True)
+    return rows
+
+
+def _memory(arguments: argparse.Namespace) -> Any:
+    vae, edm = _config("vae"), _config("edm")
+    assert isinstance(vae, VaeConfig)
+    assert isinstance(edm, EdmConfig)
+    simulated, rows = [simulate_pair(0, index) for index in range(FRAMES)], []
+    frames = PreparedFrames.open(arguments.root, "train") if arguments.root else simulated
+    if arguments.dry_run:
+        print(f"would measure the memory of training steps at batch sizes {BATCH_SIZES}")
+        return None
+    for row in time_memory(vae, edm, frames, BATCH_SIZES, arguments.repeats):
+        rows.append(row)
+        print(memory_line(row))
+    return rows
+
+
+def _loading(arguments: argparse.Namespace) -> Any:
+    if arguments.dry_run:
+        print(f"would time {WORKERS} processes that load frames with and without a cache")
+        return None
+    if not arguments.root:
+        raise InputError("benchmark loading: needs --root DIR with prepared frames")
+    frames, rows = PreparedFrames.open_all(arguments.root), []
+    for stage in ("vae", "edm"):
+        for row in time_loading(_config(stage), frames, WORKERS, arguments.repeats):
+            rows.append(row)
+            print(f"{row['stage']} {row['voxels']:20s} {row['frames_per_s']:6.0f} frames/s")
+    return rows
+
+
+def _quality(arguments: argparse.Namespace) -> Any:
+    return run_quality(arguments.runs, arguments.root, arguments.doc, arguments.dry_run)
+
+
+RUNS = dict(
+    vae=_vae,
+    sparse=_sparse,
+    nearest=_nearest,
+    memory=_memory,
+    loading=_loading,
+    quality=_quality,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured, on what and how often."""
+    add = parser.add_argument
+    add("name", choices=RUNS, help="what to measure")
+    add("--root", type=Path, help="prepared frames (vae, memory: simulated ones by default)")
+    add("--repeats", type=int, default=5, help="that count, after one to warm up (default: 5)")
+    add("--dense-repeats", type=int, default=2, help="vae: at most (default: 2)")
+    text = "quality: folders of stage edm and of a few-step stage, once per training seed"
+    add("--runs", action="append", default=[], metavar="EDM,FEW", help=text)
+    add("--doc", type=Path, metavar="FILE.md", help="quality: document, with pictures beside it")
+    add("--out", type=Path, help="write the numbers as JSON, too")
+    add("--dry-run", action="store_true", help="say what would be timed")
+
+
+COMMAND = Command("benchmark", str(__doc__), EXAMPLES, add_arguments, act)

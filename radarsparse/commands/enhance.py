@@ -1,0 +1,320 @@
+"""Turn radar clouds, from files or a ROS bag, into LiDAR-like clouds with a trained run."""
+
+import argparse
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from radarsparse.bags import (
+    RadarMessage,
+    RadarTopic,
+    encode_cloud,
+    find_kind,
+    is_bag,
+    open_radar_topic,
+    read_radar_topic,
+    write_bag,
+)
+from radarsparse.cli import Command
+from radarsparse.data.prepared import rigid_transform
+from radarsparse.data.scan import RADAR_COLUMNS
+from radarsparse.data.sources.tables import read_text
+from radarsparse.enhancer import EnhancedCloud, Enhancer, Tiles
+from radarsparse.errors import InputError
+from radarsparse.evaluation import unique_names
+from radarsparse.files import replacing
+from radarsparse.geometry import transform_points
+from radarsparse.io import list_clouds, read_radar, write_cloud
+from radarsparse.training.checkpoint import MODEL_FILE, SHIPPED, run_folder
+from radarsparse.unfinished import Unfinished
+
+EXAMPLES = """
+radarsparse enhance --input radar.pcd --out clouds
+radarsparse enhance --checkpoint runs/edm --input DIR --out clouds --format pcd --seed 1
+radarsparse enhance --input drive.bag --topic /radar_enhanced_pcl --out clouds
+radarsparse enhance --input drive.mcap --format bag --out enhanced.mcap
+"""
+BAG_FORMAT = "bag"
+BAG_TOPIC_SUFFIX = "_enhanced"
+
+_log = logging.getLogger("radarsparse")
+
+
+class Radar(NamedTuple):
+    """A radar cloud that is to be enhanced.
+
+    Attributes:
+        name: of the file of its result.
+        source: what to call it in messages to the user.
+        read: gives its points [n, 5], `RADAR_COLUMNS`, in the sensor's frame.
+        write: writes the enhanced cloud to a file that appears whole or not at all.
+    """
+
+    name: str
+    source: str
+    read: Callable[[], NDArray[np.float32]]
+    write: Callable[[Path, EnhancedCloud], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is to be enhanced.
+
+    Attributes:
+        clouds: one by one, always in the same order.
+        count: how many they are.
+        about: what they are, for a person.
+        made_with: what they are, so that another job is known from this one.
+        assemble: makes of the folder of results what the user asked for, itself or beside it.
+    """
+
+    clouds: Iterable[Radar]
+    count: int
+    about: str
+    made_with: Mapping[str, Any]
+    assemble: Callable[[Path], Path]
+
+
+def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """Enhance every cloud; the folder or the bag appears when all are done.
+
+    Returns:
+        How many clouds were written and left out, or would be written, and where.
+    """
+    _check(arguments)
+    T_radar_sensor = _read_transform(arguments.T_radar_sensor)
+    job = (
+        _open_bag(arguments, T_radar_sensor) if is_bag(arguments.input) else _open_files(arguments)
+    )
+    tiles = None
+    if arguments.tile_m is not None:
+        tiles = Tiles(arguments.tile_m, arguments.tile_overlap_m)
+    enhancer = Enhancer.load(arguments.checkpoint, tiles)
+    result = {"out": str(arguments.out), "topic": job.made_with.get("topic")}
+    if arguments.dry_run:
+        print(f"would write {job.count} clouds ({job.about}) to {arguments.out}")
+        return {"clouds": job.count, "skipped": 0, "dry_run": True, **result}
+    unfinished = Unfinished(arguments.out, _claim(job, arguments))
+    with unfinished.working():
+        enhance = partial(_enhance, enhancer, arguments, T_radar_sensor)
+        skipped = _enhance_all(job, enhance, unfinished.results, arguments.skip_unusable)
+        made = job.assemble(unfinished.results)
+    unfinished.finish(made)
+    left_out = f", {skipped} left out" if skipped else ""
+    print(f"wrote {job.count - skipped} clouds ({job.about}) to {arguments.out}{left_out}")
+    return {"clouds": job.count - skipped, "skipped": skipped, "dry_run": False, **result}
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.steps is not None and arguments.steps < 1:
+        raise InputError(f"--steps {arguments.steps}: must be 1 or more")
+    if arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed}: must be 0 or more")
+    out, bag = arguments.out, arguments.format == BAG_FORMAT
+    if out.exists() and (bag or not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: exists with other contents; choose another --out")
+    if is_bag(arguments.input):
+        suffix = find_kind(arguments.input).suffix
+        if bag and out.suffix != suffix:
+            raise InputError(f"--out {out}: must end in {suffix}, as {arguments.input} is such")
+    elif bag or arguments.topic or arguments.fields:
+        raise InputError(
+            f"--input {arguments.input}: is no bag, which --format bag, --topic and --fields need"
+        )
+
+
+def _read_transform(path: Path | None) -> NDArray[np.float64]:
+    if path is None:
+        return np.eye(4)
+    rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    return rigid_transform(rows, str(path))
+
+
+def _open_files(arguments: argparse.Namespace) -> Job:
+    files = unique_names(list_clouds(arguments.input))
+    clouds = [
+        Radar(f"{name}.{arguments.format}", str(file), partial(read_radar, file), _write_file)
+        for name, file in files.items()
+    ]
+    size = sum(file.stat().st_size for file in files.values())
+    return Job(clouds, len(clouds), str(arguments.input), {"input_bytes": size}, _take_folder)
+
+
+def _write_file(path: Path, cloud: EnhancedCloud) -> None:
+    write_cloud(path, cloud.table, cloud.probability)
+
+
+def _take_folder(results: Path) -> Path:
+    return results
+
+
+def _open_bag(arguments: argparse.Namespace, T_radar_sensor: NDArray[np.float64]) -> Job:
+    columns = _split_fields(arguments.fields)
+    topic = open_radar_topic(arguments.input, arguments.topic, columns)
+    about = f"{topic.name}, {', '.join(topic.columns)}"
+    files = arguments.input.iterdir() if arguments.input.is_dir() else [arguments.input]
+    made_with = {
+        "input_bytes": sum(file.stat().st_size for file in files),
+        "topic": topic.name,
+        "fields": list(topic.columns),
+    }
+    if arguments.format == BAG_FORMAT:
+        clouds = _bag_clouds(topic, np.linalg.inv(T_radar_sensor).astype(np.float64))
+        assemble = partial(_assemble_bag, topic, arguments.out.name)
+    else:
+        clouds, assemble = _file_clouds(topic, arguments.format), _take_folder
+    return Job(clouds, topic.count, about, made_with, assemble)
+
+
+def _split_fields(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != len(RADAR_COLUMNS) or not all(names):
+        raise InputError(f"--fields {text}: must be five names, for {', '.join(RADAR_COLUMNS)}")
+    return names
+
+
+def _file_clouds(topic: RadarTopic, suffix: str) -> Iterator[Radar]:
+    """The clouds of a topic, to be written to files that are named by their stamps."""
+    numbers: dict[int, int] = {}
+    for message in read_radar_topic(topic):
+        other = numbers.setdefault(message.stamp_ns, message.number)
+        if other != message.number:
+            raise InputError(
+                f"{message.source}: message {other} has the same stamp, and files are named by"
+                " stamps; --format bag keeps both"
+            )
+        name = f"{message.stamp_ns}.{suffix}"
+        yield Radar(name, message.source, message.read_points, _write_file)
+
+
+def _bag_clouds(topic: RadarTopic, T_sensor_radar: NDArray[np.float64]) -> Iterator[Radar]:
+    """The clouds of a topic, to be written as messages that a bag is then made of."""
+    for message in read_radar_topic(topic):
+        name = f"{message.number:08d}_{message.log_time_ns}.msg"
+        write = partial(_write_message, message, T_sensor_radar)
+        yield Radar(name, message.source, message.read_points, write)
+
+
+def _write_message(
+    message: RadarMessage, T_sensor_radar: NDArray[np.float64], path: Path, cloud: EnhancedCloud
+) -> None:
+    # Back in the frame that the header of the radar's message names.
+    x, y, z = transform_points(T_sensor_radar, cloud.points).T
+    columns = {"x": x, "y": y, "z": z}
+    columns |= {"intensity": cloud.intensity, "probability": cloud.probability}
+    with replacing(path) as part:
+        part.write_bytes(encode_cloud(message, columns))
+
+
+def _assemble_bag(topic: RadarTopic, name: str, results: Path) -> Path:
+    bag = results.with_name("bag") / name
+    shutil.rmtree(bag.parent, ignore_errors=True)
+    bag.parent.mkdir()
+    # What is before and behind `_` are the message's number, in eight digits, and its log time.
+    paths = sorted(results.iterdir())
+    messages = ((int(path.stem.partition("_")[2]), path.read_bytes()) for path in paths)
+    write_bag(find_kind(topic.path), bag, topic.name + BAG_TOPIC_SUFFIX, messages)
+    return bag
+
+
+def _claim(job: Job, arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """What a later call must share to go on; what is left out may be chosen anew."""
+    weights = (run_folder(arguments.checkpoint) / MODEL_FILE).read_bytes()
+    return {
+        "input": str(arguments.input.resolve()),
+        **job.made_with,
+        "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
+        "seed": arguments.seed,
+        "steps": arguments.steps,
+        "format": arguments.format,
+        "tile_m": arguments.tile_m,
+        "tile_overlap_m": arguments.tile_overlap_m,
+        "T_radar_sensor": _read_transform(arguments.T_radar_sensor).tolist(),
+    }
+
+
+def _enhance(
+    enhancer: Enhancer,
+    arguments: argparse.Namespace,
+    T_radar_sensor: NDArray[np.float64],
+    radar: Radar,
+) -> EnhancedCloud:
+    points = transform_points(T_radar_sensor, radar.read())
+    return enhancer(points, arguments.seed, arguments.steps, name=radar.source)
+
+
+def _enhance_all(
+    job: Job, enhance: Callable[[Radar], EnhancedCloud], results: Path, skip_unusable: bool
+) -> int:
+    """Add the results that aren't there yet; returns how many clouds were left out."""
+    skipped, done = 0, sum(1 for _ in results.iterdir())
+    with tqdm(
+        total=job.count, initial=done, desc="enhance", unit="cloud", disable=None
+    ) as progress:
+        for radar in job.clouds:
+            path = results / radar.name
+            if path.exists():
+                continue
+            try:
+                radar.write(path, enhance(radar))
+            except InputError as error:
+                if not skip_unusable:
+                    raise InputError(f"{error}; --skip-unusable leaves such clouds out") from error
+                _log.warning("left out: %s", error)
+                skipped += 1
+            progress.update()
+    if skipped == job.count:
+        raise InputError(f"none of {skipped} clouds is usable ({job.about})")
+    return skipped
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is enhanced, by what and where to."""
+    text = "run folder of stage edm, ect or distill (default: the weights that ship)"
+    parser.add_argument("--checkpoint", default=SHIPPED, metavar="RUN", help=text)
+    text = (
+        "radar cloud (npz, npy, bin, ply, pcd, txt), a folder of them, prepared frames, or a bag"
+        " (ROS 1: .bag; ROS 2: .mcap, .db3 or their folder); x forward, y left, z up, metres"
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="PATH", help=text)
+    text = "new folder, or for --format bag a new file; the same command goes on if it was stopped"
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=text)
+    text = "of --out (default ply); bag: of the kind that --input is"
+    formats = ("ply", "pcd", "npz", BAG_FORMAT)
+    parser.add_argument("--format", choices=formats, default="ply", help=text)
+    parser.add_argument("--steps", type=int, metavar="N", help="sampler steps (default: config's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+    _add_input_arguments(parser)
+    text = "work in tiles of this side, metres, where the volume doesn't fit into memory"
+    parser.add_argument("--tile-m", type=float, metavar="M", help=text)
+    text = "what is seen around a tile, metres (default: all that can matter)"
+    parser.add_argument("--tile-overlap-m", type=float, metavar="M", help=text)
+    parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
+
+
+def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "of the radar in the bag (default: the only one that holds radar clouds)"
+    parser.add_argument("--topic", metavar="NAME", help=text)
+    text = "names of the bag's x, y, z, Doppler and power (default: by their usual names)"
+    parser.add_argument("--fields", metavar="X,Y,Z,D,P", help=text)
+    text = (
+        "text of 4x4 numbers that turns a sensor's frame into x forward, y left, z up (p_radar ="
+        " T_radar_sensor @ p_sensor); a bag's clouds are turned back into the sensor's frame"
+    )
+    parser.add_argument("--T-radar-sensor", type=Path, metavar="FILE", help=text)
+    text = "leave out clouds that can't be enhanced, instead of stopping at the first"
+    parser.add_argument("--skip-unusable", action="store_true", help=text)
+
+
+COMMAND = Command("enhance", str(__doc__), EXAMPLES, add_arguments, act)

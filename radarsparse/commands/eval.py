@@ -1,0 +1,122 @@
+"""Score enhanced clouds against LiDAR: a trained run on a split, or folders against each other."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from radarsparse.cli import CONFIG_HELP, Command, config_path
+from radarsparse.config import DenoiserConfig, VolumeSettings, load_config, override_config
+from radarsparse.data.prepared import PreparedFrames
+from radarsparse.enhancer import Enhancer
+from radarsparse.errors import InputError
+from radarsparse.evaluation import Box, FolderFrames, Folders, Output, RunFrames, parse_compared
+from radarsparse.evaluation.report import WORST
+from radarsparse.evaluation.score import score_frames
+from radarsparse.evaluation.team import Team, assemble_team
+from radarsparse.geometry import Volume
+from radarsparse.metrics.report import RESAMPLES
+from radarsparse.training.checkpoint import load_diffusion, run_folder
+
+FOLDERS_ONLY = ("target", "raw", "compare", "crop", "config")
+EXAMPLES = """
+radarsparse eval --checkpoint runs/edm --split val --out metrics.json
+radarsparse eval --pred clouds --target DIR --raw DIR --out metrics.json --pictures pictures
+radarsparse eval --pred A --compare other=B --target C --crop 0,-25,-3,50,25,3 --out metrics.json
+torchrun --nproc-per-node=4 -m radarsparse eval --pred clouds --target DIR --out metrics.json
+"""
+
+
+def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """Score, print the table and write the files.
+
+    Returns:
+        The file and what it holds, without the scores of each frame.
+    """
+    with assemble_team(arguments.workers) as team:
+        return _evaluate(arguments, team)
+
+
+def _evaluate(arguments: argparse.Namespace, team: Team) -> Mapping[str, Any]:
+    _check(arguments)
+    output = Output(
+        arguments.out, arguments.csv, arguments.pictures, arguments.resamples, arguments.worst
+    )
+    output.check()
+    frames = _open_folders(arguments) if arguments.pred else _open_run(arguments)
+    if arguments.dry_run:
+        if team.leads:
+            print(f"would score {len(frames.names)} frames")
+        return {"frames": len(frames.names), "dry_run": True}
+    frames = frames.check(team)
+    scores = score_frames(frames, team)
+    if not team.leads:
+        return {}
+    print(output.write(scores, frames))
+    report = json.loads(output.json.read_text())
+    del report["per_frame"]
+    return {"file": str(output.json), **report}
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if (arguments.checkpoint is None) == (arguments.pred is None):
+        raise InputError("give either --checkpoint RUN, or --pred DIR and --target DIR")
+    for name in FOLDERS_ONLY if arguments.checkpoint else ():
+        if getattr(arguments, name):
+            raise InputError(f"--{name}: goes with --pred DIR, not with --checkpoint RUN")
+    if arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed}: must be 0 or more")
+
+
+def _open_run(arguments: argparse.Namespace) -> RunFrames:
+    network, config = load_diffusion(run_folder(arguments.checkpoint))
+    changed = override_config(config, arguments.set)
+    assert isinstance(changed, DenoiserConfig)
+    prepared = PreparedFrames.open(Path(changed.data.root), arguments.split)
+    return RunFrames.of(Enhancer(network, changed), prepared, arguments.seed)
+
+
+def _open_folders(arguments: argparse.Namespace) -> FolderFrames:
+    if arguments.target is None:
+        raise InputError("--pred needs --target DIR")
+    settings = VolumeSettings()
+    if arguments.config:
+        settings = load_config(arguments.config, arguments.set).volume
+    compared = parse_compared(arguments.compare)
+    folders = Folders(arguments.pred, arguments.target, arguments.raw, compared)
+    box = Box.parse(arguments.crop) if arguments.crop is not None else None
+    return FolderFrames.find(folders, box, Volume.from_settings(settings))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is scored against what, how, and where to."""
+    add = parser.add_argument
+    text = "run folder of stage edm, ect or distill, or `weights`, those that ship"
+    add("--checkpoint", metavar="RUN", help=text)
+    add("--split", default="val", help="frames of the run's data set (default: val)")
+    add("--seed", type=int, default=0, help="of the noise (default: 0)")
+    add("--pred", type=Path, metavar="DIR", help="predicted clouds, radar frame")
+    add("--target", type=Path, metavar="DIR", help="LiDAR clouds, radar frame, or prepared frames")
+    add("--raw", type=Path, metavar="DIR", help="radar clouds or prepared frames, scored too")
+    text = "further predictions of the same frames, as row NAME; may be repeated"
+    add("--compare", action="append", default=[], metavar="NAME=DIR", help=text)
+    text = "crop all clouds to this box, metres (default: prepared frames to the config's volume)"
+    add("--crop", metavar="X0,Y0,Z0,X1,Y1,Z1", help=text)
+    text = f"with --pred: whose volume crops prepared frames; {CONFIG_HELP}"
+    add("--config", type=config_path, metavar="YAML", help=text)
+    text = "change engine, data.* or sampling.* of the run's config; may be repeated"
+    add("--set", action="append", default=[], metavar="A.B=VALUE", help=text)
+    add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
+    add("--csv", type=Path, metavar="FILE", help="the scores of every frame, too")
+    text = "new folder: curves of all distances, the worst frames in the colours of their errors"
+    add("--pictures", type=Path, metavar="DIR", help=text)
+    text = f"how many of the worst frames are named and drawn (default: {WORST})"
+    add("--worst", type=int, default=WORST, metavar="N", help=text)
+    text = f"draws of the bootstrap behind the 95 %% intervals (default: {RESAMPLES})"
+    add("--resamples", type=int, default=RESAMPLES, metavar="N", help=text)
+    add("--workers", type=int, metavar="N", help="frames side by side (default: number of cores)")
+    add("--dry-run", action="store_true", help="say what would be scored")
+
+
+COMMAND = Command("eval", str(__doc__), EXAMPLES, add_arguments, act)

@@ -1,0 +1,98 @@
+"""Make simulated frames: road scenes seen by a radar and a LiDAR like real ones."""
+
+import argparse
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from radarsparse.cli import Command
+from radarsparse.data.build import PreparedPlan, Source, build_prepared, read_each
+from radarsparse.data.simulator.lidar_models import LIDARS
+from radarsparse.data.simulator.radar_models import RADARS
+from radarsparse.data.simulator.simulate import (
+    SensorRig,
+    frame_name,
+    simulate_pair,
+    simulation_card,
+)
+from radarsparse.errors import InputError
+
+FRAMES_MIN = 3
+FRAMES_MAX = 1_000_000
+SWEEPS_MAX = 20
+EXAMPLES = """
+radarsparse simulate --out data/sim --frames 200 --seed 0
+radarsparse simulate --out data/ars --frames 200 --seed 0 --radar ars548 --lidar livox-horizon
+"""
+
+
+def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """Simulate the frames, going on where an earlier call stopped.
+
+    Returns:
+        How many frames the folder holds, or would.
+    """
+    _check(arguments)
+    plan = _plan(arguments)
+    what = f"{arguments.frames} simulated frames (seed {arguments.seed}) at {plan.target}"
+    if plan.is_built():
+        print(f"nothing to do: already {what}")
+    elif arguments.dry_run:
+        print(f"would write {what}")
+    else:
+        build_prepared(plan)
+        print(f"wrote {what}")
+    return {"folder": str(arguments.out), "frames": arguments.frames, "dry_run": arguments.dry_run}
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    frames, seed, radar_sweeps = arguments.frames, arguments.seed, arguments.radar_sweeps
+    if not FRAMES_MIN <= frames <= FRAMES_MAX:
+        raise InputError(
+            f"--frames {frames}: must be {FRAMES_MIN} .. {FRAMES_MAX}, one frame for each split"
+        )
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be 0 or more")
+    if not 1 <= radar_sweeps <= SWEEPS_MAX:
+        raise InputError(f"--radar-sweeps {radar_sweeps}: must be 1 .. {SWEEPS_MAX}")
+
+
+def _plan(arguments: argparse.Namespace) -> PreparedPlan:
+    frames, seed, radar_sweeps = arguments.frames, arguments.seed, arguments.radar_sweeps
+    rig = SensorRig(RADARS[arguments.radar], LIDARS[arguments.lidar])
+    names = tuple(frame_name(index) for index in range(frames))
+    card = simulation_card(seed, frames, radar_sweeps, rig)
+    read = partial(read_each, lambda name: simulate_pair(seed, int(name), radar_sweeps, rig))
+    return PreparedPlan(arguments.out, Source(card, _split(frames), names, read))
+
+
+def _split(frames: int) -> dict[str, list[list[int]]]:
+    """The first 80 % train, then 10 % val and 10 % test, each at least one frame."""
+    train = min(frames * 8 // 10, frames - 2)
+    val = train + (frames - train) // 2
+    return {"train": [[0, train - 1]], "val": [[train, val - 1]], "test": [[val, frames - 1]]}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how many frames, of which sensors, and where to."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
+    parser.add_argument(
+        "--frames", type=int, required=True, metavar="N", help="how many, 3 or more"
+    )
+    parser.add_argument("--seed", type=int, required=True, metavar="S", help="0 or more")
+    _add_sensor(parser, "--radar", "astyx-6455", RADARS)
+    _add_sensor(parser, "--lidar", "vlp-16", LIDARS)
+    text = "sweeps in each radar cloud, the newest and those before it (default: 1)"
+    parser.add_argument("--radar-sweeps", type=int, default=1, metavar="N", help=text)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written")
+
+
+def _add_sensor(
+    parser: argparse.ArgumentParser, option: str, default: str, names: Collection[str]
+) -> None:
+    text = f"{', '.join(names)} (default: {default})"
+    parser.add_argument(option, default=default, choices=names, metavar="NAME", help=text)
+
+
+COMMAND = Command("simulate", str(__doc__), EXAMPLES, add_arguments, act)

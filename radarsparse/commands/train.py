@@ -1,0 +1,116 @@
+"""Train the stage that a config names; called again, it goes on where it stopped."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from radarsparse.cli import CONFIG_HELP, Command, config_path
+from radarsparse.config import Config, config_to_yaml, load_config
+from radarsparse.errors import InputError
+from radarsparse.training.checkpoint import load_state
+from radarsparse.training.dry_run import check, suggest_batch_size, suggest_voxel_size
+from radarsparse.training.loop import train
+from radarsparse.training.profile import profile_steps
+from radarsparse.view import render_clouds
+
+EXAMPLES = """
+radarsparse train --config demo_vae --out runs/vae --set data.root=DIR
+radarsparse train --config demo_edm --out runs/edm --set data.root=DIR --set model.vae=runs/vae
+radarsparse train --config my.yaml --dry-run
+radarsparse train --config my.yaml --find-batch-size --memory-gib 8
+torchrun --nproc-per-node=2 -m radarsparse train --config my.yaml
+"""
+
+
+def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """Train, or say what would be trained.
+
+    Returns:
+        The run folder, the samples seen and the last value of every number of `stats.jsonl`; or
+        what was asked for instead.
+    """
+    config = load_config(arguments.config, arguments.set)
+    if arguments.memory_gib is not None and not arguments.find_batch_size:
+        raise InputError(f"--memory-gib {arguments.memory_gib:g}: goes with --find-batch-size")
+    folder = arguments.out or Path("runs") / arguments.config.stem
+    if arguments.dry_run:
+        return _dry_run(config, folder)
+    if arguments.find_batch_size:
+        return _tell(suggest_batch_size(config, arguments.memory_gib))
+    if arguments.voxel_budget is not None:
+        return _tell(suggest_voxel_size(config, arguments.voxel_budget))
+    if arguments.profile:
+        times_ms = profile_steps(config, arguments.profile)
+        print("milliseconds per step:", *(f"{k} {v:.1f}" for k, v in times_ms.items()))
+        return {"times_ms": times_ms, "trace": str(arguments.profile)}
+    train(config, folder, render_clouds)
+    return _read_result(folder)
+
+
+def _dry_run(config: Config, folder: Path) -> Mapping[str, Any]:
+    found = check(config, folder)
+    print(config_to_yaml(config), found, sep="\n")
+    return {"config": config.model_dump(mode="json"), "found": found}
+
+
+def _tell(found: str) -> Mapping[str, Any]:
+    print(found)
+    return {"found": found}
+
+
+def _read_result(folder: Path) -> Mapping[str, Any]:
+    """What the run holds, as far as this machine has it."""
+    state, stats = load_state(folder) or {}, folder / "stats.jsonl"
+    last: dict[str, Any] = {}
+    for line in stats.read_text().splitlines() if stats.is_file() else ():
+        last |= json.loads(line)
+    last.pop("samples", None)
+    return {"run": str(folder), "samples": state.get("seen"), "last": last}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is trained, where to, and what to do instead of training."""
+    parser.add_argument(
+        "--config", type=config_path, required=True, metavar="YAML", help=CONFIG_HELP
+    )
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/<name of the config>)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="change one setting of the config; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything and print the config, train nothing",
+    )
+    parser.add_argument(
+        "--find-batch-size",
+        action="store_true",
+        help="print the largest batch that fits, by real steps that are thrown away",
+    )
+    parser.add_argument(
+        "--memory-gib",
+        type=float,
+        metavar="GIB",
+        help="memory for --find-batch-size (default: all that a CUDA device has)",
+    )
+    parser.add_argument(
+        "--voxel-budget",
+        type=int,
+        metavar="VOXELS",
+        help="print the finest voxel size at which 95 %% of frames have no more LiDAR voxels",
+    )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="TRACE.json",
+        help="train a few steps that are thrown away, print where time goes, write a trace",
+    )
+
+
+COMMAND = Command("train", str(__doc__), EXAMPLES, add_arguments, act)

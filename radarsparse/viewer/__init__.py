@@ -1,0 +1,1 @@
+"""Looking at radar, enhanced and LiDAR clouds: in a window, as pictures and films, in a browser."""

@@ -1,0 +1,71 @@
+"""The words and the scale of colours that lie over a picture."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from radarsparse.viewer.scene import BACKGROUND, COLORINGS, LAYER_COLORS, Coloring, Frame, Look
+
+Pixels = NDArray[np.uint8]
+
+SIZE_PX = (330, 190)
+MARGIN_PX = 14
+LINE_PX = 23
+BAR_PX = (300, 12)
+TITLE_FONT_PX, FONT_PX = 20, 15
+INK = "#eef2f7"
+FAINT = "#7d8794"
+
+
+def draw_legend(frame: Frame, look: Look) -> Pixels:
+    """Name the frame, its layers with their numbers of points, and what the colours mean.
+
+    Returns:
+        [height, width, 3] on the background of the scene.
+    """
+    image = Image.new("RGB", SIZE_PX, BACKGROUND)
+    pen = ImageDraw.Draw(image)
+    left, top = MARGIN_PX, MARGIN_PX
+    pen.text((left, top), frame.name, fill=INK, font=ImageFont.load_default(TITLE_FONT_PX))
+    top += LINE_PX + 6
+    for layer in frame.layers:
+        hidden = layer.name in look.hidden
+        pen.ellipse((left, top + 4, left + 10, top + 14), fill=LAYER_COLORS[layer.name])
+        words = f"{layer.name}: {len(layer.points):,} points" + (" (hidden)" if hidden else "")
+        _write(pen, (left + 18, top), words, FAINT if hidden else INK)
+        top += LINE_PX
+    if look.coloring in look.bounds:
+        _draw_scale(pen, (left, top + 6), COLORINGS[look.coloring], look.bounds[look.coloring])
+    return np.asarray(image)
+
+
+def overlay(image: Pixels, frame: Frame, look: Look) -> Pixels:
+    """The picture with the legend in its upper left corner; its dark ground lets points through."""
+    legend = draw_legend(frame, look)[: image.shape[0], : image.shape[1]]
+    height, width = legend.shape[:2]
+    covered = image.copy()
+    covered[:height, :width] = np.maximum(covered[:height, :width] // 3, legend)
+    return covered
+
+
+def _draw_scale(
+    pen: ImageDraw.ImageDraw, corner: tuple[int, int], coloring: Coloring, bounds: tuple[float, ...]
+) -> None:
+    left, top = corner
+    width, height = BAR_PX
+    _write(pen, (left, top), coloring.label, INK)
+    top += LINE_PX
+    table = np.array([ImageColor.getrgb(color) for color in coloring.colors])
+    places = np.linspace(0, len(table) - 1, width)
+    for x, place in enumerate(places):
+        mixed = [round(np.interp(place, np.arange(len(table)), channel)) for channel in table.T]
+        pen.line((left + x, top, left + x, top + height), fill=tuple(mixed))
+    low, high = (f"{bound:.1f}" for bound in bounds)
+    _write(pen, (left, top + height + 2), low, INK)
+    _write(pen, (left + width, top + height + 2), high, INK, "ra")
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, place: tuple[int, int], words: str, fill: str, anchor: str = "la"
+) -> None:
+    pen.text(place, words, fill=fill, font=ImageFont.load_default(FONT_PX), anchor=anchor)
