@@ -23,7 +23,7 @@ demo-train: .venv/.installed
 	.venv/bin/python tools/demo_train.py --out out/demo_train
 
 weights: .venv/.installed
-	.venv/bin/python tools/weights.py --out out/weights
+	OMP_NUM_THREADS=1 .venv/bin/python tools/weights.py --out out/weights
 
 test: lint
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -q

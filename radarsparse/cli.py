@@ -1,9 +1,7 @@
 """What every command shares: its form, `--json` and `--verbose`, and errors as exit statuses."""
 
 import argparse
-import json
 import logging
-import math
 import os
 import re
 import sys
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from radarsparse.errors import InputError
+from radarsparse.files import to_json
 
 # Read when torch is loaded, after this module: its profiler, which measures memory on the CPU,
 # would write lines of its own to stderr.
@@ -171,12 +170,4 @@ def _read_shared(words: Sequence[str]) -> argparse.Namespace:
 def _answer(wanted: bool, result: Mapping[str, Any]) -> None:
     # Of the processes that torchrun starts, one speaks.
     if wanted and os.environ.get("RANK", "0") == "0":
-        print(json.dumps(_without_nan(result), allow_nan=False), flush=True)
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+        print(to_json(result), flush=True)

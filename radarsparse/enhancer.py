@@ -107,6 +107,23 @@ class Enhancer:
         """
         return Enhancer(*load_diffusion(run_folder(path)), tiles)
 
+    def to(self, device: str) -> "Enhancer":
+        """Move the network, and with it all work from now on, to a device such as `cuda`.
+
+        Raises:
+            InputError: there is no such device.
+        """
+        try:
+            self.network.to(device)
+        except (RuntimeError, AssertionError) as error:  # what torch raises, by its build
+            raise InputError(f"device {device!r}: can't be used ({error})") from error
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.network.vae.latent_mean.device
+
     def with_sampling(self, sampling: SamplingSettings) -> "Enhancer":
         """The same network, drawn from in another way."""
         other = copy(self)
@@ -214,7 +231,7 @@ class Enhancer:
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
         started = perf_counter()
-        batch = make_batch([pair], self.volume)
+        batch = make_batch([pair], self.volume).to(self.device)
         with use_engine(self.engine):
             latent = self.network.vae.encode(batch.lidar)
             voxels = self.network.vae.decode(latent, batch.radar)
@@ -223,7 +240,7 @@ class Enhancer:
         return replace(cloud, seconds=perf_counter() - started)
 
     def _read(self, table: NDArray[np.float32], name: str) -> Scene:
-        return read_scene(table, self.volume, torch.device("cpu"), name)
+        return read_scene(table, self.volume, self.device, name)
 
     def decode(self, state: torch.Tensor, draws: torch.Tensor, scene: Scene) -> EnhancedCloud:
         """The cloud of a state.
@@ -245,10 +262,10 @@ class Enhancer:
     def _to_cloud(
         self, voxels: SparseTensor, draws: torch.Tensor, cells: SparseTensor
     ) -> EnhancedCloud:
-        index, feats = voxels.coords[:, 1:].numpy(), voxels.feats.numpy()
+        index, feats = voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy()
         table = place_points(index, feats, self.volume)
         flags = flags_at(draws, voxels.coords, cells.support)
-        probability = (0.5 * (flags + 1.0)).clamp(0.0, 1.0)
+        probability = (0.5 * (flags + 1.0)).clamp(0.0, 1.0).cpu()
         mean = probability.mean(0)
         spread = (probability - mean).square().mean(0).sqrt()
         return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy(), 0.0)

@@ -83,6 +83,23 @@ def test_unusable_clouds_of_a_batch_are_numbered(enhancer):
         enhancer.batch([tiny_pair(6).radar, np.zeros((3, 4))])
 
 
+def test_unknown_devices_are_named(enhancer):
+    with pytest.raises(InputError, match="device 'abacus': can't be used"):
+        enhancer.to("abacus")
+    assert enhancer.to("cpu").device.type == "cpu"
+
+
+@pytest.mark.cuda
+def test_a_gpu_draws_what_the_cpu_draws(edm_run):
+    if not torch.cuda.is_available():
+        pytest.skip("there is no NVIDIA GPU")
+    radar = tiny_pair(6).radar
+    here, there = Enhancer.load(edm_run)(radar), Enhancer.load(edm_run).to("cuda")(radar)
+    # Voxels whose probability lies at the bound may come or go with the rounding.
+    assert len(there.points) == pytest.approx(len(here.points), rel=0.05)
+    assert there.points.mean(0) == pytest.approx(here.points.mean(0), abs=0.1)
+
+
 def test_regression_takes_no_seed_and_is_repeatable(enhancer):
     radar = tiny_pair(6).radar
     assert np.array_equal(enhancer.regress(radar).table, enhancer.regress(radar).table)

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from radarsparse.files import replacing
+from radarsparse.files import replacing, to_json
 
 
 def _fill_the_disk(path):
@@ -26,3 +28,10 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         _fill_the_disk(path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
+
+
+def test_json_holds_null_where_there_is_no_number():
+    content = {"a": (1, float("nan")), "b": [{"c": float("-inf")}], "d": 0.1}
+    expected = {"a": [1, None], "b": [{"c": None}], "d": 0.1}
+    assert json.loads(to_json(content), parse_constant=pytest.fail) == expected
+    assert to_json(content).count("\n") == 0 < to_json(content, indent=2).count("\n")

@@ -98,7 +98,7 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     tiles = None
     if arguments.tile_m is not None:
         tiles = Tiles(arguments.tile_m, arguments.tile_overlap_m)
-    enhancer = Enhancer.load(arguments.checkpoint, tiles)
+    enhancer = Enhancer.load(arguments.checkpoint, tiles).to(arguments.device)
     result = {"out": str(arguments.out), "topic": job.made_with.get("topic")}
     if arguments.dry_run:
         print(f"would write {job.count} clouds ({job.about}) to {arguments.out}")
@@ -296,6 +296,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps (default: config's)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
     _add_input_arguments(parser)
+    text = "device of the network, such as cuda (default: cpu)"
+    parser.add_argument("--device", default="cpu", metavar="NAME", help=text)
     text = "work in tiles of this side, metres, where the volume doesn't fit into memory"
     parser.add_argument("--tile-m", type=float, metavar="M", help=text)
     text = "what is seen around a tile, metres (default: all that can matter)"

@@ -1,7 +1,6 @@
 """Means over frames, how sure they are, tables to print and files to keep."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.files import replacing
+from radarsparse.files import replacing, to_json
 from radarsparse.metrics.cloud import COUNTS
 
 COLUMNS = {
@@ -159,9 +158,8 @@ def write_json(path: Path, content: Any) -> None:
     """
     if not path.parent.is_dir():
         raise InputError(f"{path}: no such folder: {path.parent}")
-    text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
     with replacing(path) as part:
-        part.write_text(text + "\n")
+        part.write_text(to_json(content, indent=2) + "\n")
 
 
 def write_csv(path: Path, lines: Sequence[Mapping[str, float | str]]) -> None:
@@ -187,11 +185,3 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, float | str]]) -> None:
 
 def _filled(value: float | str) -> float | str:
     return "" if isinstance(value, float) and math.isnan(value) else value
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content

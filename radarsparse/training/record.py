@@ -1,7 +1,6 @@
 """The run folder: what was run, with what, and how it went."""
 
 import json
-import math
 import platform
 import sys
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import yaml
 from radarsparse import __version__
 from radarsparse.config import Config, config_to_yaml, read_yaml
 from radarsparse.errors import InputError
-from radarsparse.files import replacing
+from radarsparse.files import replacing, to_json
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.yaml"
@@ -60,9 +59,8 @@ class RunFolder:
 
     def record(self, entry: dict[str, float]) -> None:
         """Append one line to `stats.jsonl`; what isn't finite becomes null."""
-        numbers = {k: v if math.isfinite(v) else None for k, v in entry.items()}
         with (self.path / "stats.jsonl").open("a") as file:
-            file.write(json.dumps(numbers) + "\n")
+            file.write(to_json(entry) + "\n")
 
     def truncate_records(self, samples: int) -> None:
         """Drop lines of that many samples and more: the run will write them again."""
@@ -87,8 +85,9 @@ def check_claim(path: Path, config: Config) -> None:
     Raises:
         InputError: names the folder and the first key that differs.
     """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: exists and is no folder")
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest}: exists and is no folder")
     if not path.exists() or not any(path.iterdir()):
         return
     if not (path / CONFIG_FILE).is_file():

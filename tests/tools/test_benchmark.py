@@ -3,7 +3,7 @@ import pytest
 from tests.tools.test_run import call, refused
 
 
-@pytest.mark.parametrize("name", ["vae", "sparse", "nearest", "memory"])
+@pytest.mark.parametrize("name", ["vae", "sparse", "nearest", "memory", "loading"])
 def test_a_dry_run_says_what_would_be_timed(name):
     result = call("benchmark", name, "--dry-run")
     assert result.returncode == 0, result.stderr

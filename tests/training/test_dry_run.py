@@ -32,6 +32,10 @@ def test_a_dry_run_refuses_what_a_run_would(frames, vae_run, tmp_path):
         check(tiny_config(frames, "vae", latent_channels=5), vae_run)
     with pytest.raises(InputError, match="no such"):
         check(tiny_config(tmp_path / "none", "vae"), tmp_path / "run")
+    (tmp_path / "notes.txt").write_text("mine")
+    for folder in (tmp_path / "notes.txt", tmp_path / "notes.txt/deep/run"):
+        with pytest.raises(InputError, match=r"notes\.txt: exists and is no folder"):
+            check(tiny_config(frames, "vae"), folder)
 
 
 def test_suggestions_are_settings_to_copy(frames):
