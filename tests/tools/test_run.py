@@ -38,7 +38,8 @@ def clouds(edm_run, frames, tmp_path_factory) -> Path:
 def test_enhance_writes_one_cloud_per_frame(clouds):
     assert sorted(file.name for file in clouds.iterdir()) == [f"{i:06d}.ply" for i in range(8)]
     vertex = PlyData.read(clouds / "000000.ply")["vertex"]
-    assert [p.name for p in vertex.properties] == ["x", "y", "z", "intensity"]
+    names = ["x", "y", "z", "intensity", "probability"]
+    assert [p.name for p in vertex.properties] == names
 
 
 def test_enhance_in_tiles_gives_the_same_clouds(clouds, edm_run, frames, tmp_path):
