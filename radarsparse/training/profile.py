@@ -32,7 +32,8 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
         Milliseconds per step of each of its parts, and of the whole step as `step`.
 
     Raises:
-        InputError: data, checkpoint or the trace's folder can't be used.
+        InputError: data, checkpoint or the trace's folder can't be used, or the run has too few
+            steps.
     """
     if not trace.parent.is_dir():
         raise InputError(f"{trace}: no such folder: {trace.parent}")
@@ -60,6 +61,11 @@ def _prepare(config: Config) -> tuple[Trainer, Iterator[None]]:
     trainer = Trainer(make_stage(config)[0], config, fabric)
     plan = islice(plan_windows(config, 0, rank_of(fabric)), _WARM_UP + _STEPS)
     windows = list(plan)
+    if len(windows) < _WARM_UP + _STEPS:
+        raise InputError(
+            f"train.samples = {config.train.samples}: makes {len(windows)} steps; --profile needs"
+            f" {_WARM_UP + _STEPS}"
+        )
     parts = chain.from_iterable(window.parts for window in windows)
     batches = load_parts(TrainingSamples(frames, config), parts, config.train.workers)
 

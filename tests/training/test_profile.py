@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from radarsparse.errors import InputError
 from radarsparse.training.profile import profile_steps
 from tests.conftest import tiny_config
 
@@ -16,3 +19,10 @@ def test_parts_of_a_step_add_up_and_the_trace_shows_them(frames: Path, tmp_path:
         for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     }
     assert {"step", "load", "forward", "backward", "optimise"} <= names
+
+
+def test_a_run_of_too_few_steps_is_refused(frames: Path, tmp_path: Path) -> None:
+    config = tiny_config(frames, "vae")
+    short = config.model_copy(update={"train": config.train.model_copy(update={"samples": 1})})
+    with pytest.raises(InputError, match=r"train\.samples = 1: makes 1 steps; --profile needs 12"):
+        profile_steps(short, tmp_path / "trace.json")
