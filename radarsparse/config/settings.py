@@ -83,11 +83,14 @@ class AugmentSettings(Settings):
 class DataSettings(Settings):
     """Where the prepared frames are and which of them are used.
 
-    The folder `cache` keeps the voxels of frames that training doesn't change.
+    The folder `cache` keeps the voxels of frames that training doesn't change. With `scenes_seed`
+    training sees a simulated scene in each sample that no sample before it saw; `root` then serves
+    for validation alone.
     """
 
     root: str
     cache: str | None = None
+    scenes_seed: Annotated[int, Field(ge=0)] | None = None
     train_split: str = "train"
     val_split: str = "val"
     augment: AugmentSettings = AugmentSettings()

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from radarsparse.config import Config, DataSettings, TrainSettings
@@ -127,8 +129,7 @@ class TrainingSamples(Dataset["Batch | InputError"]):
 
     def _number(self, sample: int) -> int:
         epoch, position = divmod(sample, len(self._frames))
-        order = np.random.default_rng([self._config.seed, 0, epoch]).permutation(len(self._frames))
-        return int(order[position])
+        return int(_order(self._config.seed, epoch, len(self._frames))[position])
 
     def _draw(self, sample: int, volume: Volume) -> ScanPair:
         settings, number = self._config.data.augment, self._number(sample)
@@ -145,6 +146,12 @@ class TrainingSamples(Dataset["Batch | InputError"]):
             return frames[number]
         other = int(random.integers(len(frames)))
         return frames[number] if other == number else mix(frames[number], frames[other], volume)
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """In which order an epoch sees the frames."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
 def _open_cache(frames: Sequence[ScanPair], settings: DataSettings) -> VoxelCache | None:

@@ -20,6 +20,7 @@ from radarsparse.config import (
 )
 from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
+from radarsparse.data.simulator.frames import SimulatedFrames
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.blocks import checkpoint_activations
@@ -111,16 +112,24 @@ def _build_few_step_stage(config: FewStepConfig) -> tuple[Stage, VaeConfig]:
     return DistillStage(config, teacher.network), teacher.vae_config
 
 
-def open_splits(config: Config) -> dict[str, PreparedFrames]:
+def open_splits(config: Config) -> dict[str, PreparedFrames | SimulatedFrames]:
     """The frames to train on, and those to validate on if the config asks for it, by split.
 
     Raises:
         InputError: the data can't be used.
     """
-    splits = [config.data.train_split]
-    if config.train.validation:
-        splits.append(config.data.val_split)
-    return {split: PreparedFrames.open(Path(config.data.root), split) for split in splits}
+    data, root = config.data, Path(config.data.root)
+    unseen = [data.val_split] if config.train.validation else []
+    if data.scenes_seed is None:
+        splits = [data.train_split, *unseen]
+        return {split: PreparedFrames.open(root, split) for split in splits}
+    if data.train_split in unseen:
+        raise InputError(
+            f"data.val_split = {data.val_split!r}: must differ from data.train_split, whose frames"
+            " are simulated by data.scenes_seed"
+        )
+    scenes = {data.train_split: SimulatedFrames(data.scenes_seed)}
+    return scenes | {split: PreparedFrames.open(root, split) for split in unseen}
 
 
 class Session:
