@@ -243,7 +243,7 @@ class Enhancer:
         return read_scene(table, self.volume, self.device, name)
 
     def decode(self, state: torch.Tensor, draws: torch.Tensor, scene: Scene) -> EnhancedCloud:
-        """The cloud of a state.
+        """The cloud of a state; its `seconds` are 0, since the state came from elsewhere.
 
         Args:
             state: [n, c] on all lattice rows.

@@ -52,4 +52,5 @@ def _end_gloo() -> None:
     They end with the last network that uses them, and networks lie in reference cycles.
     """
     gc.collect()
-    torch.distributed.destroy_process_group()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -70,6 +70,8 @@ def test_astyx_points_beside_the_lidar_err_as_measured() -> None:
         robust_std(band[band[:, 1] < MATCHED_M, 2:]) for band in by_band(beside_lidar(ASTYX_RIG))
     ]
     measured = [(0.16, 0.64, 1.25), (0.27, 0.59, 1.36), (0.39, 0.54, 1.15), (0.42, 0.48, 0.92)]
+    # Medians of thousands of points are known to 2 %; the rest is how far the model is from the
+    # sensor, worst in azimuth far away, where a cut at 2 m leaves little.
     np.testing.assert_allclose(errors, measured, rtol=0.35)
 
 

@@ -24,9 +24,9 @@ from radarsparse.data.simulator.radar_models import (
 from radarsparse.data.simulator.raycast import NOTHING, Hits, cast_rays
 from radarsparse.data.simulator.scene import Floats, Material, Scene
 
-# data-formats.md, section 10.2: 5-10 % of points lie below the ground.
 GHOST_DETOUR_M = 12.0
 GHOST_LOSS_DB = 4.0
+# data-formats.md, section 10.2: 5-10 % of points lie below the ground.
 MIRROR_SHARE = 0.05
 MIRROR_HEIGHT_MIN_M = 0.5
 MIRROR_LOSS_DB = 3.0
@@ -129,15 +129,10 @@ def _scatterers(scene: Scene, model: RadarModel, rng: np.random.Generator) -> _E
     in_world = directions @ rotation.T
     hits = cast_rays(scene, origin_m, in_world)
     passed = (hits.owner != NOTHING) & (rng.random(len(in_world)) < PASS_SHARE[hits.material])
-    echoes = [
-        _answers(scene, model, directions[through], found, rng)
-        for through, found in (
-            (~passed, hits.take(~passed)),
-            (passed, cast_rays(_opaque(scene), origin_m, in_world[passed])),
-        )
-    ]
-    behind = replace(echoes[1], snr_db=echoes[1].snr_db - PASS_LOSS_DB)
-    return _join([echoes[0], behind])
+    direct = _answers(scene, model, directions[~passed], hits.take(~passed), rng)
+    farther = cast_rays(_opaque(scene), origin_m, in_world[passed])
+    behind = _answers(scene, model, directions[passed], farther, rng)
+    return _join([direct, replace(behind, snr_db=behind.snr_db - PASS_LOSS_DB)])
 
 
 def _opaque(scene: Scene) -> Scene:
