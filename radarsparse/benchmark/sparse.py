@@ -76,7 +76,7 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
     }
     return {
         "voxels": len(support),
-        "neighbours": 1.0 + sum(submanifold_plan(support, 3).counts) / len(support),
+        "neighbours": 1.0 + sum(submanifold_plan(support, 3).pairs.counts) / len(support),
         "channels": channels,
         **times,
         "torch_to_spconv": {
@@ -102,7 +102,7 @@ def _layers(
 
 def _build_plan(support: Support) -> object:
     fresh = Support(support.coords, support.batch_size, support.stride)
-    return submanifold_plan(fresh, 3).blocks(len(fresh))
+    return submanifold_plan(fresh, 3).pairs.blocks(len(fresh))
 
 
 def _spconv_layer(

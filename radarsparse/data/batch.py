@@ -15,7 +15,7 @@ from radarsparse.data.scan import ScanPair
 from radarsparse.data.voxelize import Voxels, polar_features, voxelize_lidar, voxelize_radar
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume, observed_mask
-from radarsparse.sparse.tensor import SparseTensor, Support
+from radarsparse.sparse.tensor import SparseTensor, Support, move
 
 POSITION_FEATURES = 6
 CELL_FEATURES = POSITION_FEATURES + FOOTPRINT_FEATURES
@@ -65,17 +65,22 @@ class Batch:
         if self.radar.feats.device == device:
             return self
         moved = replace(self, radar=self.radar.to(device), lidar=self.lidar.to(device))
-        for name in ("observed", "cells"):  # finding them again would take long
+        for name in ("observed", "footprint"):  # finding them again would take long
             if name in vars(self):
-                vars(moved)[name] = vars(self)[name].to(device)
+                vars(moved)[name] = move(vars(self)[name], device)
         return moved
 
     @cached_property
     def cells(self) -> SparseTensor:
         """What the denoiser is told of every lattice cell, see `make_cells`."""
-        clouds = [pair.radar for pair in self.pairs]
-        cells = make_cells(clouds, self.volume, self.radar.feats.device)
+        cells = _cells(self.footprint, self.lattice)
         return cells.replace(cells.feats.to(self.radar.feats.dtype))
+
+    @cached_property
+    def footprint(self) -> Tensor:
+        """Of the radar on every lattice cell, float32 [n, FOOTPRINT_FEATURES]."""
+        footprints = stack_footprints([pair.radar for pair in self.pairs], self.volume)
+        return move(torch.from_numpy(footprints), self.radar.feats.device)
 
     @cached_property
     def observed(self) -> Tensor:
@@ -129,7 +134,7 @@ def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume
     rows = np.concatenate([frame.observed for frame in frames])
     footprints = np.concatenate([frame.footprint for frame in frames])
     vars(batch)["observed"] = torch.from_numpy(rows)
-    vars(batch)["cells"] = _cells(footprints, lattice(volume, len(frames)))
+    vars(batch)["footprint"] = torch.from_numpy(footprints)
     return batch
 
 
@@ -174,12 +179,11 @@ def make_cells(
         volume: where.
         device: of the features.
     """
-    footprints = stack_footprints(clouds, volume)
-    return _cells(footprints, lattice(volume, len(clouds), device))
+    footprint = torch.from_numpy(stack_footprints(clouds, volume))
+    return _cells(move(footprint, device), lattice(volume, len(clouds), device))
 
 
-def _cells(footprints: NDArray[np.float32], positions: SparseTensor) -> SparseTensor:
-    footprint = torch.from_numpy(footprints).to(positions.feats.device)
+def _cells(footprint: Tensor, positions: SparseTensor) -> SparseTensor:
     return positions.replace(torch.cat([positions.feats, footprint], dim=1))
 
 

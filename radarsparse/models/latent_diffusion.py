@@ -34,6 +34,7 @@ from radarsparse.models.state import (
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, prune
 from radarsparse.sparse.ops import parent_support
+from radarsparse.sparse.tensor import move
 
 DrawNoise = Callable[[], Tensor]
 """Gives standard normal draws on all lattice rows, [n, c]."""
@@ -130,7 +131,8 @@ class LatentDiffusion(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         shape = (len(cells.feats), self.state_channels)
         # On the CPU, so that every device draws the same.
-        return lambda: torch.randn(shape, generator=generator).to(cells.feats)
+        device, dtype = cells.feats.device, cells.feats.dtype
+        return lambda: move(torch.randn(shape, generator=generator), device).to(dtype)
 
     def sample(
         self,
@@ -154,7 +156,8 @@ class LatentDiffusion(nn.Module):
         start = mean + first * sampling.temperature * draw_noise()
 
         def denoise(state: Tensor, sigma: Tensor) -> Tensor:
-            levels = sigma.expand(condition.seen.batch_size)
+            # By value: sigma is on the CPU, and a copy of it to a GPU would be waited for.
+            levels = state.new_full((condition.seen.batch_size,), sigma.item())
             return self.denoise_guided(state, levels, condition, sampling.guidance)
 
         if isinstance(sampling, FewStepSamplingSettings):

@@ -146,9 +146,10 @@ def _halve(coords: Tensor) -> Tensor:
 
 def _raise_flags(fine: Support, lattice: Support) -> Tensor:
     row, number, there = _locate(fine.coords, lattice)
-    flags = fine.coords.new_full((len(lattice), FLAGS), -1)
-    flags[row[there], number[there]] = 1
-    return flags
+    flags = fine.coords.new_full((len(lattice) + 1, FLAGS), -1)
+    # What lies outside the lattice raises a flag that is thrown away: to leave it out is to wait.
+    flags[row.masked_fill(~there, len(lattice)), number.masked_fill(~there, 0)] = 1
+    return flags[:-1]
 
 
 def _locate(coords: Tensor, lattice: Support) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,8 +4,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from radarsparse.sparse.plan import Plan, kernel_offsets, strided_plan
-from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys
+from radarsparse.sparse.plan import (
+    Plan,
+    children_plan,
+    constant,
+    kernel_offsets,
+    offset_rows,
+    strided_plan,
+)
+from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys, pack_step
 
 
 def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
@@ -76,23 +83,21 @@ def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple
         raise ValueError(f"voxels of stride {parents.stride} have no children on a whole grid")
     if keep is None:
         keep = torch.ones(len(parents), 8, dtype=torch.bool, device=parents.coords.device)
-    octant, parent = keep.T.nonzero(as_tuple=True)
-    offset = parents.coords.new_tensor(kernel_offsets(2))[octant]
+    parent, octant = keep.nonzero(as_tuple=True)
+    offset = offset_rows(2, octant.device)[octant]
     coords = parents.coords[parent]
     coords = torch.cat([coords[:, :1], 2 * coords[:, 1:] + offset], dim=1)
     keys, order = pack_keys(coords).sort()
     fine = Support(coords[order], parents.batch_size, parents.stride // 2, keys)
-    row = torch.empty_like(order)
-    row[order] = torch.arange(len(order), device=order.device)
-    return fine, Plan(parent, row, keep.sum(0).tolist(), len(parents), len(fine))
+    return fine, children_plan(parent[order], octant[order], len(parents))
 
 
 def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:
     """Which of the 2x2x2 children of each voxel are active in a finer support."""
-    offset = parents.coords.new_tensor([(0, *offset) for offset in kernel_offsets(2)])
-    doubled = parents.coords * parents.coords.new_tensor([1, 2, 2, 2])
-    candidates = (doubled[:, None] + offset).flatten(0, 1)
-    return fine.find(pack_keys(candidates))[1].view(-1, 8)
+    first = torch.cat([parents.coords[:, :1], 2 * parents.coords[:, 1:]], dim=1)
+    steps = [pack_step(*offset) for offset in kernel_offsets(2)]
+    candidates = pack_keys(first)[:, None] + constant(tuple(steps), first.device)
+    return fine.find(candidates.flatten())[1].view(-1, 8)
 
 
 def parent_support(fine: Support) -> Support:

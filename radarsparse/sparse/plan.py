@@ -1,72 +1,73 @@
 """Plans: which input row meets which kernel offset at which output row."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from radarsparse.sparse.pairs import Pairs
 from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unpack_keys
 
 Offset = tuple[int, int, int]
 Cached = TypeVar("Cached")
-# Rows of a run are counted in 16 bits.
-_RUN_ROWS_MAX = 1 << 15
 
 
-@dataclass(frozen=True)
-class Block:
-    """The pairs that lead to a run of output rows.
-
-    Attributes:
-        rows: the run of output rows.
-        input_rows: int64 [p], grouped by kernel offset.
-        output_rows: int64 [p].
-        counts: number of pairs of each of the K offsets.
-        order: int64 [p], the pairs sorted by output row.
-        row_bounds: int64 [rows + 1]; output row r owns order[row_bounds[r] .. row_bounds[r + 1]].
-        centre: that of the plan.
-    """
-
-    rows: slice
-    input_rows: Int[Tensor, " p"]
-    output_rows: Int[Tensor, " p"]
-    counts: list[int]
-    order: Int[Tensor, " p"]
-    row_bounds: Int[Tensor, " r"]
-    centre: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(ABC):
     """The topology of one convolution, apart from weights and execution.
 
-    Pairs are grouped by kernel offset, offsets in lexicographic (dx, dy, dz) order; within one
-    offset input rows and output rows both ascend.
+    It is found when an engine asks for it, in the form that the engine needs: lists of pairs keep
+    to what is there, a table has the same shape whatever is there, so that nobody waits for it.
 
-    Attributes:
-        input_rows: int64 [p].
-        output_rows: int64 [p].
-        counts: number of pairs of each of the K offsets.
+    Args:
+        kernel_volume: number K of kernel offsets, in lexicographic (dx, dy, dz) order.
         n_inputs: rows of the input.
         n_outputs: rows of the output.
-        centre: the offset that joins every row with itself, if there is one; its pairs are left
-            out of the lists. The plan is then symmetric: offset K - 1 - k holds the pairs of
-            offset k the other way round.
+        device: where the rows are.
     """
 
-    input_rows: Int[Tensor, " p"]
-    output_rows: Int[Tensor, " p"]
-    counts: list[int]
-    n_inputs: int
-    n_outputs: int
-    centre: int | None = None
-    _cache: dict[object, object] = field(default_factory=dict, init=False, repr=False)
+    def __init__(
+        self, kernel_volume: int, n_inputs: int, n_outputs: int, device: torch.device
+    ) -> None:
+        self.kernel_volume, self.device = kernel_volume, device
+        self.n_inputs, self.n_outputs = n_inputs, n_outputs
+        self._cache: dict[object, object] = {}
+
+    @property
+    def centre(self) -> int | None:
+        """The offset that joins every row with itself, if there is one.
+
+        Its pairs are left out of the lists. The plan is then symmetric: offset K - 1 - k holds the
+        pairs of offset k the other way round.
+        """
+        return None
+
+    @property
+    @abstractmethod
+    def pairs(self) -> Pairs:
+        """Lists of pairs."""
+
+    @cached_property
+    def table(self) -> Int[Tensor, "n_outputs k"]:
+        """Row of the input that each offset meets at each output; `n_inputs` where it meets none.
+
+        Pairs of the centre are not left out.
+        """
+        return self._list_in_table()
+
+    def _list_in_table(self) -> Tensor:
+        pairs = self.pairs
+        table = pairs.input_rows.new_full((self.n_outputs, self.kernel_volume), self.n_inputs)
+        table[pairs.output_rows, pairs.offset] = pairs.input_rows
+        return table
+
+    @property
+    def slots(self) -> Int[Tensor, " n_outputs"] | None:
+        """Input row * K + offset, where every output meets exactly one input; otherwise None."""
+        return None
 
     def cached(self, name: object, build: Callable[[], Cached]) -> Cached:
         """Return what an engine built under this name before, or build it now."""
@@ -76,74 +77,164 @@ class Plan:
 
     def reversed(self) -> "Plan":
         """The same pairs with inputs and outputs swapped; no data is copied."""
-        return self._reversed
+        return _Reversed(self)
+
+
+class _Neighbours(Plan):
+    """Every voxel and those around it.
+
+    Args:
+        keys: of a support, which itself would make a cycle that is freed late.
+        kernel_size: odd.
+    """
+
+    def __init__(self, keys: Tensor, kernel_size: int) -> None:
+        super().__init__(kernel_size**3, len(keys), len(keys), keys.device)
+        self._keys, self._kernel_size = keys, kernel_size
+
+    @property
+    def centre(self) -> int:
+        return self.kernel_volume // 2
 
     @cached_property
-    def _reversed(self) -> "Plan":
-        return Plan(
-            self.output_rows,
-            self.input_rows,
-            self.counts,
-            self.n_outputs,
-            self.n_inputs,
-            self.centre,
+    def pairs(self) -> Pairs:
+        # Columns up to the one through the centre: the rest joins the same pairs.
+        columns = self._kernel_size**2 // 2 + 1
+        neighbour, there = _find_neighbours(self._keys, self._kernel_size, columns)
+        neighbour, there = neighbour[: self.centre], there[: self.centre]
+        found = there.flatten().nonzero().squeeze(1)
+        half = there.sum(1).tolist()
+        inputs, outputs = neighbour.flatten()[found], found % max(self.n_outputs, 1)
+        mirrored_inputs, mirrored_outputs = outputs.split(half)[::-1], inputs.split(half)[::-1]
+        return Pairs(
+            input_rows=torch.cat([inputs, *mirrored_inputs]),
+            output_rows=torch.cat([outputs, *mirrored_outputs]),
+            counts=[*half, 0, *reversed(half)],
+            n_outputs=self.n_outputs,
         )
 
-    def blocks(self, pairs_most: int) -> list[Block]:
-        """The pairs by runs of output rows, ready to be executed.
+    @cached_property
+    def table(self) -> Tensor:
+        neighbour, there = _find_neighbours(self._keys, self._kernel_size, self._kernel_size**2)
+        return neighbour.masked_fill(~there, self.n_inputs).T.contiguous()
 
-        Args:
-            pairs_most: how many pairs a run may have on average.
-        """
-        runs = max(1, math.ceil(len(self.input_rows) / pairs_most))
-        length = min(max(1, math.ceil(self.n_outputs / runs)), _RUN_ROWS_MAX)
-        return self.cached(("blocks", length), lambda: self._make_blocks(length))
 
-    def _make_blocks(self, length: int) -> list[Block]:
-        if self.n_outputs <= length:
-            rows = slice(0, self.n_outputs)
-            return [self._make_block(rows, self.input_rows, self.output_rows, self.counts)]
-        starts = range(0, self.n_outputs, length)
-        runs = [slice(start, min(start + length, self.n_outputs)) for start in starts]
-        cuts = self._cut(length)
-        return [self._take_block(rows, cut) for rows, cut in zip(runs, cuts, strict=True)]
+class _Tiles(Plan):
+    """Kernels side by side: each input meets one offset of one output.
 
-    def _cut(self, length: int) -> list[list[tuple[int, int]]]:
-        """Per run of output rows, where its pairs start and end in the list of every offset."""
-        number = torch.repeat_interleave(torch.tensor(self.counts)).to(self.output_rows.device)
-        starts = torch.arange(0, self.n_outputs + length, length, device=number.device)
-        starts = starts.clamp(max=self.n_outputs)
-        offsets = torch.arange(len(self.counts), device=number.device)[:, None]
-        ascending = number * self.n_outputs + self.output_rows
-        cuts = torch.searchsorted(ascending, offsets * self.n_outputs + starts).T.tolist()
-        return [list(zip(first, last, strict=True)) for first, last in pairwise(cuts)]
+    Args:
+        output_row: int64 [n] of each input.
+        offset: int64 [n] of each input.
+        kernel_volume: number of offsets.
+        n_outputs: rows of the output.
+    """
 
-    def _take_block(self, rows: slice, cuts: list[tuple[int, int]]) -> Block:
-        inputs = torch.cat([self.input_rows[start:end] for start, end in cuts])
-        outputs = torch.cat([self.output_rows[start:end] for start, end in cuts])
-        return self._make_block(rows, inputs, outputs, [end - start for start, end in cuts])
+    def __init__(
+        self, output_row: Tensor, offset: Tensor, kernel_volume: int, n_outputs: int
+    ) -> None:
+        super().__init__(kernel_volume, len(output_row), n_outputs, output_row.device)
+        self.output_row, self.offset = output_row, offset
 
-    def _make_block(
-        self, rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]
-    ) -> Block:
-        # 16 bits sort faster.
-        local = (output_rows - rows.start).to(torch.int16)
-        per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
-        return Block(
-            rows=rows,
-            input_rows=input_rows,
-            output_rows=output_rows,
-            counts=counts,
-            order=torch.argsort(local, stable=True),
-            row_bounds=torch.cat([per_row.new_zeros(1), per_row]),
-            centre=self.centre,
-        )
+    @cached_property
+    def pairs(self) -> Pairs:
+        inputs = torch.argsort(self.offset, stable=True)
+        counts = torch.bincount(self.offset, minlength=self.kernel_volume).tolist()
+        return Pairs(inputs, self.output_row[inputs], counts, self.n_outputs)
+
+    @cached_property
+    def table(self) -> Tensor:
+        row = self.output_row
+        table = row.new_full((self.n_outputs * self.kernel_volume,), self.n_inputs)
+        table.scatter_(0, self.slots_of_reversed, torch.arange(len(row), device=row.device))
+        return table.view(self.n_outputs, self.kernel_volume)
+
+    @cached_property
+    def slots_of_reversed(self) -> Tensor:
+        """`slots` the other way round."""
+        return self.output_row * self.kernel_volume + self.offset
+
+    def reversed(self) -> Plan:
+        return _ReversedTiles(self)
+
+
+class _Listed(Plan):
+    """Any pairs."""
+
+    def __init__(self, pairs: Pairs, n_inputs: int) -> None:
+        super().__init__(len(pairs.counts), n_inputs, pairs.n_outputs, pairs.input_rows.device)
+        self._pairs = pairs
+
+    @property
+    def pairs(self) -> Pairs:
+        return self._pairs
+
+
+class _Reversed(Plan):
+    """Another plan the other way round; what is found for it is kept with that one.
+
+    Two plans that knew each other would make a cycle that is freed late.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.kernel_volume, plan.n_outputs, plan.n_inputs, plan.device)
+        self._plan = plan
+
+    @property
+    def centre(self) -> int | None:
+        return self._plan.centre
+
+    @property
+    def pairs(self) -> Pairs:
+        return self.cached("pairs", lambda: self._plan.pairs.reversed(self.n_outputs))
+
+    @property
+    def table(self) -> Tensor:
+        return self.cached("table", self._build_table)
+
+    def _build_table(self) -> Tensor:
+        return self._list_in_table() if self.centre is None else self._plan.table.flip(1)
+
+    def cached(self, name: object, build: Callable[[], Cached]) -> Cached:
+        return self._plan.cached(("reversed", name), build)
+
+    def reversed(self) -> Plan:
+        return self._plan
+
+
+class _ReversedTiles(_Reversed):
+    """Each output meets one offset of one input."""
+
+    _plan: _Tiles
+
+    def _build_table(self) -> Tensor:
+        row, offset = self._plan.output_row, self._plan.offset
+        table = row.new_full((self.n_outputs, self.kernel_volume), self.n_inputs)
+        return table.scatter_(1, offset[:, None], row[:, None])
+
+    @property
+    def slots(self) -> Tensor:
+        return self._plan.slots_of_reversed
 
 
 def kernel_offsets(kernel_size: int) -> list[Offset]:
     """Kernel positions 0 .. kernel_size - 1 along each axis, in the order of the weights."""
     side = range(kernel_size)
     return [(x, y, z) for x in side for y in side for z in side]
+
+
+def offset_rows(kernel_size: int, device: torch.device) -> Int[Tensor, "k 3"]:
+    """`kernel_offsets` as int64 rows; must not be written to."""
+    return constant(tuple(kernel_offsets(kernel_size)), device)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def constant(values: Sequence[object], device: torch.device) -> Tensor:
+    """Whole numbers as an int64 tensor that must not be written to; kept.
+
+    A copy from the host waits for a GPU.
+    """
+    return torch.tensor(values, dtype=torch.int64, device=device)
 
 
 def submanifold_plan(support: Support, kernel_size: int) -> Plan:
@@ -159,7 +250,7 @@ def submanifold_plan(support: Support, kernel_size: int) -> Plan:
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size {kernel_size} must be odd and at least 1")
     name = ("submanifold", kernel_size)
-    return support.cached(name, lambda: _build_submanifold(support, kernel_size))
+    return support.cached(name, lambda: _Neighbours(support.keys, kernel_size))
 
 
 def strided_plan(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
@@ -193,68 +284,59 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
     forward, reached = strided_plan(fine, kernel_size, ratio)
     if reached is coarse or torch.equal(reached.keys, coarse.keys):
         return forward.reversed()
-    return _redirect_inputs(forward.reversed(), *coarse.find(reached.keys), len(coarse))
+    return _redirect_inputs(forward.reversed().pairs, *coarse.find(reached.keys), len(coarse))
 
 
-def _build_submanifold(support: Support, kernel_size: int) -> Plan:
-    neighbour, there = _find_first_half(support, kernel_size)
-    found = there.flatten().nonzero().squeeze(1)
-    half = there.sum(1).tolist()
-    inputs, outputs = neighbour.flatten()[found], found % max(len(support), 1)
-    # The opposite offset joins the same pairs the other way round.
-    mirrored_inputs, mirrored_outputs = outputs.split(half)[::-1], inputs.split(half)[::-1]
-    return Plan(
-        input_rows=torch.cat([inputs, *mirrored_inputs]),
-        output_rows=torch.cat([outputs, *mirrored_outputs]),
-        counts=[*half, 0, *reversed(half)],
-        n_inputs=len(support),
-        n_outputs=len(support),
-        centre=len(half),
-    )
+def children_plan(parent: Tensor, offset: Tensor, n_parents: int) -> Plan:
+    """Plan from parents to their 2x2x2 children.
+
+    Args:
+        parent: int64 [n], row of each child's parent.
+        offset: int64 [n], which of the parent's children it is.
+        n_parents: rows of the input.
+    """
+    return _Tiles(parent, offset, 8, n_parents).reversed()
 
 
-def _find_first_half(
-    support: Support, kernel_size: int
-) -> tuple[Int[Tensor, "half n"], Bool[Tensor, "half n"]]:
-    """Row of each voxel's neighbour at the offsets before the centre, and whether it is there.
+def _find_neighbours(
+    keys: Tensor, kernel_size: int, columns: int
+) -> tuple[Int[Tensor, "k n"], Bool[Tensor, "k n"]]:
+    """Row of each voxel's neighbour at the offsets of some columns, and whether it is there.
 
     Neighbours along z follow each other in the order of keys: one search serves a whole column.
+
+    Args:
+        keys: of a support.
+        kernel_size: odd.
+        columns: how many of the kernel's columns along z, from the first on.
     """
     reach = kernel_size // 2
-    columns = [offset for offset in kernel_offsets(kernel_size) if offset[2] == 0]
-    columns = columns[: len(columns) // 2 + 1]
-    step = [pack_step(x - reach, y - reach, -reach) for x, y, _ in columns]
-    key = support.keys + support.keys.new_tensor(step)[:, None]
-    row = torch.searchsorted(support.keys, key)
-    padded = torch.cat([support.keys, support.keys.new_full((1,), -1)])
+    starts = [offset for offset in kernel_offsets(kernel_size) if offset[2] == 0][:columns]
+    step = tuple(pack_step(x - reach, y - reach, -reach) for x, y, _ in starts)
+    key = keys + constant(step, keys.device)[:, None]
+    row = torch.searchsorted(keys, key)
+    padded = torch.cat([keys, keys.new_full((1,), -1)])
     neighbour, there = [], []
     for z in range(kernel_size):
         neighbour.append(row)
         there.append(padded[row] == key + z)
         row = row + there[-1]
-    half = kernel_size**3 // 2
-    return (
-        torch.stack(neighbour, dim=1).flatten(0, 1)[:half],
-        torch.stack(there, dim=1).flatten(0, 1)[:half],
-    )
+    return torch.stack(neighbour, dim=1).flatten(0, 1), torch.stack(there, dim=1).flatten(0, 1)
 
 
 def _build_tiling(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
-    """Kernels side by side: each voxel meets one offset of one output cell."""
     shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
     cell = torch.div(shifted, stride, rounding_mode="floor")
-    place = shifted.new_tensor([stride**2, stride, 1])
+    place = constant((stride**2, stride, 1), shifted.device)
     offset = ((shifted - cell * stride) * place).sum(1)
-    inputs = torch.argsort(offset, stable=True)
-    counts = torch.bincount(offset, minlength=kernel_size**3).tolist()
     coarse, row = _reach(support, torch.cat([support.coords[:, :1], cell], dim=1), stride)
-    return Plan(inputs, row[inputs], counts, len(support), len(coarse)), coarse
+    return _Tiles(row, offset, kernel_size**3, len(coarse)), coarse
 
 
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
     """Kernels that overlap or leave gaps: a voxel meets several offsets, or none."""
     shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
-    offsets = support.coords.new_tensor(kernel_offsets(kernel_size))
+    offsets = offset_rows(kernel_size, shifted.device)
     side = torch.arange(kernel_size, device=shifted.device)[:, None, None]
     # Of all offsets, a voxel meets those that leave no rest along any axis.
     x, y, z = ((shifted - side) % stride == 0).unbind(2)
@@ -263,8 +345,8 @@ def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Pla
     cell = torch.div(shifted[inputs] - offsets[offset], stride, rounding_mode="floor")
     reached = torch.cat([support.coords[inputs, :1], cell], dim=1)
     coarse, outputs = _reach(support, reached, stride)
-    counts = there.sum(1).tolist()
-    return Plan(inputs, outputs, counts, len(support), len(coarse)), coarse
+    pairs = Pairs(inputs, outputs, there.sum(1).tolist(), len(coarse))
+    return _Listed(pairs, len(support)), coarse
 
 
 def _reach(
@@ -276,9 +358,9 @@ def _reach(
 
 
 def _redirect_inputs(
-    plan: Plan, row: Int[Tensor, " m"], there: Bool[Tensor, " m"], n_inputs: int
+    pairs: Pairs, row: Int[Tensor, " m"], there: Bool[Tensor, " m"], n_inputs: int
 ) -> Plan:
-    kept = there[plan.input_rows]
-    inputs, outputs = row[plan.input_rows[kept]], plan.output_rows[kept]
-    counts = [int(part.sum()) for part in kept.split(plan.counts)]
-    return Plan(inputs, outputs, counts, n_inputs, plan.n_outputs)
+    kept = there[pairs.input_rows]
+    inputs, outputs = row[pairs.input_rows[kept]], pairs.output_rows[kept]
+    counts = [int(part.sum()) for part in kept.split(pairs.counts)]
+    return _Listed(Pairs(inputs, outputs, counts, pairs.n_outputs), n_inputs)

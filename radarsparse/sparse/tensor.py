@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Cached = TypeVar("Cached")
+_CPU = torch.device("cpu")
 
 _BITS = 16
 _SHIFT = 1 << (_BITS - 1)
@@ -38,6 +39,11 @@ def unpack_keys(keys: Int[Tensor, " n"]) -> Int[Tensor, "n 4"]:
 def pack_step(dx: int, dy: int, dz: int) -> int:
     """What an offset of voxels adds to a key."""
     return (dx << (2 * _BITS)) + (dy << _BITS) + dz
+
+
+def move(values: Tensor, device: torch.device) -> Tensor:
+    """The same values on a device; towards a GPU, the host doesn't wait for it."""
+    return values.to(device, non_blocking=device != _CPU)
 
 
 class Support:
@@ -76,8 +82,16 @@ class Support:
         """The same voxels on a device; plans are kept only where it is the same one."""
         if self.coords.device == device:
             return self
-        coords, keys = self.coords.to(device), self.keys.to(device)
+        coords, keys = move(self.coords, device), move(self.keys, device)
         return Support(coords, self.batch_size, self.stride, keys)
+
+    @property
+    def sample_counts(self) -> list[int]:
+        """Number of voxels of each sample; the first to ask waits for a GPU."""
+        return self.cached(("sample counts",), self._count_samples)
+
+    def _count_samples(self) -> list[int]:
+        return torch.bincount(self.coords[:, 0], minlength=self.batch_size).tolist()
 
     def find(self, keys: Int[Tensor, " m"]) -> tuple[Int[Tensor, " m"], Bool[Tensor, " m"]]:
         """Row of each key, and whether it is there (the row means nothing where it is not)."""
@@ -133,7 +147,7 @@ class SparseTensor:
 
     def to(self, device: torch.device) -> "SparseTensor":
         """The same tensor on a device."""
-        return SparseTensor.on(self.support.to(device), self.feats.to(device))
+        return SparseTensor.on(self.support.to(device), move(self.feats, device))
 
     def replace(self, feats: Tensor) -> "SparseTensor":
         """Other features on the same support; plans stay shared."""

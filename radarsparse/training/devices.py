@@ -6,6 +6,8 @@ import os
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from radarsparse.config import PrecisionName
@@ -34,11 +36,18 @@ def start_fabric(precision: PrecisionName) -> Fabric:
         # Buffers are the same on all devices, since the networks sum over devices themselves.
         strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
         precision="32-true" if precision == "32" else precision,
+        plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
     )
     fabric.launch()
     if world > 1 and not cuda:
         atexit.register(_end_gloo)
     return fabric
+
+
+def wait_for(device: torch.device) -> None:
+    """Let a device end what it was sent."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def rank_of(fabric: Fabric) -> Rank:

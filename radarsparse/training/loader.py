@@ -124,7 +124,7 @@ class TrainingSamples(Dataset["Batch | InputError"]):
             return self._cache.make_batch(numbers, volume)
         batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
         if self._config.stage != "vae":
-            _ = batch.observed, batch.cells  # cached: found here, where no step waits for it
+            _ = batch.observed, batch.footprint  # cached: found here, where no step waits for it
         return batch
 
     def _number(self, sample: int) -> int:

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from radarsparse.sparse import Support
+from radarsparse.sparse.tensor import move
+
 
 class SampleRandom:
     """Draws for the samples of one batch, each from a generator of its own.
@@ -31,22 +34,19 @@ class SampleRandom:
         """One standard normal number per sample, [b]."""
         return self._draw(torch.randn, [()] * len(self._generators))
 
-    def uniform_rows(self, sample: Tensor) -> Tensor:
-        """One number in 0 .. 1 per row, [n]; `sample` [n] says whose a row is, ascending."""
-        return self._draw(torch.rand, [(rows,) for rows in self._rows(sample)])
+    def uniform_rows(self, support: Support) -> Tensor:
+        """One number in 0 .. 1 per voxel of a support, [n]."""
+        return self._draw(torch.rand, [(rows,) for rows in support.sample_counts])
 
-    def normal_rows(self, sample: Tensor, channels: int) -> Tensor:
-        """Standard normal numbers per row, [n, channels]; `sample` as in `uniform_rows`."""
-        return self._draw(torch.randn, [(rows, channels) for rows in self._rows(sample)])
-
-    def _rows(self, sample: Tensor) -> list[int]:
-        return torch.bincount(sample, minlength=len(self._generators)).tolist()
+    def normal_rows(self, support: Support, channels: int) -> Tensor:
+        """Standard normal numbers per voxel of a support, [n, channels]."""
+        return self._draw(torch.randn, [(rows, channels) for rows in support.sample_counts])
 
     def _draw(self, draw: Callable[..., Tensor], shapes: Sequence[tuple[int, ...]]) -> Tensor:
         pairs = zip(self._generators, shapes, strict=True)
         parts = [draw(shape, generator=generator) for generator, shape in pairs]
         joined = torch.cat(parts) if parts[0].ndim else torch.stack(parts)
-        return joined.to(self._device)
+        return move(joined, self._device)
 
 
 def derive_seed(*numbers: int) -> int:

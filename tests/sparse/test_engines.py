@@ -1,6 +1,8 @@
 """Every engine, every layer: equal to dense convolution at the active voxels, both ways."""
 
+from contextlib import contextmanager
 from importlib.util import find_spec
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -17,17 +19,36 @@ from radarsparse.sparse import (
     SubmanifoldConv3d,
     use_engine,
 )
-from radarsparse.sparse.engines import convolve
-from radarsparse.sparse.plan import submanifold_plan
+from radarsparse.sparse import engines
+from radarsparse.sparse.engines import convolve, table
+from radarsparse.sparse.engines.table import convolve_by_table
+from radarsparse.sparse.ops import children
+from radarsparse.sparse.plan import inverse_plan, strided_plan, submanifold_plan
 from tests.oracles import at, dense_kernel, dense_strided, random_sparse
 
 GRID = 6
 HAS_SPCONV = find_spec("spconv") is not None
 NO_SPCONV = "spconv isn't installed; it comes with the extras cu126 and cu120"
 needs_spconv = [pytest.mark.spconv, pytest.mark.skipif(not HAS_SPCONV, reason=NO_SPCONV)]
-every_engine = pytest.mark.parametrize(
-    "engine", ["torch", pytest.param("spconv", marks=needs_spconv)]
-)
+SPCONV = pytest.param("spconv", marks=needs_spconv)
+every_engine = pytest.mark.parametrize("engine", ["torch", "tables", SPCONV])
+
+
+class _Tables:
+    """The way of the torch engine on CUDA, taken on the CPU, in one part or in many."""
+
+    def conv(self, feats, weight, plan):
+        return convolve_by_table(feats, weight, plan)
+
+
+@contextmanager
+def _using(engine):
+    if engine != "tables":
+        with use_engine(engine):
+            yield
+        return
+    with patch.object(engines, "_TORCH", _Tables()), use_engine("torch"):
+        yield
 
 index = st.integers(0, GRID - 1)
 voxel = st.tuples(st.sampled_from([0, 2]), index, index, index)  # sample 1 stays empty
@@ -64,7 +85,7 @@ def test_submanifold(engine, coords, kernel_size, bias):
         grid = F.conv3d(x.to_dense((GRID,) * 3), kernel, layer.bias, padding=kernel_size // 2)
         return at(grid, coords)
 
-    with use_engine(engine):
+    with _using(engine):
         _agree(layer, _tensor(coords), lambda x: layer(x).feats, dense)
 
 
@@ -79,7 +100,7 @@ def test_strided(engine, coords, kernel_size, bias):
     def dense(x):
         return at(dense_strided(x, layer.weight, layer.bias, GRID), reached)
 
-    with use_engine(engine):
+    with _using(engine):
         _agree(layer, x, lambda x: layer(x).feats, dense)
 
 
@@ -98,7 +119,7 @@ def test_inverse(engine, coords, kernel_size, bias):
         grid = F.conv_transpose3d(x.to_dense((GRID // 2 + 1,) * 3), kernel, layer.bias, 2, padding)
         return at(grid, coords)
 
-    with use_engine(engine):
+    with _using(engine):
         _agree(layer, coarse.replace(coarse.feats.detach()), lambda x: layer(x, fine).feats, dense)
 
 
@@ -114,11 +135,11 @@ def test_subdivide(engine, coords, bias):
         kernel = dense_kernel(layer.weight).transpose(0, 1)
         return at(F.conv_transpose3d(x.to_dense((GRID,) * 3), kernel, layer.bias, 2), children)
 
-    with use_engine(engine):
+    with _using(engine):
         _agree(layer, x, lambda x: layer(x).feats, dense)
 
 
-@every_engine
+@pytest.mark.parametrize("engine", ["torch", SPCONV])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_half_precision_is_computed_in_float32(engine, dtype, autocast):
@@ -134,6 +155,54 @@ def test_half_precision_is_computed_in_float32(engine, dtype, autocast):
             grads = torch.autograd.grad(out.sum(), (narrow, weight))
     assert torch.equal(out, exact.to(dtype))
     assert all(map(torch.equal, grads, exact_grads))
+
+
+def test_tables_that_are_gathered_in_parts_give_what_one_part_gives(monkeypatch):
+    x = random_sparse(3, voxels=150)
+    down, same, up = (
+        layer(3, 3).double() for layer in (StridedConv3d, SubmanifoldConv3d, InverseConv3d)
+    )
+
+    def run():
+        feats = x.feats.clone().requires_grad_()
+        out = same(up(same(down(x.replace(feats))), x)).feats
+        parameters = [feats, *down.parameters(), *same.parameters(), *up.parameters()]
+        return [out, *torch.autograd.grad(out.square().sum(), parameters)]
+
+    with _using("tables"):
+        whole = run()
+        monkeypatch.setattr(table, "GATHERED_BYTES_MOST", 27 * 3 * 8 * 40)
+        for ours, theirs in zip(run(), whole, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["submanifold", "strided", "inverse", "subdivide", "redirected"])
+def test_tables_and_slots_hold_the_pairs_of_the_plan(kind):
+    plan = _plan_of(kind)
+    for way in (plan, plan.reversed()):
+        pairs, table = way.pairs, way.table
+        expected = torch.full_like(table, way.n_inputs)
+        for offset, i, o in zip(pairs.offset, pairs.input_rows, pairs.output_rows, strict=True):
+            expected[o, offset] = i
+        if way.centre is not None:
+            expected[:, way.centre] = torch.arange(way.n_outputs)
+        assert torch.equal(table, expected)
+        if way.slots is not None:
+            assert torch.equal(table.gather(1, (way.slots % 8)[:, None])[:, 0], way.slots // 8)
+            assert ((table < way.n_inputs).sum(1) == 1).all()
+
+
+def _plan_of(kind):
+    x = random_sparse(1, voxels=60, stride=2)
+    if kind == "submanifold":
+        return submanifold_plan(x.support, 3)
+    if kind == "strided":
+        return strided_plan(x.support, 3, 2)[0]
+    if kind == "subdivide":
+        return children(x.support, torch.rand(len(x.feats), 8) > 0.5)[1]
+    other = random_sparse(1, grid=3, voxels=10, stride=4, seed=2)
+    coarse = other.support if kind == "redirected" else strided_plan(x.support, 2, 2)[1]
+    return inverse_plan(coarse, x.support, 2)
 
 
 def test_an_unknown_engine_is_refused():

@@ -81,7 +81,7 @@ def test_subdivide_equals_dense_transposed_convolution_at_the_children(masked):
 
 def test_more_rows_than_one_block_equal_dense_convolution():
     x = random_sparse(2, grid=20, voxels=14_000, batch=(0, 1, 2))
-    assert len(submanifold_plan(x.support, 3).blocks(len(x.feats))) > 2
+    assert len(submanifold_plan(x.support, 3).pairs.blocks(len(x.feats))) > 2
     layer = SubmanifoldConv3d(2, 3).double()
     dense = F.conv3d(x.to_dense((20,) * 3), dense_kernel(layer.weight), layer.bias, padding=1)
     torch.testing.assert_close(layer(x).feats, at(dense, x.coords))

@@ -29,7 +29,7 @@ def summarize(
 
     Args:
         kernels: what runs the kernels, on the device of the distances.
-        distance2: float32 [n].
+        distance2: [n], read as float32, in which the search finds them.
         offsets: int64 [b + 1].
         thresholds_m: t of them.
         quantiles: q of them.
@@ -39,7 +39,7 @@ def summarize(
     """
     part = Part(len(distance2), len(offsets) - 1)
     check_size(*part)
-    distance2, starts = distance2.contiguous(), offsets.int()
+    distance2, starts = distance2.float().contiguous(), offsets.int()
     limits = _constants(tuple(thresholds_m), distance2.device)
     shares = _constants(tuple(quantiles), distance2.device)
     blocks = part.blocks(_SHIFT)

@@ -86,9 +86,9 @@ class _LeastDirection(torch.autograd.Function):
 
 def _true_pairs(match: Match) -> Pairs:
     """Rows of true voxels that touch by a side, an edge or a corner; every pair once."""
-    plan = submanifold_plan(match.support, _KERNEL)
-    once = len(plan.input_rows) // 2
-    a, b = plan.input_rows[:once], plan.output_rows[:once]
+    pairs = submanifold_plan(match.support, _KERNEL).pairs
+    once = len(pairs.input_rows) // 2
+    a, b = pairs.input_rows[:once], pairs.output_rows[:once]
     both = match.true[a] & match.true[b]
     return a[both], b[both]
 

@@ -8,7 +8,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, get_args
 
 # Names, since `torch` in this package is the engine.
-from torch import Tensor, dtype, float32, promote_types
+from torch import (
+    Tensor,
+    dtype,
+    float32,
+    float64,
+    get_autocast_dtype,
+    is_autocast_enabled,
+    promote_types,
+)
 
 from radarsparse.config import EngineName
 from radarsparse.errors import InputError
@@ -56,12 +64,14 @@ def convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
         plan: the pairs.
 
     Returns:
-        [n_outputs, c_out] in the dtype of `feats`.
+        [n_outputs, c_out] in the dtype of `feats`; under autocast on CUDA in that of autocast.
 
     Raises:
         ValueError: channels, dtypes or devices don't fit, or the engine asked for refuses.
     """
     _check(feats, weight, plan)
+    if feats.is_cuda:
+        feats, weight = _in_working_precision(feats, weight)
     name = _chosen.get()
     if name == "torch" or (name == "auto" and not (feats.is_cuda and _has_spconv())):
         return _TORCH.conv(feats, weight, plan)
@@ -71,6 +81,13 @@ def convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
     if name == "spconv":
         raise InputError(f"engine 'spconv' refuses: {reason}")
     return _TORCH.conv(feats, weight, plan)
+
+
+def _in_working_precision(feats: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What autocast makes of the operands of a product on CUDA; it doesn't know our functions."""
+    wanted = get_autocast_dtype("cuda") if is_autocast_enabled("cuda") else feats.dtype
+    wanted = feats.dtype if feats.dtype == float64 else wanted
+    return feats.to(wanted), weight.to(wanted)
 
 
 @lru_cache(maxsize=1)
@@ -89,9 +106,9 @@ def _spconv() -> "SpconvEngine":
 def _check(feats: Tensor, weight: Tensor, plan: Plan) -> None:
     if feats.shape[1] != weight.shape[1]:
         raise ValueError(f"feats has {feats.shape[1]} channels, must have {weight.shape[1]}")
-    if not feats.device == weight.device == plan.input_rows.device:
+    if not feats.device == weight.device == plan.device:
         raise ValueError(
-            f"feats is on {feats.device}, coords on {plan.input_rows.device}, weight on"
+            f"feats is on {feats.device}, coords on {plan.device}, weight on"
             f" {weight.device}; must be equal"
         )
     if _wide(feats) != _wide(weight):

@@ -59,7 +59,7 @@ class SpconvEngine:
         Returns:
             [n_outputs, c_out] in the dtype of `feats`.
         """
-        if not any(plan.counts):
+        if _meets_nothing(feats, plan):
             # spconv's kernels can't start on nothing, and no pairs leave the centre at most.
             return TorchEngine().conv(feats, weight, plan)
         dtype = _compute_dtype(feats)
@@ -67,6 +67,12 @@ class SpconvEngine:
         out = function.apply(feats.to(dtype), weight.to(dtype), plan)
         assert isinstance(out, Tensor)
         return out.to(feats.dtype)
+
+
+def _meets_nothing(feats: Tensor, plan: Plan) -> bool:
+    if feats.is_cuda:  # where to count pairs would be to wait for them
+        return plan.n_inputs == 0 or plan.n_outputs == 0
+    return not any(plan.pairs.counts)
 
 
 def _compute_dtype(feats: Tensor) -> torch.dtype:
@@ -98,7 +104,7 @@ def _trial_error(plan: Plan, device: torch.device, dtype: torch.dtype) -> float:
     """Largest relative error of output and gradients against our engine in float32 or better."""
     generator = torch.Generator().manual_seed(0)
     feats = torch.randn(plan.n_inputs, 16, generator=generator).to(device, dtype)
-    weight = 0.1 * torch.randn(len(plan.counts), 16, 32, generator=generator).to(device, dtype)
+    weight = 0.1 * torch.randn(plan.kernel_volume, 16, 32, generator=generator).to(device, dtype)
     results = []
     for engine in (SpconvEngine(), TorchEngine()):
         leaves = feats.clone().requires_grad_(), weight.clone().requires_grad_()
@@ -193,26 +199,11 @@ class _Table:
 
     @staticmethod
     def _build(plan: Plan) -> "_Table":
-        offset, input_rows, output_rows = _all_pairs(plan)
-        pairs = input_rows.new_full((len(plan.counts), plan.n_outputs), -1, dtype=torch.int32)
-        pairs[offset, output_rows] = input_rows.int()
+        table = plan.table.int()
+        pairs = table.masked_fill(table == plan.n_inputs, -1).T.contiguous()
         bit = 1 << torch.arange(len(pairs), device=pairs.device)
         mask, order = ((pairs >= 0) * bit[:, None]).sum(0).sort()
         return _Table(pairs, mask.int()[:, None], order.int())
-
-
-def _all_pairs(plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
-    """Kernel offset, input row and output row of every pair, those of the centre included."""
-    device = plan.input_rows.device
-    offset = torch.repeat_interleave(torch.tensor(plan.counts)).to(device)
-    if plan.centre is None:
-        return offset, plan.input_rows, plan.output_rows
-    every = torch.arange(plan.n_inputs, device=device)
-    return (
-        torch.cat([offset, torch.full_like(every, plan.centre)]),
-        torch.cat([plan.input_rows, every]),
-        torch.cat([plan.output_rows, every]),
-    )
 
 
 def _make_pairs(plan: Plan) -> tuple[Tensor, Tensor]:
@@ -221,12 +212,11 @@ def _make_pairs(plan: Plan) -> tuple[Tensor, Tensor]:
 
 
 def _build_pairs(plan: Plan) -> tuple[Tensor, Tensor]:
-    counts = torch.tensor(plan.counts)
-    offset = torch.repeat_interleave(counts)
-    place = torch.arange(len(offset)) - (counts.cumsum(0) - counts)[offset]
-    pairs = torch.full((2, len(counts), max(plan.counts)), -1, dtype=torch.int32)
-    pairs[0, offset, place] = plan.input_rows.int()
-    pairs[1, offset, place] = plan.output_rows.int()
+    listed, counts = plan.pairs, torch.tensor(plan.pairs.counts)
+    place = torch.arange(len(listed.offset)) - (counts.cumsum(0) - counts)[listed.offset]
+    pairs = torch.full((2, len(counts), max(listed.counts)), -1, dtype=torch.int32)
+    pairs[0, listed.offset, place] = listed.input_rows.int()
+    pairs[1, listed.offset, place] = listed.output_rows.int()
     return pairs, counts.int()
 
 

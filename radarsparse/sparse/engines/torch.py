@@ -1,4 +1,7 @@
-"""The engine in plain PyTorch operations: any device, deterministic on CPU."""
+"""The engine in plain PyTorch operations: any device, deterministic.
+
+On CUDA it goes by tables, elsewhere by lists of pairs.
+"""
 
 from typing import Any
 
@@ -7,7 +10,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from radarsparse.sparse.plan import Block, Plan
+from radarsparse.sparse.engines.table import convolve_by_table
+from radarsparse.sparse.pairs import Block
+from radarsparse.sparse.plan import Plan
 
 Matrices = tuple[Tensor, ...]
 
@@ -24,13 +29,15 @@ class TorchEngine:
         """Convolve along a plan.
 
         Args:
-            feats: [n_inputs, c_in]; half precision is computed in float32.
+            feats: [n_inputs, c_in]; half precision is computed in float32, but on CUDA.
             weight: [K, c_in, c_out].
             plan: the pairs.
 
         Returns:
             [n_outputs, c_out] in the dtype of `feats`.
         """
+        if feats.is_cuda:
+            return convolve_by_table(feats, weight, plan)
         wide = torch.promote_types(feats.dtype, torch.float32)
         out = _Conv.apply(feats.to(wide), weight.to(wide), plan)
         assert isinstance(out, Tensor)
@@ -67,7 +74,7 @@ def _convolve(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
     out = feats.new_empty(plan.n_outputs, matrices[0].shape[1])
     for block in _blocks(plan, matrices[0]):
         gathered = feats.index_select(0, block.input_rows)
-        out[block.rows] = _run_block(gathered, feats, matrices, block)
+        out[block.rows] = _run_block(gathered, feats, matrices, block, plan.centre)
         del gathered  # before the next one is made
     return out
 
@@ -79,11 +86,11 @@ def _convolve_back(
     grad_feats = grad.new_empty(plan.n_outputs, matrices[0].shape[1])
     for block in _blocks(plan, matrices[0]):
         gathered = grad.index_select(0, block.input_rows)
-        grad_feats[block.rows] = _run_block(gathered, grad, matrices, block)
+        grad_feats[block.rows] = _run_block(gathered, grad, matrices, block, plan.centre)
         _add_weight_gradient(grad_matrices, feats, gathered, block)
         del gathered
-        if block.centre is not None:
-            grad_matrices[block.centre].addmm_(feats[block.rows].T, grad[block.rows])
+        if plan.centre is not None:
+            grad_matrices[plan.centre].addmm_(feats[block.rows].T, grad[block.rows])
     return grad_feats
 
 
@@ -100,19 +107,21 @@ def _blocks(plan: Plan, matrix: Tensor) -> list[Block]:
     """Runs of rows whose gathered features stay near the processor and small beside all."""
     near = BLOCK_BYTES // (max(matrix.shape) * matrix.element_size())
     small = max(BLOCK_PAIRS_MIN, 3 * plan.n_outputs // 2)
-    return plan.blocks(min(near, small))
+    return plan.pairs.blocks(min(near, small))
 
 
-def _run_block(gathered: Tensor, feats: Tensor, matrices: Matrices, block: Block) -> Tensor:
+def _run_block(
+    gathered: Tensor, feats: Tensor, matrices: Matrices, block: Block, centre: int | None
+) -> Tensor:
     """Output rows of a block from the features that its pairs gathered."""
     products = gathered.new_empty(len(gathered), matrices[0].shape[1])
     sources, results = gathered.split(block.counts), products.split(block.counts)
     for matrix, source, result in zip(matrices, sources, results, strict=True):
         torch.mm(source, matrix, out=result)
     total = _sum_by_row(products, block)
-    if block.centre is not None:
+    if centre is not None:
         # In place, as all products here: autocast leaves those alone.
-        total.addmm_(feats[block.rows], matrices[block.centre])
+        total.addmm_(feats[block.rows], matrices[centre])
     return total
 
 

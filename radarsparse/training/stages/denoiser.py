@@ -155,5 +155,6 @@ def read_condition(network: LatentDiffusion, batch: Batch, dropped: Tensor) -> S
 
 def add_noise(clean: Tensor, sigma: Tensor, batch: Batch, random: SampleRandom) -> Tensor:
     """States with noise of one level per sample, [b]."""
-    sample = batch.lattice.coords[:, 0]
-    return clean + sigma[sample, None] * random.normal_rows(sample, clean.shape[1])
+    lattice = batch.lattice.support
+    noise = random.normal_rows(lattice, clean.shape[1])
+    return clean + sigma[lattice.coords[:, 0], None] * noise

@@ -96,7 +96,8 @@ class DistillStage(FewStepStage):
         noisy = add_noise(clean, sigma, training.frames, random)
         with torch.no_grad():
             seen = read_condition(self.teacher, training.frames, dropped)
-            first = torch.bincount(sample).cumsum(0) - torch.bincount(sample)
+            number = torch.arange(len(sigma), device=sample.device)
+            first = torch.searchsorted(sample.contiguous(), number)
 
             def denoise(state: Tensor, rows: Tensor) -> Tensor:
                 return self.teacher.denoise(state, rows[first, 0], seen)

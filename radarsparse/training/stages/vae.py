@@ -88,20 +88,19 @@ class VaeStage(nn.Module):
         """Draw latents, add noise of a random level, and add cells that hold nothing."""
         channels = mean.feats.shape[1]
         spread = (0.5 * log_variance).exp()
-        drawn = mean.feats + spread * random.normal_rows(mean.coords[:, 0], channels)
+        drawn = mean.feats + spread * random.normal_rows(mean.support, channels)
         parents = self._false_parents(batch, len(mean.feats), random)
         support = union_support(mean.support, parents)
         feats, there = look_up(mean.replace(drawn), support.coords)
         empty = self.network.latent_mean.expand_as(feats)
-        sample = support.coords[:, 0]
-        level = (self.settings.latent_noise * random.uniform())[sample, None]
-        noise = level * self.network.latent_std * random.normal_rows(sample, channels)
+        level = (self.settings.latent_noise * random.uniform())[support.coords[:, 0], None]
+        noise = level * self.network.latent_std * random.normal_rows(support, channels)
         return SparseTensor.on(support, torch.where(there[:, None], feats, empty) + noise)
 
     def _false_parents(self, batch: Batch, occupied: int, random: SampleRandom) -> Support:
         lattice = batch.lattice.support
         share = self.settings.false_parent_share * occupied / len(lattice)
-        chosen = random.uniform_rows(lattice.coords[:, 0]) < share
+        chosen = random.uniform_rows(lattice) < share
         return Support(lattice.coords[chosen], lattice.batch_size, lattice.stride)
 
 

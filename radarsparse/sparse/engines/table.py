@@ -1,0 +1,106 @@
+"""Convolution by tables: one gather and one product per layer, and no wait for the device.
+
+It computes more than there is, zeros where a kernel offset meets nothing, and suits a GPU, where
+launches and waits cost more than products. Shapes follow from shapes alone: a CUDA graph can hold
+it once the plan's table is there.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from radarsparse.sparse.plan import Plan
+
+# Of gathered features at once.
+GATHERED_BYTES_MOST = 1 << 29
+
+
+def convolve_by_table(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    """Convolve along a plan.
+
+    Args:
+        feats: [n_inputs, c_in].
+        weight: [K, c_in, c_out] in the dtype of `feats`, in which is multiplied; sums of half
+            precision are those of the device's matrix product, float32 on CUDA.
+        plan: the pairs.
+
+    Returns:
+        [n_outputs, c_out] in the dtype of `feats`.
+    """
+    out = _Conv.apply(feats, weight, plan)
+    assert isinstance(out, Tensor)
+    return out
+
+
+class _Conv(torch.autograd.Function):
+    """Saves only features, weight and plan."""
+
+    @staticmethod
+    def forward(ctx: Any, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+        ctx.save_for_backward(feats, weight)
+        ctx.plan = plan
+        return _convolve(feats, weight, plan)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator's type)
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        feats, weight = ctx.saved_tensors
+        plan: Plan = ctx.plan
+        back, transposed = plan.reversed(), weight.transpose(1, 2)
+        grad = grad_outputs[0].contiguous()
+        if back.slots is not None:
+            grad_weight = _sum_products(feats, plan.table, grad)
+            return _convolve(grad, transposed, back), grad_weight.view_as(weight), None
+        grad_feats, met = _convolve_back(grad, transposed, back.table, feats)
+        grad_weight = met.view(len(weight), *weight.shape[:0:-1]).transpose(1, 2)
+        return grad_feats, grad_weight, None
+
+
+def _convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    if plan.slots is not None:
+        # One input per output: products come first, and then those that are wanted are taken.
+        products = feats @ weight.transpose(0, 1).flatten(1)
+        return products.view(-1, weight.shape[2]).index_select(0, plan.slots)
+    matrix = weight.flatten(0, 1)
+    parts = [gathered @ matrix for gathered, _ in _gather(feats, plan.table)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _convolve_back(
+    grad: Tensor, transposed: Tensor, table: Tensor, feats: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradient of the features, and [K * c_out, c_in] of the weight, from one gather."""
+    matrix, parts, total = transposed.flatten(0, 1), [], None
+    for gathered, rows in _gather(grad, table):
+        parts.append(gathered @ matrix)
+        met = gathered.T @ feats[rows]
+        total = met if total is None else total + met
+    assert total is not None
+    return parts[0] if len(parts) == 1 else torch.cat(parts), total
+
+
+def _sum_products(feats: Tensor, table: Tensor, grad: Tensor) -> Tensor:
+    """Gradient [K * c_in, c_out] of the weight."""
+    parts = [gathered.T @ grad[rows] for gathered, rows in _gather(feats, table)]
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+
+def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
+    """Features that each row of a table names, side by side, and which rows they are.
+
+    Yields:
+        [m, K * c], zero where nothing is met, and the run of m rows.
+    """
+    padded = torch.cat([feats, feats.new_zeros(1, feats.shape[1])])
+    rows, offsets = table.shape
+    bytes_each = offsets * feats.shape[1] * feats.element_size()
+    length = max(GATHERED_BYTES_MOST // max(bytes_each, 1), 1)
+    for start in range(0, max(rows, 1), length):
+        part = table[start : start + length]
+        gathered = padded.index_select(0, part.flatten())
+        yield gathered.view(len(part), offsets * feats.shape[1]), slice(start, start + len(part))
