@@ -18,6 +18,7 @@ from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
 from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
+from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.consensus import Scene, draw_consensus, read_scene
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import flags_at
@@ -81,7 +82,9 @@ class Enhancer:
         self, network: LatentDiffusion, config: DenoiserConfig, tiles: Tiles | None = None
     ) -> None:
         self._tile_cells = None
-        if tiles is not None:
+        if tiles is None:
+            network.add_module("denoiser", CapturedDenoiser(network.denoiser))
+        else:
             self._tile_cells = _whole_cells(tiles.side_m, config.volume, 1)
             overlap = denoiser_reach(network.denoiser)
             if tiles.overlap_m is not None:

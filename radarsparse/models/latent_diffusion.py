@@ -228,8 +228,7 @@ class LatentDiffusion(nn.Module):
 
     def choose(self, state: Tensor, lattice: SparseTensor, sampling: SamplingSettings) -> Tensor:
         """Which flags of a state are up, bool [n, FLAGS]; arguments as of `decode`."""
-        sample = lattice.coords[:, 0]
-        return choose_flags(State.split(state), sample, sampling.presence_threshold)
+        return choose_flags(State.split(state), lattice.support, sampling.presence_threshold)
 
     def decode_chosen(
         self,

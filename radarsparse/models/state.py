@@ -67,34 +67,35 @@ def flagged_voxels(state: Tensor, chosen: Tensor, lattice: SparseTensor) -> Spar
     return SparseTensor.on(support, probability[order, None])
 
 
-def choose_flags(state: State, sample: Tensor, presence_threshold: float) -> Tensor:
+def choose_flags(state: State, lattice: Support, presence_threshold: float) -> Tensor:
     """The likeliest flags, as many in each sample as their probabilities add up to.
 
     Every present cell keeps its likeliest flag, whatever the others'.
 
     Args:
         state: mean estimate, or a draw.
-        sample: int64 [n], which sample a row belongs to.
+        lattice: the cells.
         presence_threshold: above which a cell is present.
 
     Returns:
         bool [n, FLAGS].
     """
     chosen = torch.zeros_like(state.flags, dtype=torch.bool)
-    present = (state.presence > presence_threshold).nonzero()[:, 0]
-    chosen[present, state.flags[present].argmax(1)] = True
+    present = state.presence > presence_threshold
+    chosen.scatter_(1, state.flags.argmax(1, keepdim=True), present[:, None])
     probability = 0.5 * (state.flags + 1.0)
-    for number in sample.unique().tolist():
-        rows = (sample == number).nonzero()[:, 0]
-        wanted = round(probability[rows].sum().item()) - int(chosen[rows].sum())
-        _add_likeliest(chosen, probability, rows, wanted)
+    counts = lattice.sample_counts
+    for rows, believed in zip(chosen.split(counts), probability.split(counts), strict=True):
+        _add_likeliest(rows, believed)
     return chosen
 
 
-def _add_likeliest(chosen: Tensor, probability: Tensor, rows: Tensor, wanted: int) -> None:
-    rank = probability[rows].masked_fill(chosen[rows], -torch.inf).flatten()
-    number = rank.topk(max(0, min(wanted, len(rank)))).indices
-    chosen[rows[number // FLAGS], number % FLAGS] = True
+def _add_likeliest(chosen: Tensor, probability: Tensor) -> None:
+    """Raise flags of one sample in place."""
+    expected, there = torch.stack([probability.sum().double(), chosen.sum().double()]).tolist()
+    rank = probability.masked_fill(chosen, -torch.inf).flatten()
+    wanted = max(0, min(round(expected) - int(there), len(rank)))
+    chosen.view(-1).index_fill_(0, rank.topk(wanted).indices, True)
 
 
 def flags_at(states: Tensor, coords: Tensor, lattice: Support) -> Tensor:

@@ -17,8 +17,9 @@ from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys, pack_ste
 
 def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
     """Drop the rows where `keep` is False."""
-    support = Support(x.coords[keep], x.batch_size, x.stride, x.support.keys[keep])
-    return SparseTensor.on(support, x.feats[keep])
+    rows = keep.nonzero()[:, 0]
+    support = Support(x.coords[rows], x.batch_size, x.stride, x.support.keys[rows])
+    return SparseTensor.on(support, x.feats[rows])
 
 
 def union_support(a: Support, b: Support) -> Support:
@@ -28,7 +29,7 @@ def union_support(a: Support, b: Support) -> Support:
         ValueError: strides or batch sizes differ.
     """
     _check_same_grid(a, b)
-    new = ~a.find(b.keys)[1]
+    new = (~a.find(b.keys)[1]).nonzero()[:, 0]
     coords = torch.cat([a.coords, b.coords[new]])
     keys, order = torch.cat([a.keys, b.keys[new]]).sort()
     return Support(coords[order], a.batch_size, a.stride, keys)

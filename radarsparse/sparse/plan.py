@@ -46,19 +46,22 @@ class Plan(ABC):
         return None
 
     @property
-    @abstractmethod
     def pairs(self) -> Pairs:
         """Lists of pairs."""
+        return self.cached("pairs", self._find_pairs)
 
-    @cached_property
+    @property
     def table(self) -> Int[Tensor, "n_outputs k"]:
         """Row of the input that each offset meets at each output; `n_inputs` where it meets none.
 
         Pairs of the centre are not left out.
         """
-        return self._list_in_table()
+        return self.cached("table", self._find_table)
 
-    def _list_in_table(self) -> Tensor:
+    @abstractmethod
+    def _find_pairs(self) -> Pairs: ...
+
+    def _find_table(self) -> Tensor:
         pairs = self.pairs
         table = pairs.input_rows.new_full((self.n_outputs, self.kernel_volume), self.n_inputs)
         table[pairs.output_rows, pairs.offset] = pairs.input_rows
@@ -96,8 +99,7 @@ class _Neighbours(Plan):
     def centre(self) -> int:
         return self.kernel_volume // 2
 
-    @cached_property
-    def pairs(self) -> Pairs:
+    def _find_pairs(self) -> Pairs:
         # Columns up to the one through the centre: the rest joins the same pairs.
         columns = self._kernel_size**2 // 2 + 1
         neighbour, there = _find_neighbours(self._keys, self._kernel_size, columns)
@@ -113,8 +115,7 @@ class _Neighbours(Plan):
             n_outputs=self.n_outputs,
         )
 
-    @cached_property
-    def table(self) -> Tensor:
+    def _find_table(self) -> Tensor:
         neighbour, there = _find_neighbours(self._keys, self._kernel_size, self._kernel_size**2)
         return neighbour.masked_fill(~there, self.n_inputs).T.contiguous()
 
@@ -135,14 +136,12 @@ class _Tiles(Plan):
         super().__init__(kernel_volume, len(output_row), n_outputs, output_row.device)
         self.output_row, self.offset = output_row, offset
 
-    @cached_property
-    def pairs(self) -> Pairs:
+    def _find_pairs(self) -> Pairs:
         inputs = torch.argsort(self.offset, stable=True)
         counts = torch.bincount(self.offset, minlength=self.kernel_volume).tolist()
         return Pairs(inputs, self.output_row[inputs], counts, self.n_outputs)
 
-    @cached_property
-    def table(self) -> Tensor:
+    def _find_table(self) -> Tensor:
         row = self.output_row
         table = row.new_full((self.n_outputs * self.kernel_volume,), self.n_inputs)
         table.scatter_(0, self.slots_of_reversed, torch.arange(len(row), device=row.device))
@@ -164,8 +163,7 @@ class _Listed(Plan):
         super().__init__(len(pairs.counts), n_inputs, pairs.n_outputs, pairs.input_rows.device)
         self._pairs = pairs
 
-    @property
-    def pairs(self) -> Pairs:
+    def _find_pairs(self) -> Pairs:
         return self._pairs
 
 
@@ -183,16 +181,11 @@ class _Reversed(Plan):
     def centre(self) -> int | None:
         return self._plan.centre
 
-    @property
-    def pairs(self) -> Pairs:
-        return self.cached("pairs", lambda: self._plan.pairs.reversed(self.n_outputs))
+    def _find_pairs(self) -> Pairs:
+        return self._plan.pairs.reversed(self.n_outputs)
 
-    @property
-    def table(self) -> Tensor:
-        return self.cached("table", self._build_table)
-
-    def _build_table(self) -> Tensor:
-        return self._list_in_table() if self.centre is None else self._plan.table.flip(1)
+    def _find_table(self) -> Tensor:
+        return super()._find_table() if self.centre is None else self._plan.table.flip(1)
 
     def cached(self, name: object, build: Callable[[], Cached]) -> Cached:
         return self._plan.cached(("reversed", name), build)
@@ -206,7 +199,7 @@ class _ReversedTiles(_Reversed):
 
     _plan: _Tiles
 
-    def _build_table(self) -> Tensor:
+    def _find_table(self) -> Tensor:
         row, offset = self._plan.output_row, self._plan.offset
         table = row.new_full((self.n_outputs, self.kernel_volume), self.n_inputs)
         return table.scatter_(1, offset[:, None], row[:, None])

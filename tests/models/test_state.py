@@ -14,7 +14,7 @@ from radarsparse.models.state import (
     mirror_rows,
     mirror_states,
 )
-from radarsparse.sparse import SparseTensor
+from radarsparse.sparse import SparseTensor, Support
 from radarsparse.sparse.ops import parent_support
 from tests.conftest import tiny_pair
 from tests.models.test_vae import VOLUME
@@ -59,14 +59,15 @@ def test_a_flag_stands_for_its_own_place_in_the_cell():
 def test_choosing_flags_of_a_true_state_changes_nothing():
     batch, _, _, state = _clean()
     parts = State.split(state)
-    assert torch.equal(choose_flags(parts, batch.lattice.coords[:, 0], 0.0), parts.flags > 0)
+    assert torch.equal(choose_flags(parts, batch.lattice.support, 0.0), parts.flags > 0)
 
 
 def test_as_many_flags_are_chosen_in_each_sample_as_are_expected_the_likeliest_first():
     torch.manual_seed(0)
     sample = torch.arange(2).repeat_interleave(50)
     probability = torch.rand(100, FLAGS) ** 4
-    chosen = choose_flags(_state(2 * probability - 1, -torch.ones(100)), sample, 0.0)
+    cells = Support(torch.stack([sample, *torch.arange(300).view(3, 100)], dim=1), 2, 8)
+    chosen = choose_flags(_state(2 * probability - 1, -torch.ones(100)), cells, 0.0)
     for number in (0, 1):
         inside, up = probability[sample == number], chosen[sample == number]
         assert int(up.sum()) == round(inside.sum().item())
@@ -77,9 +78,10 @@ def test_a_present_cell_keeps_its_likeliest_flag_even_where_none_is_expected():
     flags = torch.full((3, FLAGS), -1.0)
     flags[1, 7] = -0.999
     presence = torch.tensor([-0.5, 0.2, -0.1])
-    chosen = choose_flags(_state(flags, presence), torch.zeros(3, dtype=torch.long), 0.0)
+    cells = Support(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]]), 1, 8)
+    chosen = choose_flags(_state(flags, presence), cells, 0.0)
     assert chosen.nonzero().tolist() == [[1, 7]]
-    nothing = choose_flags(_state(flags, presence), torch.zeros(3, dtype=torch.long), 0.5)
+    nothing = choose_flags(_state(flags, presence), cells, 0.5)
     assert not nothing.any()
 
 

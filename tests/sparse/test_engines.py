@@ -17,9 +17,9 @@ from radarsparse.sparse import (
     StridedConv3d,
     Subdivide,
     SubmanifoldConv3d,
+    engines,
     use_engine,
 )
-from radarsparse.sparse import engines
 from radarsparse.sparse.engines import convolve, table
 from radarsparse.sparse.engines.table import convolve_by_table
 from radarsparse.sparse.ops import children
@@ -49,6 +49,7 @@ def _using(engine):
         return
     with patch.object(engines, "_TORCH", _Tables()), use_engine("torch"):
         yield
+
 
 index = st.integers(0, GRID - 1)
 voxel = st.tuples(st.sampled_from([0, 2]), index, index, index)  # sample 1 stays empty
@@ -215,8 +216,27 @@ def test_an_unknown_engine_is_refused():
 
 @pytest.mark.skipif(HAS_SPCONV, reason="spconv is installed")
 def test_an_engine_that_is_not_installed_names_what_to_install():
-    with pytest.raises(InputError, match="install the extra cu126 or cu120"), use_engine("spconv"):
+    with pytest.raises(InputError, match="install the extra cu126"), use_engine("spconv"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("spconv", "numpy", "usable"),
+    [("2.3.6", "2.1.0", False), ("2.3.6", "1.26.4", True), ("2.3.8", "2.4.6", True)],
+)
+def test_spconv_that_was_built_for_another_numpy_is_not_imported(
+    spconv, numpy, usable, monkeypatch
+):
+    versions = {"spconv-cu120": spconv, "numpy": numpy}
+    monkeypatch.setattr(engines, "find_spec", lambda _: object())
+    monkeypatch.setattr(engines, "packages_distributions", lambda: {"spconv": ["spconv-cu120"]})
+    monkeypatch.setattr(engines, "version", versions.get)
+    obstacle = engines.spconv_obstacle.__wrapped__()
+    if usable:
+        assert obstacle is None
+    else:
+        words = "spconv-cu120 2.3.6 was built for numpy 1, here is numpy 2.1.0"
+        assert words in str(obstacle)
 
 
 @pytest.mark.spconv
@@ -268,40 +288,3 @@ def test_what_does_not_fit_is_refused(feats, message):
     weight = torch.zeros(27, 3, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match=message):
         convolve(feats, weight, submanifold_plan(support, 3))
-
-
-CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-
-
-@pytest.mark.cuda
-@pytest.mark.spconv
-@CUDA
-@pytest.mark.skipif(not HAS_SPCONV, reason=NO_SPCONV)
-@pytest.mark.parametrize("kind", ["submanifold", "strided", "inverse", "subdivide"])
-def test_engines_agree_on_cuda(kind):
-    x = random_sparse(16, grid=30, voxels=6000, stride=2)
-    x = SparseTensor(x.feats.float().cuda(), x.coords.cuda(), x.batch_size, x.stride)
-    layer, sparse = _on_cuda(kind, x)
-    results = []
-    for engine in ("torch", "spconv"):
-        feats = x.feats.clone().requires_grad_()
-        layer.zero_grad()
-        with use_engine(engine):
-            out = sparse(x.replace(feats))
-        (out * torch.arange(out.numel(), device="cuda").view_as(out).cos()).sum().backward()
-        results.append([out, feats.grad, *(p.grad for p in layer.parameters())])
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(ours.abs().max()))
-
-
-def _on_cuda(kind, x):
-    if kind == "submanifold":
-        layer = SubmanifoldConv3d(16, 32).cuda()
-    elif kind == "strided":
-        layer = StridedConv3d(16, 32, 3).cuda()
-    elif kind == "subdivide":
-        layer = Subdivide(16, 32).cuda()
-    else:
-        down, layer = StridedConv3d(16, 16).cuda(), InverseConv3d(16, 32).cuda()
-        return layer, lambda x: layer(down(x), x).feats
-    return layer, lambda x: layer(x).feats

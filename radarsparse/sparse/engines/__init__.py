@@ -1,9 +1,11 @@
 """Engines execute plans; which one is in use is a choice of the caller's context."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, get_args
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from radarsparse.sparse.engines.spconv import SpconvEngine
 
 ENGINES = get_args(EngineName)
+_FIRST_FOR_NUMPY_2 = (2, 3, 8)
 _TORCH = TorchEngine()
 _chosen: ContextVar[str] = ContextVar("engine", default="auto")
 
@@ -43,16 +46,18 @@ def use_engine(name: str) -> Iterator[None]:
     """
     if name not in ENGINES:
         raise InputError(f"engine {name!r} is not available; there is: {', '.join(ENGINES)}")
-    if name == "spconv" and not _has_spconv():
-        raise InputError(
-            "engine 'spconv' is not installed; install the extra cu126 or cu120:"
-            " pip install 'radarsparse[cu126]'"
-        )
+    if name == "spconv" and (obstacle := spconv_obstacle()):
+        raise InputError(f"engine 'spconv' {obstacle}")
     token = _chosen.set(name)
     try:
         yield
     finally:
         _chosen.reset(token)
+
+
+def engine_in_use() -> str:
+    """The name given to `use_engine`, `auto` outside of it."""
+    return _chosen.get()
 
 
 def convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
@@ -73,7 +78,7 @@ def convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
     if feats.is_cuda:
         feats, weight = _in_working_precision(feats, weight)
     name = _chosen.get()
-    if name == "torch" or (name == "auto" and not (feats.is_cuda and _has_spconv())):
+    if name == "torch" or (name == "auto" and not (feats.is_cuda and spconv_obstacle() is None)):
         return _TORCH.conv(feats, weight, plan)
     reason = _spconv().refuses(feats, weight, plan)
     if reason is None:
@@ -91,8 +96,26 @@ def _in_working_precision(feats: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
 
 
 @lru_cache(maxsize=1)
-def _has_spconv() -> bool:
-    return find_spec("spconv") is not None
+def spconv_obstacle() -> str | None:
+    """Why spconv can't be imported, None if it can; found by versions alone.
+
+    What was built for numpy 1 ends a process that has numpy 2, before anything can be caught.
+    """
+    if find_spec("spconv") is None:
+        return "is not installed; install the extra cu126: pip install 'radarsparse[cu126]'"
+    numpy = version("numpy")
+    for package in packages_distributions().get("spconv", []):
+        if _numbers(version(package)) < _FIRST_FOR_NUMPY_2 and _numbers(numpy) >= (2,):
+            return (
+                f"can't be used: {package} {version(package)} was built for numpy 1, here is numpy"
+                f" {numpy}; install the extra cu126, or numpy below 2"
+            )
+    return None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 @lru_cache(maxsize=1)

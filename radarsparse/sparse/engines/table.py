@@ -6,6 +6,7 @@ it once the plan's table is there.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -96,7 +97,7 @@ def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
     Yields:
         [m, K * c], zero where nothing is met, and the run of m rows.
     """
-    padded = torch.cat([feats, feats.new_zeros(1, feats.shape[1])])
+    padded = torch.cat([feats, _zero_row(feats.shape[1], feats.dtype, feats.device)])
     rows, offsets = table.shape
     bytes_each = offsets * feats.shape[1] * feats.element_size()
     length = max(GATHERED_BYTES_MOST // max(bytes_each, 1), 1)
@@ -104,3 +105,9 @@ def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
         part = table[start : start + length]
         gathered = padded.index_select(0, part.flatten())
         yield gathered.view(len(part), offsets * feats.shape[1]), slice(start, start + len(part))
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _zero_row(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.zeros(1, channels, dtype=dtype, device=device)

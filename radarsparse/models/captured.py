@@ -1,0 +1,99 @@
+"""The denoiser as a CUDA graph: one launch in place of some hundreds."""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from radarsparse.models.denoiser import Denoiser
+from radarsparse.sparse import SparseTensor, use_engine
+from radarsparse.sparse.engines import engine_in_use
+
+# The first passes build plans and workspaces, which a graph must find.
+_WARM_UP = 2
+_LOCK = Lock()
+
+
+class CapturedDenoiser(nn.Module):
+    """A denoiser whose passes on CUDA are recorded on a lattice once and replayed ever after.
+
+    It is recorded with the torch engine, since spconv waits for the GPU. Where the engine `spconv`
+    is asked for, where gradients are, or on the CPU, the denoiser runs as it is.
+
+    Args:
+        denoiser: the network; its weights may change in place.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self._recording: _Recording | None = None
+
+    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
+        """As `Denoiser.read_radar`."""
+        return self.denoiser.read_radar(radar, cells)
+
+    def without_radar(self, cells: SparseTensor) -> SparseTensor:
+        """As `Denoiser.without_radar`."""
+        return self.denoiser.without_radar(cells)
+
+    def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
+        """As `Denoiser.forward`."""
+        if not state.is_cuda or torch.is_grad_enabled() or engine_in_use() == "spconv":
+            return self.denoiser(state, label, context)
+        # Threads share a graph's inputs and outputs.
+        with _LOCK, torch.cuda.device(state.device):
+            if self._recording is None or not self._recording.suits(state, context):
+                self._recording = None  # before memory is needed for the next one
+                self._recording = _Recording(self.denoiser, state, label, context)
+            return self._recording.replay(state, label, context.feats)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "CapturedDenoiser":
+        # A graph knows the weights by their addresses.
+        self._recording = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which records anew."""
+        return {**vars(self), "_recording": None}
+
+
+class _Recording:
+    """One pass on a lattice: where its inputs go, its graph, and where its output comes."""
+
+    def __init__(
+        self, denoiser: Denoiser, state: Tensor, label: Tensor, context: SparseTensor
+    ) -> None:
+        self._support, self._dtype = context.support, state.dtype
+        self._inputs = state.clone(), label.clone(), context.feats.clone()
+        with use_engine("torch"):
+            self._warm_up(denoiser)
+            self._graph = torch.cuda.CUDAGraph()
+            # Other threads may go on with what a recording forbids.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                self._output = self._run(denoiser)
+
+    def suits(self, state: Tensor, context: SparseTensor) -> bool:
+        """Whether the graph is one of this lattice."""
+        return self._support is context.support and self._dtype == state.dtype
+
+    def replay(self, *inputs: Tensor) -> Tensor:
+        """The output for other inputs; the current stream does the work."""
+        for place, given in zip(self._inputs, inputs, strict=True):
+            place.copy_(given)
+        self._graph.replay()
+        return self._output.clone()
+
+    def _warm_up(self, denoiser: Denoiser) -> None:
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                self._run(denoiser)
+        current.wait_stream(stream)
+
+    def _run(self, denoiser: Denoiser) -> Tensor:
+        state, label, feats = self._inputs
+        return denoiser(state, label, SparseTensor.on(self._support, feats))
