@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from radarsparse.benchmark.measure import median_seconds
+from radarsparse.benchmark.measure import find_device, median_seconds, name_device
 from radarsparse.config import VolumeSettings
 from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.data.voxelize import voxelize_lidar
 from radarsparse.geometry import Volume
-from radarsparse.sparse import SparseTensor, SubmanifoldConv3d, Support
+from radarsparse.sparse import SparseTensor, SubmanifoldConv3d, Support, use_engine
 from radarsparse.sparse.plan import submanifold_plan
 from radarsparse.training.memory import peak_bytes
 
 CHANNELS = (16, 32, 64, 128)
-# Sums of some tens of products in float32, whose terms are of order one.
-_TOLERANCE = 1e-5
+# Sums of some tens of products in float32, whose terms are of order one; GPUs may use 10 bits.
+_TOLERANCE = {"cpu": 1e-5, "cuda": 5e-3}
+_CPU = torch.device("cpu")
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -38,15 +39,14 @@ class Case:
     voxels: int
     neighbours: float | None = None
 
-    def support(self) -> Support:
+    def support(self, device: torch.device = _CPU) -> Support:
         """The same voxels at every call."""
         if self.neighbours is None:
             coords = _on_surfaces(self.voxels)
         else:
             coords = _anywhere(self.voxels, self.neighbours)
-        return SparseTensor(
-            torch.zeros(len(coords), 1), coords, int(coords[:, 0].max()) + 1
-        ).support
+        samples = int(coords[:, 0].max()) + 1
+        return SparseTensor(torch.zeros(len(coords), 1), coords, samples).to(device).support
 
 
 CASES = (
@@ -56,16 +56,17 @@ CASES = (
 
 
 def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
-    """Median times of both ways through one layer, and of building its plan.
+    """Median times of both ways through one layer, and of building its plan, on CUDA if there is.
 
     Raises:
         RuntimeError: a layer's output is not that of dense convolution.
     """
-    _check(channels)
-    support = case.support()
-    module = SubmanifoldConv3d(channels, channels, bias=False)
+    device = find_device()
+    _check(channels, device)
+    support = case.support(device)
+    module = SubmanifoldConv3d(channels, channels, bias=False).to(device)
     layers, plans = _layers(module, support)
-    feats = torch.randn(len(support), channels, requires_grad=True)
+    feats = torch.randn(len(support), channels, device=device, requires_grad=True)
     grad = torch.randn_like(feats)
     forward = {name: _forward(layer, feats) for name, layer in layers.items()}
     both = {name: _both_ways(layer, feats, grad) for name, layer in layers.items()}
@@ -75,6 +76,7 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
         "forward_backward_s": median_seconds(both, repeats),
     }
     return {
+        "device": name_device(device),
         "voxels": len(support),
         "neighbours": 1.0 + sum(submanifold_plan(support, 3).pairs.counts) / len(support),
         "channels": channels,
@@ -82,7 +84,7 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
         "torch_to_spconv": {
             name: time["torch"] / time["spconv"] for name, time in times.items() if "spconv" in time
         },
-        "peak_bytes": {name: peak_bytes(call) for name, call in both.items()},
+        "peak_bytes": {name: peak_bytes(call, device) for name, call in both.items()},
         "feats_in_and_out_bytes": 2 * feats.numel() * feats.element_size(),
     }
 
@@ -91,32 +93,38 @@ def _layers(
     module: SubmanifoldConv3d, support: Support
 ) -> tuple[dict[str, Layer], dict[str, Callable[[], object]]]:
     """The layer of every peer, which keeps its plan once called, and what builds such a plan."""
-    layers: dict[str, Layer] = {
-        "torch": lambda feats: module(SparseTensor.on(support, feats)).feats
-    }
+    layers: dict[str, Layer] = {"torch": lambda feats: _run(module, support, feats)}
     plans: dict[str, Callable[[], object]] = {"torch": lambda: _build_plan(support)}
     if find_spec("spconv"):
         layers["spconv"], plans["spconv"] = _spconv_layer(module, support)
     return layers, plans
 
 
+def _run(module: SubmanifoldConv3d, support: Support, feats: Tensor) -> Tensor:
+    with use_engine("torch"):
+        return module(SparseTensor.on(support, feats)).feats
+
+
 def _build_plan(support: Support) -> object:
-    fresh = Support(support.coords, support.batch_size, support.stride)
-    return submanifold_plan(fresh, 3).pairs.blocks(len(fresh))
+    """In the form in which our engine executes it."""
+    fresh = Support(support.keys, support.batch_size, support.stride)
+    plan = submanifold_plan(fresh, 3)
+    return plan.table if support.coords.is_cuda else plan.pairs.blocks(len(fresh))
 
 
 def _spconv_layer(
     module: SubmanifoldConv3d, support: Support
 ) -> tuple[Layer, Callable[[], object]]:
-    """Spconv's own layer on CPU tensors: its native algorithm, with weights of its own layout."""
+    """Spconv's own layer, with weights of its own layout: what it takes by itself on CUDA."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        spconv, native = (
-            import_module("spconv.pytorch"),
-            import_module("spconv.core").ConvAlgo.Native,
-        )
+        spconv, algorithms = import_module("spconv.pytorch"), import_module("spconv.core").ConvAlgo
+    if support.coords.is_cuda:
+        algo, search = algorithms.MaskImplicitGemm, spconv.ops.get_indice_pairs_implicit_gemm
+    else:
+        algo, search = algorithms.Native, spconv.ops.get_indice_pairs
     _, c_in, c_out = module.weight.shape
-    layer = spconv.SubMConv3d(c_in, c_out, 3, bias=False, indice_key="plan", algo=native)
+    layer = spconv.SubMConv3d(c_in, c_out, 3, bias=False, indice_key="plan", algo=algo)
     own = module.weight.detach().permute(2, 0, 1).reshape(layer.weight.shape)
     layer.weight = torch.nn.Parameter(own.contiguous())
     shape = (support.coords[:, 1:].max(0).values + 1).tolist()
@@ -131,8 +139,7 @@ def _spconv_layer(
         return out.features
 
     def plan() -> object:
-        search = spconv.ops.get_indice_pairs
-        return search(coords, batch_size, shape, native, *([n] * 3 for n in (3, 1, 1, 1, 0)), True)
+        return search(coords, batch_size, shape, algo, *([n] * 3 for n in (3, 1, 1, 1, 0)), True)
 
     return run, plan
 
@@ -149,11 +156,11 @@ def _both_ways(layer: Layer, feats: Tensor, grad: Tensor) -> Callable[[], object
     return call
 
 
-def _check(channels: int) -> None:
+def _check(channels: int, device: torch.device) -> None:
     """Every layer's output against dense convolution in float64, on a small cube."""
-    support = Case(500, 8.0).support()
-    module = SubmanifoldConv3d(channels, channels, bias=False)
-    feats = torch.randn(len(support), channels)
+    support = Case(500, 8.0).support(device)
+    module = SubmanifoldConv3d(channels, channels, bias=False).to(device)
+    feats = torch.randn(len(support), channels, device=device)
     side = int(support.coords.max()) + 1
     dense = SparseTensor.on(support, feats.double()).to_dense((side, side, side))
     kernel = module.weight.double().view(3, 3, 3, channels, channels).permute(4, 3, 0, 1, 2)
@@ -161,7 +168,7 @@ def _check(channels: int) -> None:
     truth = F.conv3d(dense, kernel, padding=1)[0, :, x, y, z].T
     for name, layer in _layers(module, support)[0].items():
         error = float((layer(feats) - truth).abs().max().detach())
-        if error > _TOLERANCE:
+        if error > _TOLERANCE[device.type]:
             raise RuntimeError(f"{name}: differs by {error:g} from dense convolution")
 
 

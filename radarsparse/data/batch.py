@@ -216,4 +216,4 @@ def _stack(samples: Sequence[Voxels], stride: int = 1) -> SparseTensor:
     index = np.concatenate([sample.index for sample in samples])
     coords = torch.from_numpy(np.concatenate([numbers[:, None], index], axis=1))
     feats = torch.from_numpy(np.concatenate([sample.feats for sample in samples]))
-    return SparseTensor.on(Support(coords, len(samples), stride), feats)
+    return SparseTensor.on(Support.of(coords, len(samples), stride), feats)

@@ -1,13 +1,15 @@
 """The state that is diffused on the lattice: latents, occupancy flags and presence of each cell."""
 
+from itertools import product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE
-from radarsparse.sparse import SparseTensor, Support, look_up
-from radarsparse.sparse.tensor import pack_keys
+from radarsparse.sparse import SparseTensor, Support
+from radarsparse.sparse.ops import take
+from radarsparse.sparse.tensor import constant, double_keys, pack_keys, pack_step
 
 FLAG_STRIDE = 2
 _SIDE = LATTICE_STRIDE // FLAG_STRIDE
@@ -44,7 +46,7 @@ def make_state(latent: SparseTensor, fine: Support, lattice: Support) -> Tensor:
         fine: occupied voxels of `FLAG_STRIDE`.
         lattice: all cells.
     """
-    feats, there = look_up(latent, lattice.coords)
+    feats, there = take(latent, lattice.keys)
     presence = torch.where(there, 1.0, -1.0).to(feats.dtype)[:, None]
     return torch.cat([feats, _raise_flags(fine, lattice).to(feats.dtype), presence], dim=1)
 
@@ -58,11 +60,11 @@ def flagged_voxels(state: Tensor, chosen: Tensor, lattice: SparseTensor) -> Spar
         lattice: the cells.
     """
     row, number = chosen.nonzero(as_tuple=True)
-    inner = [number // _SIDE**2, number // _SIDE % _SIDE, number % _SIDE]
-    coords = lattice.coords[row].clone()
-    coords[:, 1:] = coords[:, 1:] * _SIDE + torch.stack(inner, dim=1)
-    keys, order = pack_keys(coords).sort()
-    support = Support(coords[order], lattice.batch_size, FLAG_STRIDE, keys)
+    first = double_keys(double_keys(lattice.support.keys))
+    inner = product(range(_SIDE), repeat=3)
+    steps = constant(tuple(pack_step(*place) for place in inner), first.device)
+    keys, order = (first[row] + steps[number]).sort()
+    support = Support(keys, lattice.batch_size, FLAG_STRIDE)
     probability = 0.5 * (State.split(state).flags[row, number] + 1.0)
     return SparseTensor.on(support, probability[order, None])
 
@@ -149,8 +151,8 @@ def _raise_flags(fine: Support, lattice: Support) -> Tensor:
     row, number, there = _locate(fine.coords, lattice)
     flags = fine.coords.new_full((len(lattice) + 1, FLAGS), -1)
     # What lies outside the lattice raises a flag that is thrown away: to leave it out is to wait.
-    flags[row.masked_fill(~there, len(lattice)), number.masked_fill(~there, 0)] = 1
-    return flags[:-1]
+    place = row.masked_fill(~there, len(lattice)) * FLAGS + number
+    return flags.view(-1).index_fill_(0, place, 1).view_as(flags)[:-1]
 
 
 def _locate(coords: Tensor, lattice: Support) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,21 +4,21 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from radarsparse.sparse.plan import (
-    Plan,
-    children_plan,
+from radarsparse.sparse.plan import Plan, children_plan, kernel_offsets, strided_plan
+from radarsparse.sparse.tensor import (
+    SparseTensor,
+    Support,
     constant,
-    kernel_offsets,
-    offset_rows,
-    strided_plan,
+    double_keys,
+    pack_keys,
+    pack_step,
 )
-from radarsparse.sparse.tensor import SparseTensor, Support, pack_keys, pack_step
 
 
 def prune(x: SparseTensor, keep: Bool[Tensor, " n"]) -> SparseTensor:
     """Drop the rows where `keep` is False."""
     rows = keep.nonzero()[:, 0]
-    support = Support(x.coords[rows], x.batch_size, x.stride, x.support.keys[rows])
+    support = Support(x.support.keys[rows], x.batch_size, x.stride)
     return SparseTensor.on(support, x.feats[rows])
 
 
@@ -30,9 +30,8 @@ def union_support(a: Support, b: Support) -> Support:
     """
     _check_same_grid(a, b)
     new = (~a.find(b.keys)[1]).nonzero()[:, 0]
-    coords = torch.cat([a.coords, b.coords[new]])
-    keys, order = torch.cat([a.keys, b.keys[new]]).sort()
-    return Support(coords[order], a.batch_size, a.stride, keys)
+    keys = torch.cat([a.keys, b.keys[new]]).sort().values
+    return Support(keys, a.batch_size, a.stride)
 
 
 def union(a: SparseTensor, b: SparseTensor) -> SparseTensor:
@@ -57,7 +56,7 @@ def look_up(
     Returns:
         The features, and whether the voxel is active in `x`.
     """
-    return _take(x, pack_keys(coords))
+    return take(x, pack_keys(coords))
 
 
 def fill(x: SparseTensor, support: Support) -> SparseTensor:
@@ -67,7 +66,7 @@ def fill(x: SparseTensor, support: Support) -> SparseTensor:
         ValueError: strides or batch sizes differ.
     """
     _check_same_grid(x.support, support)
-    return SparseTensor.on(support, _take(x, support.keys)[0])
+    return SparseTensor.on(support, take(x, support.keys)[0])
 
 
 def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple[Support, Plan]:
@@ -85,20 +84,20 @@ def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple
     if keep is None:
         keep = torch.ones(len(parents), 8, dtype=torch.bool, device=parents.coords.device)
     parent, octant = keep.nonzero(as_tuple=True)
-    offset = offset_rows(2, octant.device)[octant]
-    coords = parents.coords[parent]
-    coords = torch.cat([coords[:, :1], 2 * coords[:, 1:] + offset], dim=1)
-    keys, order = pack_keys(coords).sort()
-    fine = Support(coords[order], parents.batch_size, parents.stride // 2, keys)
+    keys, order = _child_keys(parents)[parent, octant].sort()
+    fine = Support(keys, parents.batch_size, parents.stride // 2)
     return fine, children_plan(parent[order], octant[order], len(parents))
 
 
 def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:
     """Which of the 2x2x2 children of each voxel are active in a finer support."""
-    first = torch.cat([parents.coords[:, :1], 2 * parents.coords[:, 1:]], dim=1)
-    steps = [pack_step(*offset) for offset in kernel_offsets(2)]
-    candidates = pack_keys(first)[:, None] + constant(tuple(steps), first.device)
-    return fine.find(candidates.flatten())[1].view(-1, 8)
+    return fine.find(_child_keys(parents))[1]
+
+
+def _child_keys(parents: Support) -> Int[Tensor, "n 8"]:
+    """Keys of all children of each voxel."""
+    steps = tuple(pack_step(*offset) for offset in kernel_offsets(2))
+    return double_keys(parents.keys)[:, None] + constant(steps, parents.keys.device)
 
 
 def parent_support(fine: Support) -> Support:
@@ -106,7 +105,10 @@ def parent_support(fine: Support) -> Support:
     return strided_plan(fine, 2, 2)[1]
 
 
-def _take(x: SparseTensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+def take(
+    x: SparseTensor, keys: Int[Tensor, " m"]
+) -> tuple[Float[Tensor, "m c"], Bool[Tensor, " m"]]:
+    """As `look_up`, at voxels that are given by their keys."""
     row, there = x.support.find(keys)
     if len(x.feats) == 0:
         return x.feats.new_zeros(len(keys), x.feats.shape[1]), there

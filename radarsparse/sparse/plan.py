@@ -1,8 +1,8 @@
 """Plans: which input row meets which kernel offset at which output row."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from radarsparse.sparse.pairs import Pairs
-from radarsparse.sparse.tensor import Support, pack_keys, pack_step, unpack_keys
+from radarsparse.sparse.tensor import Support, constant, halve_keys, pack_keys, pack_step
 
 Offset = tuple[int, int, int]
 Cached = TypeVar("Cached")
@@ -102,7 +102,7 @@ class _Neighbours(Plan):
     def _find_pairs(self) -> Pairs:
         # Columns up to the one through the centre: the rest joins the same pairs.
         columns = self._kernel_size**2 // 2 + 1
-        neighbour, there = _find_neighbours(self._keys, self._kernel_size, columns)
+        neighbour, there = _find_in_columns(self._keys, self._kernel_size, columns)
         neighbour, there = neighbour[: self.centre], there[: self.centre]
         found = there.flatten().nonzero().squeeze(1)
         half = there.sum(1).tolist()
@@ -116,8 +116,12 @@ class _Neighbours(Plan):
         )
 
     def _find_table(self) -> Tensor:
-        neighbour, there = _find_neighbours(self._keys, self._kernel_size, self._kernel_size**2)
-        return neighbour.masked_fill(~there, self.n_inputs).T.contiguous()
+        reach = self._kernel_size // 2
+        steps = [pack_step(*offset) for offset in kernel_offsets(self._kernel_size)]
+        steps = [step - pack_step(reach, reach, reach) for step in steps]
+        wanted = self._keys[:, None] + constant(tuple(steps), self.device)
+        row = torch.searchsorted(self._keys, wanted).clamp_(max=max(self.n_inputs - 1, 0))
+        return row.masked_fill_(self._keys[row] != wanted, self.n_inputs)
 
 
 class _Tiles(Plan):
@@ -220,16 +224,6 @@ def offset_rows(kernel_size: int, device: torch.device) -> Int[Tensor, "k 3"]:
     return constant(tuple(kernel_offsets(kernel_size)), device)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def constant(values: Sequence[object], device: torch.device) -> Tensor:
-    """Whole numbers as an int64 tensor that must not be written to; kept.
-
-    A copy from the host waits for a GPU.
-    """
-    return torch.tensor(values, dtype=torch.int64, device=device)
-
-
 def submanifold_plan(support: Support, kernel_size: int) -> Plan:
     """Plan of a convolution whose output support is its input support.
 
@@ -258,8 +252,9 @@ def strided_plan(support: Support, kernel_size: int, stride: int) -> tuple[Plan,
     if kernel_size < 1 or stride < 1:
         raise ValueError(f"kernel_size {kernel_size} and stride {stride} must be at least 1")
     name = ("strided", kernel_size, stride)
-    build = _build_tiling if kernel_size == stride else _build_strided
-    return support.cached(name, lambda: build(support, kernel_size, stride))
+    if kernel_size == stride == 2:
+        return support.cached(name, lambda: _build_halving(support))
+    return support.cached(name, lambda: _build_strided(support, kernel_size, stride))
 
 
 def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
@@ -291,7 +286,7 @@ def children_plan(parent: Tensor, offset: Tensor, n_parents: int) -> Plan:
     return _Tiles(parent, offset, 8, n_parents).reversed()
 
 
-def _find_neighbours(
+def _find_in_columns(
     keys: Tensor, kernel_size: int, columns: int
 ) -> tuple[Int[Tensor, "k n"], Bool[Tensor, "k n"]]:
     """Row of each voxel's neighbour at the offsets of some columns, and whether it is there.
@@ -317,13 +312,11 @@ def _find_neighbours(
     return torch.stack(neighbour, dim=1).flatten(0, 1), torch.stack(there, dim=1).flatten(0, 1)
 
 
-def _build_tiling(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
-    shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
-    cell = torch.div(shifted, stride, rounding_mode="floor")
-    place = constant((stride**2, stride, 1), shifted.device)
-    offset = ((shifted - cell * stride) * place).sum(1)
-    coarse, row = _reach(support, torch.cat([support.coords[:, :1], cell], dim=1), stride)
-    return _Tiles(row, offset, kernel_size**3, len(coarse)), coarse
+def _build_halving(support: Support) -> tuple[Plan, Support]:
+    """Kernels side by side: each voxel meets one offset of one output cell."""
+    parents, offset = halve_keys(support.keys)
+    coarse, row = _reach(support, parents, 2)
+    return _Tiles(row, offset, 8, len(coarse)), coarse
 
 
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
@@ -337,17 +330,17 @@ def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Pla
     offset, inputs = there.nonzero(as_tuple=True)
     cell = torch.div(shifted[inputs] - offsets[offset], stride, rounding_mode="floor")
     reached = torch.cat([support.coords[inputs, :1], cell], dim=1)
-    coarse, outputs = _reach(support, reached, stride)
+    coarse, outputs = _reach(support, pack_keys(reached), stride)
     pairs = Pairs(inputs, outputs, there.sum(1).tolist(), len(coarse))
     return _Listed(pairs, len(support)), coarse
 
 
 def _reach(
-    support: Support, cells: Int[Tensor, "m 4"], stride: int
+    support: Support, keys: Int[Tensor, " m"], stride: int
 ) -> tuple[Support, Int[Tensor, " m"]]:
     """The coarser support of all cells that are met, and the row of each meeting."""
-    keys, row = torch.unique(pack_keys(cells), return_inverse=True)
-    return Support(unpack_keys(keys), support.batch_size, support.stride * stride, keys), row
+    unique, row = torch.unique(keys, return_inverse=True)
+    return Support(unique, support.batch_size, support.stride * stride), row
 
 
 def _redirect_inputs(

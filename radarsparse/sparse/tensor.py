@@ -1,6 +1,7 @@
 """Sparse voxel tensors and the set of active voxels that they live on."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,8 @@ _CPU = torch.device("cpu")
 
 _BITS = 16
 _SHIFT = 1 << (_BITS - 1)
+# Bits of x, y and z in a key; those of the sample lie above.
+_INDEX_BITS = (1 << (3 * _BITS)) - 1
 # Room for a kernel's reach at both ends, so that a neighbour's key never wraps into the next row.
 INDEX_LIMIT = _SHIFT - 64
 BATCH_LIMIT = (1 << 15) - 1
@@ -22,23 +25,49 @@ def pack_keys(coords: Int[Tensor, "n 4"]) -> Int[Tensor, " n"]:
 
     Keys are additive: the key of a neighbour is the voxel's key plus `pack_step` of the offset.
     """
-    batch, x, y, z = coords.unbind(1)
-    packed = (batch << _BITS) + x + _SHIFT
-    packed = (packed << _BITS) + y + _SHIFT
-    return (packed << _BITS) + z + _SHIFT
+    places = constant(tuple(1 << shift for shift in _SHIFTS), coords.device)
+    return (coords * places).sum(1) + _ORIGIN
 
 
 def unpack_keys(keys: Int[Tensor, " n"]) -> Int[Tensor, "n 4"]:
     """The inverse of `pack_keys`."""
-    mask = (1 << _BITS) - 1
-    parts = [keys >> (3 * _BITS)]
-    parts += [((keys >> shift) & mask) - _SHIFT for shift in (2 * _BITS, _BITS, 0)]
-    return torch.stack(parts, dim=1)
+    shifts = constant(_SHIFTS, keys.device)
+    first = constant((0, _SHIFT, _SHIFT, _SHIFT), keys.device)
+    return ((keys[:, None] >> shifts) & ((1 << _BITS) - 1)) - first
 
 
 def pack_step(dx: int, dy: int, dz: int) -> int:
     """What an offset of voxels adds to a key."""
     return (dx << (2 * _BITS)) + (dy << _BITS) + dz
+
+
+_SHIFTS = (3 * _BITS, 2 * _BITS, _BITS, 0)
+# The key of sample 0's voxel (0, 0, 0).
+_ORIGIN = pack_step(_SHIFT, _SHIFT, _SHIFT)
+
+
+def halve_keys(keys: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+    """Keys of the parents at twice the stride, and which of its 2x2x2 children each voxel is."""
+    halves = (keys >> 1) & pack_step(_SHIFT - 1, _SHIFT - 1, _SHIFT - 1)
+    parents = (keys & ~_INDEX_BITS) + halves + _ORIGIN // 2
+    odd = keys & pack_step(1, 1, 1)
+    # 2^16 leaves 2, and 2^32 leaves 4: the remainder is 4 dx + 2 dy + dz.
+    return parents, odd % ((1 << _BITS) - 2)
+
+
+def double_keys(keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Keys of the first of the 2x2x2 children of each voxel."""
+    return keys + (keys & _INDEX_BITS) - _ORIGIN
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def constant(values: tuple[object, ...], device: torch.device) -> Tensor:
+    """Whole numbers as an int64 tensor that must not be written to; kept.
+
+    A copy from the host waits for a GPU.
+    """
+    return torch.tensor(values, dtype=torch.int64, device=device)
 
 
 def move(values: Tensor, device: torch.device) -> Tensor:
@@ -49,28 +78,28 @@ def move(values: Tensor, device: torch.device) -> Tensor:
 class Support:
     """The set of active voxels: unique, sorted by (batch, x, y, z), with a cache of plans.
 
-    Attributes:
-        coords: int64 [n, 4], (batch, x, y, z) voxel indices at `stride`.
-        keys: int64 [n], ascending; those of `coords`, made anew unless they are given.
+    Args:
+        keys: int64 [n] of `pack_keys`, ascending.
         batch_size: number of samples, empty ones included.
         stride: side of a voxel in voxels of stride 1.
     """
 
-    def __init__(
-        self,
-        coords: Int[Tensor, "n 4"],
-        batch_size: int,
-        stride: int,
-        keys: Int[Tensor, " n"] | None = None,
-    ) -> None:
-        self.coords = coords
-        self.keys = pack_keys(coords) if keys is None else keys
-        self.batch_size = batch_size
-        self.stride = stride
+    def __init__(self, keys: Int[Tensor, " n"], batch_size: int, stride: int) -> None:
+        self.keys, self.batch_size, self.stride = keys, batch_size, stride
         self._cache: dict[tuple[object, ...], object] = {}
 
+    @staticmethod
+    def of(coords: Int[Tensor, "n 4"], batch_size: int, stride: int) -> "Support":
+        """The support of voxels that are unique and sorted already."""
+        return Support(pack_keys(coords), batch_size, stride)
+
     def __len__(self) -> int:
-        return len(self.coords)
+        return len(self.keys)
+
+    @property
+    def coords(self) -> Int[Tensor, "n 4"]:
+        """(batch, x, y, z) voxel indices at `stride`."""
+        return self.cached(("coords",), lambda: unpack_keys(self.keys))
 
     def cached(self, name: tuple[object, ...], build: Callable[[], Cached]) -> Cached:
         """Return what was built under this name before, or build it now."""
@@ -80,10 +109,9 @@ class Support:
 
     def to(self, device: torch.device) -> "Support":
         """The same voxels on a device; plans are kept only where it is the same one."""
-        if self.coords.device == device:
+        if self.keys.device == device:
             return self
-        coords, keys = move(self.coords, device), move(self.keys, device)
-        return Support(coords, self.batch_size, self.stride, keys)
+        return Support(move(self.keys, device), self.batch_size, self.stride)
 
     @property
     def sample_counts(self) -> list[int]:
@@ -93,7 +121,9 @@ class Support:
     def _count_samples(self) -> list[int]:
         return torch.bincount(self.coords[:, 0], minlength=self.batch_size).tolist()
 
-    def find(self, keys: Int[Tensor, " m"]) -> tuple[Int[Tensor, " m"], Bool[Tensor, " m"]]:
+    def find(
+        self, keys: Int[Tensor, " *shape"]
+    ) -> tuple[Int[Tensor, " *shape"], Bool[Tensor, " *shape"]]:
         """Row of each key, and whether it is there (the row means nothing where it is not)."""
         if len(self) == 0:
             return torch.zeros_like(keys), torch.zeros_like(keys, dtype=torch.bool)
@@ -129,7 +159,7 @@ class SparseTensor:
         order = torch.argsort(keys)
         _check_unique(keys[order], coords[order])
         self.feats = feats[order]
-        self.support = Support(coords[order], batch_size, stride, keys[order])
+        self.support = Support(keys[order], batch_size, stride)
 
     @staticmethod
     def on(support: Support, feats: Tensor) -> "SparseTensor":

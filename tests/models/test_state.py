@@ -66,7 +66,7 @@ def test_as_many_flags_are_chosen_in_each_sample_as_are_expected_the_likeliest_f
     torch.manual_seed(0)
     sample = torch.arange(2).repeat_interleave(50)
     probability = torch.rand(100, FLAGS) ** 4
-    cells = Support(torch.stack([sample, *torch.arange(300).view(3, 100)], dim=1), 2, 8)
+    cells = Support.of(torch.stack([sample, *torch.arange(300).view(3, 100)], dim=1), 2, 8)
     chosen = choose_flags(_state(2 * probability - 1, -torch.ones(100)), cells, 0.0)
     for number in (0, 1):
         inside, up = probability[sample == number], chosen[sample == number]
@@ -78,7 +78,7 @@ def test_a_present_cell_keeps_its_likeliest_flag_even_where_none_is_expected():
     flags = torch.full((3, FLAGS), -1.0)
     flags[1, 7] = -0.999
     presence = torch.tensor([-0.5, 0.2, -0.1])
-    cells = Support(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]]), 1, 8)
+    cells = Support.of(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]]), 1, 8)
     chosen = choose_flags(_state(flags, presence), cells, 0.0)
     assert chosen.nonzero().tolist() == [[1, 7]]
     nothing = choose_flags(_state(flags, presence), cells, 0.5)

@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 def support_of(*samples: int) -> Support:
     """One voxel after the other, of these samples."""
     coords = torch.tensor([(sample, place, 0, 0) for place, sample in enumerate(samples)])
-    return Support(coords, samples[-1] + 1, 1)
+    return Support.of(coords, samples[-1] + 1, 1)
 
 
 def test_numbers_belong_to_the_sample_and_not_to_its_batch() -> None:

@@ -90,7 +90,7 @@ def find_fault(device: torch.device, dtype: torch.dtype) -> str | None:
     box = torch.cartesian_prod(*map(torch.arange, (1, 4, 5, 6)))
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            support = Support(box.to(device), 1, 1)
+            support = Support.of(box.to(device), 1, 1)
             plans = (submanifold_plan(support, 3), strided_plan(support, 3, 2)[0])
             errors = [_trial_error(plan, device, dtype) for plan in plans]
     except Exception as error:  # whatever its kernels raise

@@ -20,8 +20,8 @@ from radarsparse.models.losses import (
     weigh,
 )
 from radarsparse.models.vae import Vae
-from radarsparse.sparse import SparseTensor, Support, look_up
-from radarsparse.sparse.ops import finer_supports, union_support
+from radarsparse.sparse import SparseTensor, Support
+from radarsparse.sparse.ops import finer_supports, take, union_support
 from radarsparse.training.checkpoint import load_vae
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
@@ -91,7 +91,7 @@ class VaeStage(nn.Module):
         drawn = mean.feats + spread * random.normal_rows(mean.support, channels)
         parents = self._false_parents(batch, len(mean.feats), random)
         support = union_support(mean.support, parents)
-        feats, there = look_up(mean.replace(drawn), support.coords)
+        feats, there = take(mean.replace(drawn), support.keys)
         empty = self.network.latent_mean.expand_as(feats)
         level = (self.settings.latent_noise * random.uniform())[support.coords[:, 0], None]
         noise = level * self.network.latent_std * random.normal_rows(support, channels)
@@ -101,7 +101,7 @@ class VaeStage(nn.Module):
         lattice = batch.lattice.support
         share = self.settings.false_parent_share * occupied / len(lattice)
         chosen = random.uniform_rows(lattice) < share
-        return Support(lattice.coords[chosen], lattice.batch_size, lattice.stride)
+        return Support(lattice.keys[chosen], lattice.batch_size, lattice.stride)
 
 
 def _make_perceptual(settings: VaeSettings) -> PerceptualLoss | None:
