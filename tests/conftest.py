@@ -1,9 +1,11 @@
-"""Small things that many tests need: a tiny volume, frames in it, trained runs."""
+"""Small things that many tests need: a tiny volume, frames in it, trained runs; who sees GPUs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from radarsparse.config import Config, validate_config
@@ -18,6 +20,41 @@ TINY_VOLUME = {
     "voxel_size_m": 0.2,
     "azimuth_max_deg": 60.0,
 }
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m cuda` only files with such tests are read: others need what GPU machines lack."""
+    words = config.option.markexpr.split()
+    if words[:1] != ["cuda"] or "or" in words or not collection_path.match("test_*.py"):
+        return None
+    return "mark.cuda" not in collection_path.read_text() or None
+
+
+def _hide_gpus(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(torch.cuda, "is_available", lambda: False)
+    patch.setattr(torch.cuda, "device_count", lambda: 0)
+    patch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hidden_gpus() -> Iterator[pytest.MonkeyPatch]:
+    """No test sees a GPU, nor do the processes that it starts; neither does a shared fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        _hide_gpus(patch)
+        yield patch
+
+
+@pytest.fixture(autouse=True)
+def _gpus_where_marked(
+    request: pytest.FixtureRequest, hidden_gpus: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Tests with the mark `cuda` see what GPUs there are; shared fixtures were made before."""
+    if request.node.get_closest_marker("cuda") is None:
+        yield
+        return
+    hidden_gpus.undo()
+    yield
+    _hide_gpus(hidden_gpus)
 
 
 def tiny_pair(index: int) -> ScanPair:

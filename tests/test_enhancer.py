@@ -90,9 +90,8 @@ def test_unknown_devices_are_named(enhancer):
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
 def test_a_gpu_draws_what_the_cpu_draws(edm_run):
-    if not torch.cuda.is_available():
-        pytest.skip("there is no NVIDIA GPU")
     radar = tiny_pair(6).radar
     here, there = Enhancer.load(edm_run)(radar), Enhancer.load(edm_run).to("cuda")(radar)
     # Voxels whose probability lies at the bound may come or go with the rounding.

@@ -1,6 +1,6 @@
 """Benchmark rows as printed lines."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -17,7 +17,17 @@ def nearest_line(row: Mapping[str, Any], points: int) -> str:
     """Of `time_nearest`."""
     times = ", ".join(f"{name} {1e3 * value:.2f}" for name, value in row["seconds"].items())
     ratios = " ".join(f"{value:.2f}" for value in row["ratio"].values())
-    return f"{points:7d} points, {row['device']}, median ms: {times}; ours to the others: {ratios}"
+    text = f"{points:7d} points, {row['device']}, median ms: {times}; ours to the others: {ratios}"
+    if row["left_out"]:
+        text += f"; left out, since it would take too long: {', '.join(row['left_out'])}"
+    return text
+
+
+def number_lines(numbers: Mapping[str, Any]) -> Iterator[str]:
+    """One for each number, as of `time_vae`."""
+    for name, value in numbers.items():
+        cell = f"{value:12.4g}" if isinstance(value, float) else value
+        yield f"{name:24s} {cell}"
 
 
 def memory_line(row: Mapping[str, Any]) -> str:

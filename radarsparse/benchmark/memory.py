@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
 
-from radarsparse.benchmark.measure import seconds
+from radarsparse.benchmark.measure import find_device, name_device, seconds
 from radarsparse.config import Config, EdmConfig, VaeConfig
 from radarsparse.data.scan import ScanPair
 from radarsparse.models.vae import Vae
@@ -40,8 +40,8 @@ def time_memory(
         steps: whose memory and time count.
 
     Yields:
-        Estimated and measured peaks in GiB (mean and largest over steps), those of the step alone,
-        without weights, moments and moving average, and the median time of a step.
+        The device, estimated and measured peaks in GiB (mean and largest over steps), those of the
+        step alone, without weights, moments and moving average, and the median time of a step.
     """
     with TemporaryDirectory() as folder:
         save_model(Path(folder), Vae(vae.model), vae, vae)
@@ -63,6 +63,7 @@ def _row(config: Config, frames: Sequence[ScanPair], steps: int) -> dict[str, fl
         peaks, held = _measured(config, frames, steps)
         times = _times(config, frames, steps)
     return {
+        "device": name_device(find_device()),
         "stage": config.stage,
         "batch_size": config.train.batch_size,
         "checkpoint_activations": config.train.checkpoint_activations,

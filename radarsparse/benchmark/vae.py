@@ -1,12 +1,11 @@
 """One training step of the VAE against a dense twin of the VAE that it replaces."""
 
 from collections.abc import Callable
-from statistics import median
 
 import torch
 from torch import Tensor, nn
 
-from radarsparse.benchmark.measure import median_seconds, seconds
+from radarsparse.benchmark.measure import find_device, median_seconds, name_device
 from radarsparse.config import VaeConfig
 from radarsparse.data.batch import make_batch
 from radarsparse.data.scan import ScanPair
@@ -65,8 +64,8 @@ ORIGINAL_GRID = (32, 128, 128)
 
 def time_vae(
     config: VaeConfig, pair: ScanPair, repeats: int, dense_repeats: int
-) -> dict[str, float]:
-    """Median times and peak memory of one forward and backward of both.
+) -> dict[str, float | str]:
+    """Median times and peak memory of one forward and backward of both, on CUDA if there is.
 
     Both start from voxels: the sparse step from the frame's, whose plans it has to build, the
     dense one from a full grid of random numbers, once of the original system's size and once of
@@ -76,42 +75,46 @@ def time_vae(
         config: of the sparse VAE.
         pair: the frame.
         repeats: sparse steps that count, after one to warm up.
-        dense_repeats: dense steps of either size.
+        dense_repeats: dense steps of either size that count, after one to warm up.
     """
     torch.manual_seed(0)
-    volume, stage = Volume.from_settings(config.volume), VaeStage(config)
+    device = find_device()
+    volume, stage = Volume.from_settings(config.volume), VaeStage(config).to(device)
     x, y, z = volume.shape
-    sparse = _sparse_step(stage, pair, volume)
-    steps = {name: _dense_step(grid) for name, grid in (
-        ("dense", ORIGINAL_GRID), ("dense_same_volume", (z, x, y))
-    )}  # fmt: skip
-    seconds_each = {"sparse": median_seconds({"sparse": sparse}, repeats)["sparse"]}
+    sparse = _sparse_step(stage, pair, volume, device)
+    grids = {"dense": ORIGINAL_GRID, "dense_same_volume": (z, x, y)}
+    steps = {name: _dense_step(grid, device) for name, grid in grids.items()}
+    seconds_each = median_seconds({"sparse": sparse}, repeats)
     for name, step in steps.items():
-        seconds_each[name] = median(seconds(step) for _ in range(dense_repeats))
-    bytes_each = {name: peak_bytes(step) for name, step in {"sparse": sparse, **steps}.items()}
+        seconds_each |= median_seconds({name: step}, dense_repeats)
+    bytes_each = {
+        name: peak_bytes(step, device) for name, step in {"sparse": sparse, **steps}.items()
+    }
     return {
+        "device": name_device(device),
         **{f"{name}_step_s": value for name, value in seconds_each.items()},
         **{f"{name}_peak_mib": value / 2**20 for name, value in bytes_each.items()},
         **{f"{name}_to_sparse_s": seconds_each[name] / seconds_each["sparse"] for name in steps},
         **{f"sparse_to_{name}_bytes": bytes_each["sparse"] / bytes_each[name] for name in steps},
         "sparse_parameters": float(sum(p.numel() for p in stage.parameters())),
         "dense_parameters": float(sum(p.numel() for p in DenseVae().parameters())),
-        "threads": float(torch.get_num_threads()),
     }
 
 
-def _sparse_step(stage: VaeStage, pair: ScanPair, volume: Volume) -> Callable[[], None]:
+def _sparse_step(
+    stage: VaeStage, pair: ScanPair, volume: Volume, device: torch.device
+) -> Callable[[], None]:
     def step() -> None:
-        batch = make_batch([pair], volume)  # anew, so that its plans are, too
+        batch = make_batch([pair], volume).to(device)  # anew, so that its plans are, too
         stage.zero_grad()
-        training = TrainingBatch(batch, SampleRandom(0, [0], torch.device("cpu")))
+        training = TrainingBatch(batch, SampleRandom(0, [0], device))
         stage(training)["total"].backward()
 
     return step
 
 
-def _dense_step(grid: tuple[int, int, int]) -> Callable[[], None]:
-    network, x = DenseVae(), torch.randn(1, 4, *grid)
+def _dense_step(grid: tuple[int, int, int], device: torch.device) -> Callable[[], None]:
+    network, x = DenseVae().to(device), torch.randn(1, 4, *grid, device=device)
 
     def step() -> None:
         network.zero_grad()

@@ -8,8 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from radarsparse.benchmark.lines import memory_line, nearest_line, sparse_line
+from radarsparse.benchmark.lines import memory_line, nearest_line, number_lines, sparse_line
 from radarsparse.benchmark.loading import time_loading
+from radarsparse.benchmark.measure import find_device, name_device
 from radarsparse.benchmark.memory import time_memory
 from radarsparse.benchmark.nearest import POINTS, time_nearest
 from radarsparse.benchmark.sparse import CASES, CHANNELS, time_case
@@ -61,7 +62,7 @@ def _vae(arguments: argparse.Namespace) -> Any:
         print(f"would time a training step on frame {pair.name} of {root or 'the simulator'}")
         return None
     numbers = time_vae(config, pair, arguments.repeats, arguments.dense_repeats)
-    print(*(f"{name:24s} {value:12.4g}" for name, value in numbers.items()), sep="\n")
+    print(*number_lines(numbers), sep="\n")
     return numbers
 
 
@@ -70,7 +71,11 @@ def _sparse(arguments: argparse.Namespace) -> Any:
         print(f"would time {len(CASES)} sets of voxels at {CHANNELS} channels")
         return None
     rows = []
-    print("median ms, torch / spconv: plan, forward, forward and backward; peak over features")
+    device = name_device(find_device())
+    print(
+        f"{device}, median ms, torch / spconv: plan, forward, forward and backward;"
+        " peak over features"
+    )
     for case, channels in tqdm(list(product(CASES, CHANNELS)), unit="case", disable=None):
         row = time_case(case, channels, arguments.repeats)
         rows.append(row)

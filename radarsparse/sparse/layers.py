@@ -36,8 +36,7 @@ class _Conv3d(nn.Module):
         return f"{c_in}, {c_out}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
 
     def _convolve(self, feats: Tensor, plan: Plan) -> Tensor:
-        out = convolve(feats, self.weight, plan)
-        return out if self.bias is None else out + self.bias
+        return convolve(feats, self.weight, plan, self.bias)
 
 
 class SubmanifoldConv3d(_Conv3d):

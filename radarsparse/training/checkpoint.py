@@ -144,7 +144,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """Read what resuming needs, None for a new run.
+    """Read what resuming needs onto the CPU, None for a new run.
 
     A state that can't be read is passed over, with a warning, for the one before it.
 
@@ -164,7 +164,8 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 def _try_state(file: Path) -> dict[str, Any] | None:
     try:
-        return torch.load(file, weights_only=True)
+        # Onto the CPU, since the device of the run may be missing or full; who restores moves it.
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         _log.warning("%s: can't be read (%s)", file, str(error).strip().split("\n")[0])
         return None

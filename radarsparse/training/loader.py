@@ -1,6 +1,7 @@
 """Which samples each step sees, and their batches, made ahead by worker processes."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
@@ -170,20 +172,25 @@ def _open_cache(frames: Sequence[ScanPair], settings: DataSettings) -> VoxelCach
 def load_parts(samples: TrainingSamples, parts: Iterator[Part], workers: int) -> Iterator[Batch]:
     """The batches of parts, in order, made ahead by worker processes.
 
+    Where there is a GPU they lie in pinned memory, which it copies from while others work.
+
     Args:
         samples: where they come from.
         parts: which ones.
-        workers: processes; with 0 every batch is made when it is asked for.
+        workers: processes, no more than there are cores; with 0 every batch is made when it is
+            asked for.
 
     Raises:
         InputError: a frame can't be used, or a worker died.
     """
+    workers = min(workers, len(os.sched_getaffinity(0)))
     loader = DataLoader(
         samples,
         batch_size=None,
         sampler=parts,  # pyright: ignore[reportArgumentType] (it asks for nothing but an iterator)
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     try:
         for made in loader:

@@ -1,5 +1,6 @@
 """How much memory a training step needs, and the largest batch that fits."""
 
+import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +10,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
+
+# Not that of torch.profiler, which warns of cycles in some versions.
+from torch.autograd.profiler import profile
 
 from radarsparse.config import Config
-from radarsparse.data.batch import Batch, make_batch
+from radarsparse.data.batch import Batch, lattice, make_batch
 from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.training.devices import start_fabric
 from radarsparse.training.loader import Part, Window
 from radarsparse.training.stages import Stage
-from radarsparse.training.trainer import Trainer
+from radarsparse.training.trainer import LackOfMemoryError, Trainer
 
 GIB = 2**30
 _CPU = torch.device("cpu")
@@ -29,17 +32,24 @@ _MOMENTS = 2
 
 def peak_bytes(call: Callable[[], object], device: torch.device = _CPU) -> int:
     """Most memory that torch held on a device during a call above what it held before."""
+    _collect_garbage()
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         call()
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    recorded: Any = profile(profile_memory=True)  # its events' type lacks their size
+    with recorded:
         call()
-    profiler: Any = recorded.profiler  # its events' type lacks their size
-    events = [e for e in profiler.kineto_results.events() if e.name() == "[memory]"]
+    events = [e for e in recorded.kineto_results.events() if e.name() == "[memory]"]
     held = accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns()))
     return max(held, default=0)
+
+
+def _collect_garbage() -> None:
+    """Free what nobody can use: networks lie in reference cycles, and so may failed steps."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def read_peak_gib(device: torch.device) -> float:
@@ -111,13 +121,14 @@ class StepProbe:
         """Most bytes that torch holds during a step whose every batch is made of these pairs.
 
         Raises:
-            torch.cuda.OutOfMemoryError: they don't fit.
+            LackOfMemoryError: they don't fit.
         """
         if not self._warm:
             self._step(pairs[:1])  # makes the optimiser's moments
             self._warm = True
-        peak = peak_bytes(lambda: self._step(pairs), self.device)
-        return held_bytes(self._trainer) + peak
+        lattice.cache_clear()  # a run's batches share one lattice, whatever sizes were tried before
+        held = held_bytes(self._trainer)
+        return held + peak_bytes(lambda: self._step(pairs), self.device)
 
     def estimate(self, pair: ScanPair) -> MemoryEstimate:
         """Measure steps with 2 and with 4 frames like this one; others follow a line.
@@ -157,8 +168,9 @@ class StepProbe:
 
 
 def held_bytes(trainer: Trainer) -> int:
-    """What torch holds between steps: weights, moments, moving average."""
+    """What torch holds between steps: weights, moments, moving average; on CUDA all there is."""
     if trainer.fabric.device.type == "cuda":
+        _collect_garbage()
         return torch.cuda.memory_allocated(trainer.fabric.device)
     return _bytes(_tensors(trainer.state()))
 
@@ -189,15 +201,20 @@ def find_batch_size(
         batch = [pairs[number % len(pairs)] for number in range(size)]
         try:
             peaks[size] = probe.peak(batch)
-        except torch.cuda.OutOfMemoryError:
-            peaks[size] = math.inf
-        return peaks[size] <= budget and not math.isinf(peaks[size])
+        except LackOfMemoryError:
+            return False
+        return peaks[size] <= budget
 
     size = largest_that_fits(fits, most)
     if size == 0:
+        fault = (
+            f"needs {peaks[1] / GIB:.3g} GiB, there are {budget / GIB:.3g}"
+            if peaks
+            else f"doesn't fit into the memory of {probe.device}"
+        )
         raise InputError(
-            f"one frame needs {peaks[1] / GIB:.3g} GiB, there are {budget / GIB:.3g}; take"
-            " train.checkpoint_activations = true, fewer channels or a coarser volume.voxel_size_m"
+            f"one frame {fault}; take train.checkpoint_activations = true, fewer channels or a"
+            " coarser volume.voxel_size_m"
         )
     return size, int(peaks[size])
 

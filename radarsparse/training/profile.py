@@ -1,20 +1,26 @@
 """Where the time of a training step goes."""
 
+import time
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
-import torch
-from torch.profiler import ProfilerActivity, profile
+from lightning_fabric import Fabric
+
+# Not that of torch.profiler, which warns of cycles in some versions.
+from torch.autograd.profiler import profile
 
 from radarsparse.config import Config
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.sparse import use_engine
-from radarsparse.training.devices import rank_of, start_fabric
+from radarsparse.training.devices import rank_of, start_fabric, wait_for
 from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
 from radarsparse.training.loop import make_stage, open_splits
-from radarsparse.training.trainer import PARTS_OF_A_STEP, Trainer
+from radarsparse.training.stages import Stage
+from radarsparse.training.trainer import Trainer
 
 # The first steps fill caches and start workers.
 _WARM_UP = 4
@@ -24,12 +30,15 @@ _STEPS = 8
 def profile_steps(config: Config, trace: Path) -> dict[str, float]:
     """Train a few steps that are thrown away, and write a trace of them.
 
+    On CUDA the end of every part is waited for, so that its time is what the part itself takes; a
+    run waits less often, and its steps may take less.
+
     Args:
         config: of the run.
         trace: file to write; chrome://tracing and ui.perfetto.dev show it.
 
     Returns:
-        Milliseconds per step of each of its parts, and of the whole step as `step`.
+        Milliseconds of wall time per step of each of its parts, and of the whole step as `step`.
 
     Raises:
         InputError: data, checkpoint or the trace's folder can't be used, or the run has too few
@@ -41,24 +50,43 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
         trainer, steps = _prepare(config)
         for _ in islice(steps, _WARM_UP):
             pass
-        activities = [ProfilerActivity.CPU]
-        if trainer.fabric.device.type == "cuda":
-            activities.append(ProfilerActivity.CUDA)
-        with profile(activities=activities) as recorded:
+        trainer.seconds.clear()
+        device = "cuda" if trainer.fabric.device.type == "cuda" else None
+        recorded = profile(use_device=device, use_kineto=True)
+        with recorded:
             for _ in islice(steps, _STEPS):
                 pass
     with replacing(trace) as part:
         recorded.export_chrome_trace(str(part))
-    times_us = {event.key: event.cpu_time_total for event in recorded.key_averages()}
-    names = (*PARTS_OF_A_STEP, "step")
-    return {name: times_us[name] / _STEPS / 1e3 for name in names}
+    return {name: 1e3 * seconds / _STEPS for name, seconds in trainer.seconds.items()}
 
 
-def _prepare(config: Config) -> tuple[Trainer, Iterator[None]]:
+class TimedTrainer(Trainer):
+    """Measures how long every part takes.
+
+    Attributes:
+        seconds: wall time by part, summed over its calls.
+    """
+
+    def __init__(self, stage: Stage, config: Config, fabric: Fabric) -> None:
+        super().__init__(stage, config, fabric)
+        self.seconds = defaultdict[str, float](float)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Around a part; waits for its end on the device."""
+        start = time.perf_counter()
+        with super().part(name):
+            yield
+            wait_for(self.fabric.device)
+        self.seconds[name] += time.perf_counter() - start
+
+
+def _prepare(config: Config) -> tuple[TimedTrainer, Iterator[None]]:
     """A trainer, and an iterator that takes one step at a time."""
     fabric = start_fabric(config.train.precision)
     frames = open_splits(config)[config.data.train_split]
-    trainer = Trainer(make_stage(config)[0], config, fabric)
+    trainer = TimedTrainer(make_stage(config)[0], config, fabric)
     plan = islice(plan_windows(config, 0, rank_of(fabric)), _WARM_UP + _STEPS)
     windows = list(plan)
     if len(windows) < _WARM_UP + _STEPS:
@@ -71,7 +99,7 @@ def _prepare(config: Config) -> tuple[Trainer, Iterator[None]]:
 
     def steps() -> Iterator[None]:
         for window in windows:
-            with torch.profiler.record_function("step"):
+            with trainer.part("step"):
                 trainer.step(window, batches)
             yield
 

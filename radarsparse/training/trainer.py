@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -23,21 +23,24 @@ from radarsparse.training.schedules import rate_share
 from radarsparse.training.stages import Stage, TrainingBatch
 
 # Names by which a profile shows the parts of a step.
-LOAD, FORWARD, BACKWARD, OPTIMISE = PARTS_OF_A_STEP = ("load", "forward", "backward", "optimise")
+LOAD, FORWARD, BACKWARD, OPTIMISE = "load", "forward", "backward", "optimise"
+
+
+class LackOfMemoryError(InputError):
+    """A step doesn't fit into a device's memory."""
 
 
 @contextmanager
-def _naming_lack_of_memory(batch: Batch) -> Iterator[None]:
+def _naming_lack_of_memory(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
         # On the CPU there is no type of its own for it.
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        voxels, frames = len(batch.lidar.coords), len(batch.pairs)
-        raise InputError(
-            f"{frames} frames with {voxels:,} voxels don't fit into memory; take a smaller"
-            " train.batch_size with a larger train.accumulate, or train.checkpoint_activations"
+        raise LackOfMemoryError(
+            f"memory doesn't suffice for {what}; take a smaller train.batch_size with a larger"
+            " train.accumulate, or train.checkpoint_activations"
         ) from error
 
 
@@ -80,28 +83,37 @@ class Trainer:
             batches: gives the batch of each part.
 
         Raises:
-            InputError: a loss isn't finite, or memory doesn't suffice; nothing is changed.
+            LackOfMemoryError: memory doesn't suffice.
+            InputError: a loss isn't finite; nothing is changed.
         """
         self.stage.train()
         for number, part in enumerate(window.parts):
-            with record_function(LOAD):
-                batch = next(batches).to(self.fabric.device)
+            with self.part(LOAD):
+                loaded = next(batches)
+                frames, voxels = len(loaded.pairs), len(loaded.lidar.coords)
+                what = f"{frames} frames with {voxels:,} voxels"
+                with _naming_lack_of_memory(what):
+                    batch = loaded.to(self.fabric.device)
             # Of what belongs to no sample, such as dropout; after loading, whose first call draws.
             place = window.seen, self.fabric.global_rank, number
             torch.manual_seed(derive_seed(self.config.seed, 2, *place))
             more = number + 1 < len(window.parts)
             sync = self.fabric.no_backward_sync(self._module, enabled=more)
-            with sync, _naming_lack_of_memory(batch):
+            with sync, _naming_lack_of_memory(what):
                 self._learn(part, batch)
-        with record_function(OPTIMISE):
+        with self.part(OPTIMISE), _naming_lack_of_memory("the optimiser's step"):
             self.stage.end_window()
             self._update()
         self._summed += 1
         self.seen = window.seen + window.count
 
+    def part(self, name: str) -> AbstractContextManager[object]:
+        """Around a part of a step, which a profile shows by this name."""
+        return record_function(name)
+
     def _learn(self, part: Part, batch: Batch) -> None:
         random = SampleRandom(self.config.seed, part.samples, self.fabric.device)
-        with record_function(FORWARD):
+        with self.part(FORWARD):
             terms = self._module(TrainingBatch(batch, random))
         if not torch.isfinite(terms["total"]):
             self._stepper.zero_grad()
@@ -111,7 +123,7 @@ class Trainer:
                 f"the loss is not finite after {self.seen} samples, frames {names}: {found};"
                 " a lower train.learning_rate may help"
             )
-        with record_function(BACKWARD):
+        with self.part(BACKWARD):
             self.fabric.backward(terms["total"] * part.weight)
         for name, value in terms.items():
             share = value.detach() * (part.weight / self.fabric.world_size)
@@ -155,11 +167,13 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state, whatever device its run was on."""
         self.seen = state["seen"]
         self.stage.load_state_dict(state["stage"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self._sums, self._summed = state["sums"], state["summed"]
+        device = self.fabric.device
+        self._sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self._summed = state["summed"]

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from radarsparse.benchmark import nearest
 from radarsparse.benchmark.lidar import lidar_pair
+from radarsparse.benchmark.lines import nearest_line
 from radarsparse.benchmark.nearest import time_nearest
 
 
@@ -25,8 +27,25 @@ def test_clouds_are_the_same_at_every_call():
 def test_both_are_timed_and_compared():
     row = time_nearest(1000, repeats=1)
     assert row["points"] == 1000
+    assert row["left_out"] == []
+    assert "left out" not in nearest_line(row, 1000)
     seconds = row["seconds"]
     assert min(seconds.values()) > 0.0
     for other, ratio in row["ratio"].items():
         assert ratio == pytest.approx(seconds["radarsparse"] / seconds[other])
     assert len(row["ratio"]) == len(seconds) - 1 > 0
+
+
+def test_what_would_take_minutes_is_left_out_and_named(monkeypatch):
+    on_cpu = nearest._on_cpu
+
+    def with_all_pairs(pred, target):
+        both = nearest._cdist(pred, target), nearest._cdist(target, pred)
+        return {**on_cpu(pred, target), "torch.cdist": lambda: both}
+
+    monkeypatch.setattr(nearest, "_on_cpu", with_all_pairs)
+    monkeypatch.setattr(nearest, "CDIST_POINTS_MOST", 500)
+    few, many = (time_nearest(points, repeats=1) for points in (500, 501))
+    assert "torch.cdist" in few["seconds"]
+    assert "torch.cdist" not in many["seconds"]
+    assert nearest_line(many, 501).endswith("would take too long: torch.cdist")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from radarsparse.commands.eval import COMMAND
 from radarsparse.errors import InputError
 from radarsparse.io import write_cloud
 from tests.evaluation.clouds import PRED, TARGET, cloud, save
+from tests.processes import environment
 from tests.tools.test_run import ROOT, call, refused
 
 Words = tuple[object, ...]
@@ -140,9 +140,9 @@ def test_the_number_of_workers_changes_nothing(evaluate, tmp_path):
 def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     words += ["tools/eval.py", *map(str, arguments), "--workers", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    variables = environment(OMP_NUM_THREADS="1")
     return subprocess.run(
-        words, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+        words, cwd=ROOT, capture_output=True, text=True, check=False, env=variables
     )
 
 

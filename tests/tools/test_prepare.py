@@ -1,7 +1,6 @@
 """tools/prepare.py as a user runs it."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,17 +9,16 @@ import numpy as np
 import yaml
 
 from radarsparse.data.prepared import PreparedFrames
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, environment
 
 
 def prepare(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, str(PROJECT / "tools/prepare.py"), *map(str, arguments)],
+        [sys.executable, str(ROOT / "tools/prepare.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
+        env=environment(OMP_NUM_THREADS="1"),
     )
 
 

@@ -1,6 +1,5 @@
 """tools/simulate.py as a user runs it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +12,16 @@ from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.simulator.lidar_models import LIVOX_HORIZON
 from radarsparse.data.simulator.radar_models import ARS548
 from radarsparse.data.simulator.simulate import SensorRig, simulate_pair
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, environment
 
 
 def simulate(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, str(PROJECT / "tools/simulate.py"), *map(str, arguments)],
+        [sys.executable, str(ROOT / "tools/simulate.py"), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
+        env=environment(OMP_NUM_THREADS="1"),
     )
 
 

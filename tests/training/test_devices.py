@@ -1,7 +1,6 @@
 """Several processes, as torchrun starts them, on the CPU."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,17 +13,20 @@ from radarsparse.config import Config, load_config
 from radarsparse.errors import InputError
 from radarsparse.training.devices import start_fabric
 from tests.conftest import tiny_config
+from tests.processes import ROOT, environment
 from tests.training.gradients import window_gradients
-
-ROOT = Path(__file__).parents[2]
 
 
 def torchrun(processes: int, *words: object) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*launcher, f"--nproc-per-node={processes}", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=environment(OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -74,7 +76,5 @@ def test_two_processes_train_validate_and_write_once(frames: Path, tmp_path: Pat
 
 
 def test_half_precision_without_a_gpu_is_refused() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
     with pytest.raises(InputError, match=r"train\.precision = '16-mixed': needs a CUDA device"):
         start_fabric("16-mixed")

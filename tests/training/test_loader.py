@@ -100,6 +100,32 @@ def test_workers_make_the_same_batches_in_the_same_order(frames: Path) -> None:
     assert [batch.volume.voxel_size_m for batch in made[0]] == [0.2, 0.4, 0.2]
 
 
+def test_there_are_no_more_workers_than_cores(
+    frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Otherwise torch warns.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    samples = TrainingSamples(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
+    assert len(list(load_parts(samples, iter(PARTS), 3))) == len(PARTS)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_batches_are_pinned_where_there_is_a_gpu(
+    gpu: bool, frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(_: object, **options: object) -> list[Batch]:
+        asked.append(options["pin_memory"])
+        return []
+
+    monkeypatch.setattr("radarsparse.training.loader.DataLoader", load)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    samples = TrainingSamples(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
+    assert list(load_parts(samples, iter(PARTS), 0)) == []
+    assert asked == [gpu]
+
+
 def samples_of(frames: Path, **augment: float) -> TrainingSamples:
     raw = tiny_config(frames, "vae").model_dump(mode="json")
     raw["data"]["augment"] |= augment

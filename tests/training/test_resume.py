@@ -1,7 +1,6 @@
 """Runs that are killed, terminated, or whose files suffer."""
 
 import json
-import os
 import random
 import resource
 import signal
@@ -18,10 +17,11 @@ from radarsparse.data.prepared import write_frame
 from radarsparse.errors import InputError
 from radarsparse.training.checkpoint import load_state, save_state
 from radarsparse.training.loop import train
+from radarsparse.training.trainer import Trainer
 from radarsparse.view import render_clouds
 from tests.conftest import tiny_config, tiny_pair
+from tests.processes import ROOT, environment
 
-ROOT = Path(__file__).parents[2]
 KILLS = 3
 
 
@@ -36,9 +36,9 @@ def start(config: Config, folder: Path, out: Path, **options: object) -> subproc
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     words = [sys.executable, "tools/train.py", "--config", str(file), "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    variables = environment(OMP_NUM_THREADS="1")
     return subprocess.Popen(
-        words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, **options
+        words, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True, **options
     )
 
 
@@ -152,6 +152,26 @@ def test_a_damaged_state_in_a_run_costs_only_the_steps_since(frames: Path, tmp_p
     (tmp_path / "damaged" / "state.pt").write_bytes(b"damaged")
     train(config, tmp_path / "damaged", render_clouds)
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "damaged")]
+    assert models[0] == models[1]
+
+
+def test_a_run_on_a_gpu_goes_on_where_there_is_none(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    config = longer(frames, samples=8, report_every_samples=6)
+    train(config, tmp_path / "whole", render_clouds)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "report", stop)
+        # What torch writes of tensors that lie on a GPU.
+        patch.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "moved", render_clouds)
+    assert b"cuda:0" in (tmp_path / "moved" / "state.pt").read_bytes()
+    train(config, tmp_path / "moved", render_clouds)
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "moved")]
     assert models[0] == models[1]
 
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
-from radarsparse.errors import InputError
 from radarsparse.training.devices import start_fabric
 from radarsparse.training.loader import Rank, TrainingSamples, load_parts, plan_windows
 from radarsparse.training.stages import TrainingBatch, VaeStage
-from radarsparse.training.trainer import Trainer
+from radarsparse.training.trainer import LackOfMemoryError, Trainer
 from tests.conftest import tiny_config
 
 
@@ -27,8 +27,36 @@ def test_what_does_not_fit_into_memory_is_told_with_a_way_out(frames: Path) -> N
     samples = TrainingSamples(PreparedFrames.open(frames, "train"), config)
     batches = load_parts(samples, chain(window.parts), 0)
     trainer = Trainer(Greedy(config), config, start_fabric("32"))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match=r"2 frames with \d+ voxels don't fit into memory; take"):
+    with pytest.raises(LackOfMemoryError, match=r"memory .+ for 2 frames with \d+ voxels; take"):
         trainer.step(window, batches)
+
+
+@pytest.mark.parametrize("place", ["to", "_update"])
+def test_lack_of_memory_is_told_wherever_it_shows(
+    frames: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    config = tiny_config(frames, "vae")
+    window = next(plan_windows(config, 0, Rank()))
+    samples = TrainingSamples(PreparedFrames.open(frames, "train"), config)
+    trainer = Trainer(VaeStage(config), config, start_fabric("32"))  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr(Batch if place == "to" else Trainer, place, fail)
+    with pytest.raises(LackOfMemoryError, match="memory doesn't suffice for"):
+        trainer.step(window, load_parts(samples, chain(window.parts), 0))
+
+
+def test_sums_of_a_run_on_another_device_come_to_this_one(
+    frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(frames, "vae")
+    trainer = Trainer(VaeStage(config), config, start_fabric("32"))  # pyright: ignore[reportArgumentType]
+    state = trainer.state() | {"sums": {"total": torch.tensor(2.0)}, "summed": 1}
+    device = property(lambda _: torch.device("meta"))
+    monkeypatch.setattr(type(trainer.fabric), "device", device)
+    trainer.restore(state)
+    assert trainer.state()["sums"]["total"].is_meta
 
 
 def test_bfloat16_learns_what_float32_learns(frames: Path) -> None:

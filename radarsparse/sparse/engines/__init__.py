@@ -60,39 +60,48 @@ def engine_in_use() -> str:
     return _chosen.get()
 
 
-def convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+def convolve(feats: Tensor, weight: Tensor, plan: Plan, bias: Tensor | None = None) -> Tensor:
     """Convolve along a plan with the engine in use, differentiably.
 
     Args:
         feats: [n_inputs, c_in].
         weight: [K, c_in, c_out].
         plan: the pairs.
+        bias: [c_out] to add, none by default.
 
     Returns:
-        [n_outputs, c_out] in the dtype of `feats`; under autocast on CUDA in that of autocast.
+        [n_outputs, c_out] in the dtype that `feats` and `bias` have together; under autocast on
+        CUDA in that of autocast.
 
     Raises:
         ValueError: channels, dtypes or devices don't fit, or the engine asked for refuses.
     """
     _check(feats, weight, plan)
     if feats.is_cuda:
-        feats, weight = _in_working_precision(feats, weight)
+        wanted = _working_dtype(feats)
+        feats, weight = feats.to(wanted), weight.to(wanted)
+        bias = None if bias is None else bias.to(wanted)
+    out = _engine_for(feats, weight, plan).conv(feats, weight, plan)
+    return out if bias is None else out + bias
+
+
+def _engine_for(feats: Tensor, weight: Tensor, plan: Plan) -> "TorchEngine | SpconvEngine":
     name = _chosen.get()
     if name == "torch" or (name == "auto" and not (feats.is_cuda and spconv_obstacle() is None)):
-        return _TORCH.conv(feats, weight, plan)
+        return _TORCH
     reason = _spconv().refuses(feats, weight, plan)
     if reason is None:
-        return _spconv().conv(feats, weight, plan)
+        return _spconv()
     if name == "spconv":
         raise InputError(f"engine 'spconv' refuses: {reason}")
-    return _TORCH.conv(feats, weight, plan)
+    return _TORCH
 
 
-def _in_working_precision(feats: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """What autocast makes of the operands of a product on CUDA; it doesn't know our functions."""
-    wanted = get_autocast_dtype("cuda") if is_autocast_enabled("cuda") else feats.dtype
-    wanted = feats.dtype if feats.dtype == float64 else wanted
-    return feats.to(wanted), weight.to(wanted)
+def _working_dtype(feats: Tensor) -> dtype:
+    """That of autocast on CUDA, which knows products of matrices, but not our functions."""
+    if feats.dtype == float64 or not is_autocast_enabled("cuda"):
+        return feats.dtype
+    return get_autocast_dtype("cuda")
 
 
 @lru_cache(maxsize=1)
