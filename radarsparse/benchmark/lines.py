@@ -30,8 +30,8 @@ def number_lines(numbers: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name:24s} {cell}"
 
 
-def memory_line(row: Mapping[str, Any]) -> str:
-    """Of `time_memory`."""
+def row_line(row: Mapping[str, Any]) -> str:
+    """Of `time_memory` or `time_enhance`."""
     cells = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values())
     return "  ".join(f"{name} {cell}" for name, cell in zip(row, cells, strict=True))
 

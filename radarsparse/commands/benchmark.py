@@ -4,11 +4,13 @@ import argparse
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from tqdm import tqdm
 
-from radarsparse.benchmark.lines import memory_line, nearest_line, number_lines, sparse_line
+from radarsparse.benchmark.enhance import FRAMES as ENHANCED_FRAMES
+from radarsparse.benchmark.enhance import time_enhance
+from radarsparse.benchmark.lines import nearest_line, number_lines, row_line, sparse_line
 from radarsparse.benchmark.loading import time_loading
 from radarsparse.benchmark.measure import find_device, name_device
 from radarsparse.benchmark.memory import time_memory
@@ -16,7 +18,7 @@ from radarsparse.benchmark.nearest import POINTS, time_nearest
 from radarsparse.benchmark.sparse import CASES, CHANNELS, time_case
 from radarsparse.benchmark.vae import time_vae
 from radarsparse.cli import Command, config_path
-from radarsparse.config import Config, EdmConfig, VaeConfig, load_config
+from radarsparse.config import Config, EdmConfig, PrecisionName, VaeConfig, load_config
 from radarsparse.data.prepared import PreparedFrames
 from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.errors import InputError
@@ -27,6 +29,8 @@ BATCH_SIZES, FRAMES, WORKERS = (1, 2, 4), 16, 2
 EXAMPLES = """
 radarsparse benchmark vae --repeats 9 --dense-repeats 3
 radarsparse benchmark nearest --out nearest.json
+radarsparse benchmark enhance
+radarsparse benchmark memory --batch-size 32 --precision bf16-mixed
 radarsparse benchmark loading --root DIR
 radarsparse benchmark quality --root DIR --runs runs/edm,runs/ect --doc results.md
 """
@@ -94,18 +98,39 @@ def _nearest(arguments: argparse.Namespace) -> Any:
     return rows
 
 
+Trained = TypeVar("Trained", VaeConfig, EdmConfig)
+
+
+def _with_precision(config: Trained, precision: PrecisionName) -> Trained:
+    train = config.train.model_copy(update={"precision": precision})
+    return config.model_copy(update={"train": train})
+
+
 def _memory(arguments: argparse.Namespace) -> Any:
     vae, edm = _config("vae"), _config("edm")
     assert isinstance(vae, VaeConfig)
     assert isinstance(edm, EdmConfig)
     simulated, rows = [simulate_pair(0, index) for index in range(FRAMES)], []
+    sizes = arguments.batch_size or BATCH_SIZES
     frames = PreparedFrames.open(arguments.root, "train") if arguments.root else simulated
     if arguments.dry_run:
-        print(f"would measure the memory of training steps at batch sizes {BATCH_SIZES}")
+        print(f"would measure the memory of training steps at batch sizes {sizes}")
         return None
-    for row in time_memory(vae, edm, frames, BATCH_SIZES, arguments.repeats):
+    vae, edm = _with_precision(vae, arguments.precision), _with_precision(edm, arguments.precision)
+    for row in time_memory(vae, edm, frames, sizes, arguments.repeats):
         rows.append(row)
-        print(memory_line(row))
+        print(row_line(row), flush=True)
+    return rows
+
+
+def _enhance(arguments: argparse.Namespace) -> Any:
+    if arguments.dry_run:
+        print(f"would draw {ENHANCED_FRAMES} simulated frames with the weights that ship")
+        return None
+    rows = []
+    for row in time_enhance(arguments.repeats):
+        rows.append(row)
+        print(row_line(row), flush=True)
     return rows
 
 
@@ -132,6 +157,7 @@ RUNS = dict(
     sparse=_sparse,
     nearest=_nearest,
     memory=_memory,
+    enhance=_enhance,
     loading=_loading,
     quality=_quality,
 )
@@ -143,6 +169,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("name", choices=RUNS, help="what to measure")
     add("--root", type=Path, help="prepared frames (vae, memory: simulated ones by default)")
     add("--repeats", type=int, default=5, help="that count, after one to warm up (default: 5)")
+    add("--batch-size", type=int, action="append", help="memory: one or more (default: 1, 2, 4)")
+    add("--precision", choices=get_args(PrecisionName), default="32", help="memory (default: 32)")
     add("--dense-repeats", type=int, default=2, help="vae: at most (default: 2)")
     text = "quality: folders of stage edm and of a few-step stage, once per training seed"
     add("--runs", action="append", default=[], metavar="EDM,FEW", help=text)

@@ -1,6 +1,6 @@
 """Batches of scan pairs as sparse tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -64,11 +64,18 @@ class Batch:
         """The same batch on a device, with what was found out about it."""
         if self.radar.feats.device == device:
             return self
-        moved = replace(self, radar=self.radar.to(device), lidar=self.lidar.to(device))
+        return self._map(lambda values: move(values, device))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in memory from which a GPU copies by itself; a loader asks for it."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, call: Callable[[Tensor], Tensor]) -> "Batch":
+        mapped = replace(self, radar=self.radar.map(call), lidar=self.lidar.map(call))
         for name in ("observed", "footprint"):  # finding them again would take long
             if name in vars(self):
-                vars(moved)[name] = move(vars(self)[name], device)
-        return moved
+                vars(mapped)[name] = call(vars(self)[name])
+        return mapped
 
     @cached_property
     def cells(self) -> SparseTensor:

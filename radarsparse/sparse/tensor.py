@@ -179,6 +179,11 @@ class SparseTensor:
         """The same tensor on a device."""
         return SparseTensor.on(self.support.to(device), move(self.feats, device))
 
+    def map(self, call: Callable[[Tensor], Tensor]) -> "SparseTensor":
+        """The same tensor elsewhere: what `call` makes of its keys and of its features."""
+        support = Support(call(self.support.keys), self.batch_size, self.stride)
+        return SparseTensor.on(support, call(self.feats))
+
     def replace(self, feats: Tensor) -> "SparseTensor":
         """Other features on the same support; plans stay shared."""
         return SparseTensor.on(self.support, feats)
