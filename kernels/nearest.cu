@@ -13,6 +13,69 @@ constexpr int BRUTE_THREADS = 128;
 constexpr int BRUTE_QUERIES = 4;  // per thread
 constexpr int BRUTE_SHIFT = 9;
 
+// A cloud as the user has it: rows of floats or doubles, each `stride` of them after the last one.
+struct Cloud {
+    const void* values;
+    int stride;
+    int doubles;
+
+    __device__ __forceinline__ double at(long long row, int axis) const {
+        const long long place = row * stride + axis;
+        return doubles != 0 ? static_cast<const double*>(values)[place]
+                            : static_cast<double>(static_cast<const float*>(values)[place]);
+    }
+};
+
+struct Clouds {
+    Cloud first;
+    Cloud second;
+    int first_points;
+
+    // Coordinate `place % 3` of row `place / 3`, second cloud after first.
+    __device__ __forceinline__ double at(long long place) const {
+        const long long row = place / 3;
+        const int axis = static_cast<int>(place % 3);
+        return row < first_points ? first.at(row, axis) : second.at(row - first_points, axis);
+    }
+};
+
+// Both clouds as doubles, where their segments start, and the largest integers as `bounds`. Without
+// arrays of starts, each cloud is one segment. `nonfinite`, if there, lies in the host's memory and
+// becomes 1 where a coordinate isn't finite.
+extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
+    join_clouds(const void* first, const void* second, int first_stride, int second_stride,
+                int doubles, int first_points, int second_points,
+                const long long* __restrict__ first_starts,
+                const long long* __restrict__ second_starts, int frames,
+                double* __restrict__ points, int* __restrict__ offsets,
+                long long* __restrict__ bounds, int* nonfinite) {
+    const Clouds clouds = {{first, first_stride, doubles}, {second, second_stride, doubles}, first_points};
+    const long long places = 3LL * (first_points + second_points);
+    const long long start = blockIdx.x * SPAN_THREADS + threadIdx.x;
+    const long long step = static_cast<long long>(gridDim.x) * SPAN_THREADS;
+    bool finite = true;
+#pragma unroll 1
+    for (long long i = start; i < places; i += step) {
+        const double value = clouds.at(i);
+        points[i] = value;
+        finite = finite && value - value == 0.0;
+    }
+    if (!finite && nonfinite != nullptr) {
+        *nonfinite = 1;
+    }
+    for (long long i = start; i <= 2 * frames; i += step) {
+        const bool second_cloud = i >= frames;
+        const long long* starts = second_cloud ? second_starts : first_starts;
+        const long long frame = second_cloud ? i - frames : i;
+        const int whole = second_cloud ? second_points : first_points;
+        const int in_cloud = starts != nullptr ? static_cast<int>(starts[frame]) : frame > 0 ? whole : 0;
+        offsets[i] = (second_cloud ? first_points : 0) + in_cloud;
+    }
+    for (long long i = start; i < 6LL * frames; i += step) {
+        bounds[i] = 0x7fffffffffffffffLL;
+    }
+}
+
 // Box of every frame; starts from the largest integers.
 extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
     frame_bounds(const double* __restrict__ points, const int* __restrict__ offsets, int segments,
@@ -49,31 +112,37 @@ extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
     }
 }
 
-// Frame in the top bits, place along the curve below.
+// Segment in the top bits, the leading bits of the place along the curve below.
 extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
     curve_keys(const double* __restrict__ points, const int* __restrict__ offsets, int segments,
-               const long long* __restrict__ bounds, int bits, long long* __restrict__ keys) {
+               const long long* __restrict__ bounds, int code_bits, int* __restrict__ keys) {
     const Span span = span_of_block(offsets, segments, SPAN_SHIFT);
     if (span.begin >= span.end) {
         return;
     }
-    const int frame_id = span.segment.id % (segments / 2);
-    const Frame frame(bounds + 6 * frame_id);
-    const double scale = frame.cells_per_metre(bits);
+    const Frame frame(bounds + 6 * (span.segment.id % (segments / 2)));
+    const double scale = frame.cells_per_unit();
     for (int i = span.begin + static_cast<int>(threadIdx.x); i < span.end; i += SPAN_THREADS) {
         const long long row = span.segment.offset + i;
         const double* xyz = points + 3 * row;
-        const unsigned long long code = hilbert(cell_of(xyz[0] - frame.low[0], scale, bits),
-                                                cell_of(xyz[1] - frame.low[1], scale, bits),
-                                                cell_of(xyz[2] - frame.low[2], scale, bits), bits);
-        keys[row] = static_cast<long long>(frame_id) << 3 * bits | static_cast<long long>(code);
+        const unsigned code = hilbert(frame.cell(xyz[0], 0, scale), frame.cell(xyz[1], 1, scale),
+                                      frame.cell(xyz[2], 2, scale));
+        const unsigned leading = code >> (3 * CURVE_BITS - code_bits);
+        keys[row] = static_cast<int>(static_cast<unsigned>(span.segment.id) << code_bits | leading);
     }
 }
 
-// Points as floats, in the order they came in.
+// Distance and row as one number, of which the smallest is wanted; row -1 is the largest.
+__device__ __forceinline__ unsigned long long packed(float distance2, int row) {
+    const unsigned long long bits = __float_as_uint(distance2);
+    return bits << 32 | static_cast<unsigned>(row);
+}
+
+// Points as floats, in the order they came in, and nothing found for the first of them.
 extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
     place_points(const double* __restrict__ points, const int* __restrict__ offsets, int segments,
-                 const long long* __restrict__ bounds, Point* __restrict__ placed) {
+                 const long long* __restrict__ bounds, int queries, Point* __restrict__ placed,
+                 unsigned long long* __restrict__ found) {
     const Span span = span_of_block(offsets, segments, SPAN_SHIFT);
     if (span.begin >= span.end) {
         return;
@@ -84,34 +153,53 @@ extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
     for (int i = span.begin + static_cast<int>(threadIdx.x); i < span.end; i += SPAN_THREADS) {
         const int row = span.segment.offset + i;
         placed[row] = frame.place(points + 3LL * row, row - cloud_start);
+        if (row < queries) {
+            found[row] = packed(INFINITE_F, -1);
+        }
     }
 }
 
-// Points as floats, each cloud in the order of the curve; `hints` says for each how many points of
-// the frame's other cloud come before it. Slots that get no point must lie at infinity before.
+// How many of some ascending keys are smaller than another.
+__device__ __forceinline__ int count_smaller(const int* keys, int count, int key) {
+    int low = 0;
+    int high = count;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (keys[middle] < key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+// Points as floats, each segment in the order of the curve, its last leaf filled up with points at
+// infinity; `hints` says for each how many points of the frame's other cloud come before it.
 extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
     fill_slots(const double* __restrict__ points, const int* __restrict__ offsets, int segments,
-               const long long* __restrict__ bounds, int bits, const long long* __restrict__ keys,
-               const long long* __restrict__ order, const int* __restrict__ seconds_until,
-               Point* __restrict__ slots, int* __restrict__ hints) {
+               const long long* __restrict__ bounds, int code_bits, const int* __restrict__ keys,
+               const long long* __restrict__ order, Point* __restrict__ slots,
+               int* __restrict__ hints) {
     const int i = static_cast<int>(blockIdx.x) * SPAN_THREADS + static_cast<int>(threadIdx.x);
     if (i >= offsets[segments]) {
         return;
     }
     const int frames = segments / 2;
-    const int first_points = offsets[frames];
-    const int row = static_cast<int>(order[i]);
-    const bool second = row >= first_points;
-    const int seconds_before = seconds_until[i] - (second ? 1 : 0);
-    const int firsts_before = i - seconds_before;
-    const int rank = second ? first_points + seconds_before : firsts_before;
-    const int other_rank = second ? firsts_before : first_points + seconds_before;
-    const int frame = static_cast<int>(keys[i] >> 3 * bits);
-    const Segment own = segment_at(offsets, second ? frames + frame : frame);
-    const Segment other = segment_at(offsets, second ? frame : frames + frame);
-    const int slot = Tree::first_slot(own) + rank - own.offset;
-    slots[slot] = Frame(bounds + 6 * frame).place(points + 3LL * row, second ? row - first_points : row);
-    hints[slot] = other_rank - other.offset;
+    const Segment own = segment_at(offsets, keys[i] >> code_bits);
+    const bool second = own.id >= frames;
+    const Segment other = segment_at(offsets, second ? own.id - frames : own.id + frames);
+    const int key = keys[i] + (other.id - own.id) * (1 << code_bits);
+    const long long row = order[i];
+    const int row_of_cloud = static_cast<int>(row) - (second ? offsets[frames] : 0);
+    const int slot = Tree::first_slot(own) + i - own.offset;
+    slots[slot] = Frame(bounds + 6 * (own.id % frames)).place(points + 3 * row, row_of_cloud);
+    hints[slot] = count_smaller(keys + other.offset, other.count, key);
+    if (i == own.offset + own.count - 1) {
+        for (int rest = slot + 1; rest % LEAF_POINTS != 0; ++rest) {
+            slots[rest] = {INFINITE_F, INFINITE_F, INFINITE_F, -1};
+        }
+    }
 }
 
 __device__ __forceinline__ Box box_at(const Tree& tree, const Segment& segment, int level, int node) {
@@ -269,8 +357,17 @@ extern "C" __global__ void __launch_bounds__(BRUTE_THREADS)
         while (distance2(queries[k], candidates[j]) != best[k]) {
             ++j;
         }
-        const unsigned long long bits = __float_as_uint(best[k]);
-        atomicMin(found + span.segment.offset + i,
-                  bits << 32 | static_cast<unsigned>(candidates[j].row));
+        atomicMin(found + span.segment.offset + i, packed(best[k], candidates[j].row));
+    }
+}
+
+// What `query_all` found, as its caller wants it.
+extern "C" __global__ void __launch_bounds__(SPAN_THREADS)
+    unpack_found(const unsigned long long* __restrict__ found, int queries,
+                 float* __restrict__ distances2, long long* __restrict__ rows) {
+    const int i = static_cast<int>(blockIdx.x) * SPAN_THREADS + static_cast<int>(threadIdx.x);
+    if (i < queries) {
+        distances2[i] = __uint_as_float(static_cast<unsigned>(found[i] >> 32));
+        rows[i] = static_cast<int>(static_cast<unsigned>(found[i]));
     }
 }

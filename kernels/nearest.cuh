@@ -16,6 +16,9 @@ constexpr int LEAF_SHIFT = 3;  // 8 points per leaf
 constexpr int LEAF_POINTS = 1 << LEAF_SHIFT;
 constexpr int ARITY_SHIFT = 2;  // 4 children per node
 constexpr int ARITY = 1 << ARITY_SHIFT;
+constexpr int CURVE_BITS = 10;  // per axis; more save next to no work: see BENCHMARK.md
+constexpr double CELLS_MOST = (1 << CURVE_BITS) - 1;
+constexpr double NEAR_M = 256.0;  // cells are at most 4 times as wide here as at the origin
 constexpr int LEVEL_BITS = 4;
 constexpr int NODE_BITS = 32 - LEVEL_BITS;
 // A level adds ARITY entries and takes one away; 2^30 points have 14 levels.
@@ -108,34 +111,40 @@ struct Frame {
                 static_cast<float>(xyz[2] - origin(2)), row};
     }
 
-    // Cubes, since the points lie on surfaces of any direction.
-    __device__ __forceinline__ double cells_per_metre(int bits) const {
-        double side = high[0] - low[0];
-        side = fmax(side, fmax(high[1] - low[1], high[2] - low[2]));
-        return side > 0.0 ? static_cast<double>((1 << bits) - 1) / side : 0.0;
+    // Between -1 and 1: a stray point far off costs the others few cells.
+    __device__ __forceinline__ double squeezed(double metres, int axis) const {
+        const double offset = metres - origin(axis);
+        return offset / (NEAR_M + fabs(offset));
+    }
+
+    // Cells have one width, since the points lie on surfaces of any direction.
+    __device__ __forceinline__ double cells_per_unit() const {
+        double side = 0.0;
+        for (int axis = 0; axis < 3; ++axis) {
+            side = fmax(side, squeezed(high[axis], axis) - squeezed(low[axis], axis));
+        }
+        return side > 0.0 ? CELLS_MOST / side : 0.0;
+    }
+
+    __device__ __forceinline__ unsigned cell(double metres, int axis, double cells_per_unit) const {
+        const double cell = (squeezed(metres, axis) - squeezed(low[axis], axis)) * cells_per_unit;
+        return static_cast<unsigned>(cell < CELLS_MOST ? (cell > 0.0 ? cell : 0.0) : CELLS_MOST);
     }
 };
 
-__device__ __forceinline__ unsigned cell_of(double offset_m, double cells_per_metre, int bits) {
-    const double most = static_cast<double>((1 << bits) - 1);
-    const double cell = offset_m * cells_per_metre;
-    return static_cast<unsigned>(cell < most ? (cell > 0.0 ? cell : 0.0) : most);
+// Every third bit, from 10.
+__device__ __forceinline__ unsigned spread(unsigned value) {
+    unsigned x = value & 0x3ff;
+    x = (x | x << 16) & 0x030000ff;
+    x = (x | x << 8) & 0x0300f00f;
+    x = (x | x << 4) & 0x030c30c3;
+    return (x | x << 2) & 0x09249249;
 }
 
-// Every third bit, from 21.
-__device__ __forceinline__ unsigned long long spread(unsigned value) {
-    unsigned long long x = value & 0x1fffff;
-    x = (x | x << 32) & 0x001f00000000ffffULL;
-    x = (x | x << 16) & 0x001f0000ff0000ffULL;
-    x = (x | x << 8) & 0x100f00f00f00f00fULL;
-    x = (x | x << 4) & 0x10c30c30c30c30c3ULL;
-    return (x | x << 2) & 0x1249249249249249ULL;
-}
-
-// Place of a cell along Hilbert's curve through a cube of 2^bits cells per side.
+// Place of a cell along Hilbert's curve through a cube of 2^CURVE_BITS cells per side.
 // Source: Skilling, "Programming the Hilbert curve", AIP Conf. Proc. 707, 2004.
-__device__ __forceinline__ unsigned long long hilbert(unsigned x, unsigned y, unsigned z, int bits) {
-    for (unsigned bit = 1u << (bits - 1); bit > 1; bit >>= 1) {
+__device__ __forceinline__ unsigned hilbert(unsigned x, unsigned y, unsigned z) {
+    for (unsigned bit = 1u << (CURVE_BITS - 1); bit > 1; bit >>= 1) {
         const unsigned below = bit - 1;
         if (x & bit) {
             x ^= below;
@@ -150,7 +159,7 @@ __device__ __forceinline__ unsigned long long hilbert(unsigned x, unsigned y, un
     y ^= x;
     z ^= y;
     unsigned flip = 0;
-    for (unsigned bit = 1u << (bits - 1); bit > 1; bit >>= 1) {
+    for (unsigned bit = 1u << (CURVE_BITS - 1); bit > 1; bit >>= 1) {
         flip ^= z & bit ? bit - 1 : 0;
     }
     return spread(x ^ flip) << 2 | spread(y ^ flip) << 1 | spread(z ^ flip);

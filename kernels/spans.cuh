@@ -18,12 +18,13 @@ __device__ __forceinline__ int first_chunk(int offset, int segment, int shift) {
 }
 
 // The last segment that starts at or before a chunk.
-__device__ __forceinline__ int owner_of(const int* offsets, int segments, int shift, int chunk) {
+template <class Offsets>
+__device__ __forceinline__ int owner_of(Offsets offsets, int segments, int shift, int chunk) {
     int low = 0;
     int high = segments - 1;
     while (low < high) {
         const int middle = (low + high + 1) >> 1;
-        if (first_chunk(offsets[middle], middle, shift) <= chunk) {
+        if (first_chunk(static_cast<int>(offsets[middle]), middle, shift) <= chunk) {
             low = middle;
         } else {
             high = middle - 1;
@@ -38,8 +39,10 @@ struct Segment {
     int count;
 };
 
-__device__ __forceinline__ Segment segment_at(const int* offsets, int id) {
-    return {id, offsets[id], offsets[id + 1] - offsets[id]};
+template <class Offsets>
+__device__ __forceinline__ Segment segment_at(Offsets offsets, int id) {
+    const int start = static_cast<int>(offsets[id]);
+    return {id, start, static_cast<int>(offsets[id + 1]) - start};
 }
 
 // Points begin .. end of one segment; none where begin >= end.
@@ -49,7 +52,8 @@ struct Span {
     int end;
 };
 
-__device__ __forceinline__ Span span_of_block(const int* offsets, int segments, int shift) {
+template <class Offsets>
+__device__ __forceinline__ Span span_of_block(Offsets offsets, int segments, int shift) {
     const int block = static_cast<int>(blockIdx.x);
     const Segment segment = segment_at(offsets, owner_of(offsets, segments, shift, block));
     const int chunk = block - first_chunk(segment.offset, segment.id, shift);

@@ -9,8 +9,8 @@ from torch import Tensor
 from radarsparse.errors import InputError
 from radarsparse.metrics.distribution import divergences
 from radarsparse.metrics.match import Match, Points, match_clouds
-from radarsparse.metrics.point import QUANTILES, OneWay, one_way, point_scores
-from radarsparse.metrics.statistics import summarize_distances
+from radarsparse.metrics.point import QUANTILES, one_way, point_scores
+from radarsparse.metrics.statistics import summarize_both
 from radarsparse.metrics.voxel import overlaps
 
 THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
@@ -78,17 +78,9 @@ def _check_positive(name: str, values_m: Sequence[float]) -> None:
 
 
 def _point_scores(match: Match, thresholds_m: Sequence[float]) -> dict[str, float]:
-    there, back = (
-        _one_way(distance2, thresholds_m, match.diagonal_m)
-        for distance2 in (match.there2, match.back2)
-    )
+    statistics = summarize_both(match.there2, match.back2, thresholds_m, QUANTILES)
+    there, back = one_way(statistics, match.diagonal_m)
     return point_scores(there, back, thresholds_m)
-
-
-def _one_way(distance2: Tensor, thresholds_m: Sequence[float], diagonal_m: float) -> OneWay:
-    offsets = torch.tensor([0, len(distance2)], device=distance2.device)
-    statistics = summarize_distances(distance2, offsets, thresholds_m, QUANTILES)
-    return one_way(statistics, diagonal_m)[0]
 
 
 def _feature_scores(match: Match) -> dict[str, float]:
@@ -108,13 +100,13 @@ def _feature_errors(
 ) -> tuple[float, float]:
     if min(points.shape[1], others.shape[1]) < 4:
         return math.nan, math.nan
-    if len(points) == len(others) == 0:
-        return math.nan, math.nan
+    if len(points) == 0 or len(others) == 0:
+        return math.nan, math.nan if len(points) == len(others) else 0.0
     near = distance2.sqrt() < FEATURE_MATCH_M
-    if not near.any():
-        return math.nan, 0.0
-    errors = (points[near, 3] - others[index[near], 3]).abs()
-    return errors.mean().item(), near.double().mean().item()
+    errors = (points[:, 3] - others[index, 3]).abs()
+    # One copy from the device.
+    error, pairs = torch.stack([torch.where(near, errors, 0.0).sum(), near.sum()]).tolist()
+    return error / pairs if pairs else math.nan, pairs / len(points)
 
 
 def _counts(match: Match) -> dict[str, float]:

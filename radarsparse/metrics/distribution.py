@@ -82,10 +82,10 @@ def jensen_shannon(counts: Int[Tensor, "k 2"]) -> float:
         Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information
         Theory 37(1), 1991.
     """
-    totals = counts.sum(dim=0)
-    if not totals.all():
-        return 1.0 if totals.any() else math.nan
-    ours, theirs = (counts.double() / totals).T.contiguous()
+    totals = counts.sum(dim=0).tolist()
+    if not all(totals):
+        return 1.0 if any(totals) else math.nan
+    ours, theirs = (side / total for side, total in zip(counts.double().T, totals, strict=True))
     mixture = (ours + theirs) / 2
     # A bin that is empty on one side has a share of 0 there, which adds nothing.
     nats = torch.xlogy(ours, ours / mixture).sum() + torch.xlogy(theirs, theirs / mixture).sum()

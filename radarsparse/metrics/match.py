@@ -76,6 +76,8 @@ def _finite_rows(name: str, points: Points) -> tuple[Tensor, int]:
     rows = _float64(points)
     finite = rows.isfinite().all(dim=1)
     bad = len(rows) - int(finite.sum())
+    if bad == 0:
+        return rows, 0
     if bad > NONFINITE_SHARE_MAX * len(rows):
         raise InputError(
             f"{name}: {bad} of {len(rows)} points are not finite, at most"

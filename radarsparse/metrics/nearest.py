@@ -10,6 +10,7 @@ from radarsparse.metrics.tree import nearest_both_on_cpu, nearest_on_cpu
 
 Found = tuple[Tensor, Tensor]
 FoundBoth = tuple[Tensor, Tensor, Tensor, Tensor]
+Bounds = tuple[Tensor | None, Tensor | None]
 
 
 def nearest(
@@ -75,23 +76,25 @@ def nearest_both(
 
 def _check(
     query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
-) -> Found:
+) -> Bounds:
+    """All but whether coordinates are finite, which the operators see to while they search."""
     if (query_offsets is None) != (target_offsets is None):
         raise InputError("offsets of one cloud found, those of both or of neither expected")
-    bounds = []
-    for name, points, offsets in (
-        ("query", query, query_offsets),
-        ("target", target, target_offsets),
-    ):
+    for name, points in (("query", query), ("target", target)):
         _check_points(name, points)
-        bounds.append(_bounds(name, len(points), offsets).to(query.device))
     if query.device != target.device:
         raise InputError(f"target is on {target.device}, query on {query.device}; must be equal")
+    if query_offsets is None or target_offsets is None:
+        return None, None
+    bounds = (
+        _bounds("query", len(query), query_offsets).to(query.device),
+        _bounds("target", len(target), target_offsets).to(query.device),
+    )
     if len(bounds[0]) != len(bounds[1]):
         raise InputError(
             f"target: {len(bounds[1]) - 1} clouds found, {len(bounds[0]) - 1} expected as in query"
         )
-    return bounds[0], bounds[1]
+    return bounds
 
 
 def _check_points(name: str, points: Tensor) -> None:
@@ -99,14 +102,16 @@ def _check_points(name: str, points: Tensor) -> None:
         raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
     if points.dtype not in (torch.float32, torch.float64):
         raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
-    if not points.isfinite().all():
-        row = int((~points.isfinite()).any(dim=1).nonzero()[0])
-        raise InputError(f"{name}: row {row} is {points[row].tolist()}, finite values expected")
 
 
-def _bounds(name: str, rows: int, offsets: Tensor | None) -> Tensor:
-    if offsets is None:
-        return torch.tensor([0, rows])
+def _check_finite(query: Tensor, target: Tensor) -> None:
+    for name, points in (("query", query), ("target", target)):
+        if not points.isfinite().all():
+            row = int((~points.isfinite()).any(dim=1).nonzero()[0])
+            raise InputError(f"{name}: row {row} is {points[row].tolist()}, finite values expected")
+
+
+def _bounds(name: str, rows: int, offsets: Tensor) -> Tensor:
     if offsets.ndim != 1 or offsets.is_floating_point() or len(offsets) == 0:
         raise InputError(
             f"{name}: offsets {offsets.dtype} {tuple(offsets.shape)} found, int (b + 1,) expected"
@@ -116,31 +121,49 @@ def _bounds(name: str, rows: int, offsets: Tensor | None) -> Tensor:
     return offsets.long()
 
 
-def _nearest_cpu(query: Tensor, target: Tensor, *bounds: Tensor) -> Found:
+def _whole(points: Tensor, offsets: Tensor | None) -> Tensor:
+    return torch.tensor([0, len(points)]) if offsets is None else offsets
+
+
+def _nearest_cpu(
+    query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
+) -> Found:
+    _check_finite(query, target)
+    bounds = _whole(query, query_offsets), _whole(target, target_offsets)
     distance2, index = nearest_on_cpu(query, target, *bounds)
     return distance2.to(query.dtype), index
 
 
-def _nearest_cuda(query: Tensor, target: Tensor, *bounds: Tensor) -> Found:
-    distance2, index = _cuda().nearest_cuda(query, target, *bounds)
+def _nearest_cuda(query: Tensor, target: Tensor, *bounds: Tensor | None) -> Found:
+    with _cuda().FiniteCheck(query.device) as check:
+        distance2, index = _cuda().nearest_cuda(query, target, *bounds, check)
+    if not check.passed:
+        _check_finite(query, target)
     return distance2.to(query.dtype), index
 
 
-def _nearest_fake(query: Tensor, _target: Tensor, *_bounds: Tensor) -> Found:
+def _nearest_fake(query: Tensor, _target: Tensor, *_bounds: Tensor | None) -> Found:
     return query.new_empty(len(query)), query.new_empty(len(query), dtype=torch.int64)
 
 
-def _nearest_both_cpu(a: Tensor, b: Tensor, *bounds: Tensor) -> FoundBoth:
+def _nearest_both_cpu(
+    a: Tensor, b: Tensor, a_offsets: Tensor | None, b_offsets: Tensor | None
+) -> FoundBoth:
+    _check_finite(a, b)
+    bounds = _whole(a, a_offsets), _whole(b, b_offsets)
     there2, there, back2, back = nearest_both_on_cpu(a, b, *bounds)
     return there2.to(a.dtype), there, back2.to(b.dtype), back
 
 
-def _nearest_both_cuda(a: Tensor, b: Tensor, *bounds: Tensor) -> FoundBoth:
-    there2, there, back2, back = _cuda().nearest_both_cuda(a, b, *bounds)
+def _nearest_both_cuda(a: Tensor, b: Tensor, *bounds: Tensor | None) -> FoundBoth:
+    with _cuda().FiniteCheck(a.device) as check:
+        there2, there, back2, back = _cuda().nearest_both_cuda(a, b, *bounds, check)
+    if not check.passed:
+        _check_finite(a, b)
     return there2.to(a.dtype), there, back2.to(b.dtype), back
 
 
-def _nearest_both_fake(a: Tensor, b: Tensor, *_bounds: Tensor) -> FoundBoth:
+def _nearest_both_fake(a: Tensor, b: Tensor, *_bounds: Tensor | None) -> FoundBoth:
     return *_nearest_fake(a, b), *_nearest_fake(b, a)
 
 
@@ -154,10 +177,10 @@ def _cuda() -> Any:
 # By hand, since `torch.library.custom_op` imports a compiler, which takes a second.
 _LIBRARY = torch.library.Library("radarsparse", "DEF")
 _LIBRARY.define(
-    "nearest(Tensor q, Tensor t, Tensor q_offsets, Tensor t_offsets) -> (Tensor, Tensor)"
+    "nearest(Tensor q, Tensor t, Tensor? q_offsets, Tensor? t_offsets) -> (Tensor, Tensor)"
 )
 _LIBRARY.define(
-    "nearest_both(Tensor a, Tensor b, Tensor a_offsets, Tensor b_offsets)"
+    "nearest_both(Tensor a, Tensor b, Tensor? a_offsets, Tensor? b_offsets)"
     " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 _LIBRARY.impl("nearest", _nearest_cpu, "CPU")

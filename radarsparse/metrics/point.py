@@ -49,12 +49,9 @@ def one_way(statistics: Statistics, diagonal_m: float) -> list[OneWay]:
     squares_m2 = _fill(statistics.sum_sq_m2[:, None] / count, diagonal_m**2)
     # Of no points, none is near.
     shares = (statistics.hits / count).nan_to_num(nan=0.0)
-    numbers = torch.cat([distances_m, squares_m2, shares], dim=1).tolist()
-    counts = statistics.count.tolist()
-    return [
-        OneWay(points, *row[:5], shares=tuple(row[5:]))
-        for points, row in zip(counts, numbers, strict=True)
-    ]
+    # One copy from the device; a double holds every count.
+    numbers = torch.cat([count, distances_m, squares_m2, shares], dim=1).tolist()
+    return [OneWay(int(row[0]), *row[1:6], shares=tuple(row[6:])) for row in numbers]
 
 
 def point_scores(there: OneWay, back: OneWay, thresholds_m: Sequence[float]) -> dict[str, float]:

@@ -65,6 +65,29 @@ def summarize_distances(
     )
 
 
+def summarize_both(
+    there2: Float[Tensor, " n"],
+    back2: Float[Tensor, " m"],
+    thresholds_m: Sequence[float],
+    quantiles: Sequence[float],
+) -> Statistics:
+    """`summarize_distances` of both directions between two clouds, as two frames.
+
+    Args:
+        there2: [n] squared distances, square metres; infinite where there is no neighbour.
+        back2: [m] the same, same device.
+        thresholds_m: nearer counts, equal doesn't.
+        quantiles: shares, 0 to 1.
+    """
+    if there2.is_cuda:
+        # Imported where it is needed: it asks for packages that only CUDA users have.
+        from radarsparse.metrics.cuda import summarize_both_cuda  # noqa: PLC0415
+
+        return summarize_both_cuda(there2, back2, thresholds_m, quantiles)
+    offsets = torch.tensor([0, len(there2), len(there2) + len(back2)])
+    return summarize_distances(torch.cat([there2, back2]), offsets, thresholds_m, quantiles)
+
+
 def _max(frame: Tensor) -> float:
     return frame.max().item() if len(frame) else math.nan
 

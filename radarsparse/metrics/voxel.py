@@ -103,7 +103,9 @@ def voxels_of_points(
         raise InputError(f"voxel_size_m {voxel_size_m}: must be positive and finite")
     # float32 would move points across a boundary
     xyz = points[:, :3].double()
-    return pack_index(((xyz - xyz.new_tensor(origin_m)) / voxel_size_m).floor())
+    if any(origin_m):
+        xyz = xyz - xyz.new_tensor(origin_m)
+    return pack_index((xyz / voxel_size_m).floor())
 
 
 def pack_index(index: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
@@ -164,9 +166,10 @@ def count_columns(
 
 def overlap_of(cell_counts: Int[Tensor, "k 2"]) -> Overlap:
     """The overlap of two clouds whose points `count_cells` counted."""
-    ours, theirs = cell_counts.unbind(1)
-    shared = int(((ours > 0) & (theirs > 0)).sum())
-    return Overlap(shared, len(cell_counts), int((ours > 0).sum()))
+    filled = cell_counts > 0
+    # One copy from the device.
+    shared, ours = torch.stack([filled.all(dim=1).sum(), filled[:, 0].sum()]).tolist()
+    return Overlap(shared, len(cell_counts), ours)
 
 
 def voxel_overlap(
@@ -231,8 +234,15 @@ def count_voxels(
     Raises:
         InputError: as in `voxel_keys`.
     """
-    ours, theirs = (voxels_of_points(points, voxel_size_m) for points in (pred, target))
-    return count_cells(ours, theirs)
+    both = torch.cat([pred[:, :3].double(), target[:, :3].double()])
+    try:
+        voxels = voxels_of_points(both, voxel_size_m)
+    except InputError:
+        # Names the row of its own cloud.
+        for points in (pred, target):
+            voxels_of_points(points, voxel_size_m)
+        raise
+    return count_cells(*voxels.split([len(pred), len(target)]))
 
 
 def voxel_iou(

@@ -173,6 +173,7 @@ extern "C" int launch(const char* name, unsigned blocks_x, unsigned blocks_y, un
     if (strcmp(name, #kernel) == 0) {                   \
         return run(kernel, threads, arguments) ? 0 : 2; \
     }
+    KERNEL(join_clouds)
     KERNEL(frame_bounds)
     KERNEL(curve_keys)
     KERNEL(place_points)
@@ -182,10 +183,9 @@ extern "C" int launch(const char* name, unsigned blocks_x, unsigned blocks_y, un
     KERNEL(count_tests)
     KERNEL(miss_barrier)
     KERNEL(query_all)
-    KERNEL(sum_blocks)
-    KERNEL(pick_bins)
-    KERNEL(count_bins)
-    KERNEL(finish_frames)
+    KERNEL(unpack_found)
+    KERNEL(sum_frames)
+    KERNEL(narrow_ranks)
 #undef KERNEL
     return 1;
 }

@@ -24,6 +24,8 @@ extern Index blockIdx;
 extern Index gridDim;
 
 void __syncthreads();
+// One thread runs at a time.
+inline void __threadfence() {}
 
 using std::max;
 using std::min;

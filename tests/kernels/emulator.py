@@ -1,16 +1,20 @@
 """Runs the kernels on CPU tensors: the very sources, compiled by g++."""
 
 import ctypes
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from torch import Tensor
+
+from radarsparse.metrics.cuda.signatures import Argument, check_arguments
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
 FLAGS = ("-std=c++17", "-O2", "-march=native", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+# Kernels of emulator.cpp alone.
+NOT_IN_SOURCES = ("count_tests", "miss_barrier")
 NO_COMPILER = "g++ isn't installed"
 
 
@@ -32,8 +36,10 @@ class EmulatedKernels:
         self._backwards.value = value
 
     def launch(
-        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Tensor | int
+        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Argument
     ) -> None:
+        if name not in NOT_IN_SOURCES:
+            check_arguments(name, arguments)
         values = [_to_c(argument) for argument in arguments]
         pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
         status = self._launch(name.encode(), *blocks, threads, pointers)
@@ -41,13 +47,18 @@ class EmulatedKernels:
             raise RuntimeError(f"{name}: {['', 'no such kernel', 'barrier not met'][status]}")
 
 
-def _to_c(argument: Tensor | int) -> ctypes.c_void_p | ctypes.c_int32:
+def _to_c(argument: Argument) -> ctypes.c_void_p | ctypes.c_int32:
     if isinstance(argument, int):
         return ctypes.c_int32(argument)
-    # As on a GPU, a kernel sees nothing but the address.
-    assert argument.is_contiguous()
-    assert argument.device.type == "cpu"
-    return ctypes.c_void_p(argument.data_ptr())
+    assert argument is None or argument.device.type == "cpu"
+    return ctypes.c_void_p(None if argument is None else argument.data_ptr())
+
+
+def environment_of_tests(**more: str) -> dict[str, str]:
+    """This process's variables for another one that imports the package and its tests."""
+    there = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(HERE.parents[1]), *([there] if there else [])])
+    return {**os.environ, "PYTHONPATH": path, **more}
 
 
 def compile_emulator(

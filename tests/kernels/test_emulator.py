@@ -19,7 +19,7 @@ def test_a_barrier_that_a_thread_misses(kernels: EmulatedKernels) -> None:
 
 
 def test_an_unknown_kernel(kernels: EmulatedKernels) -> None:
-    with pytest.raises(RuntimeError, match="absent: no such kernel"):
+    with pytest.raises(ValueError, match="absent: no such kernel"):
         kernels.launch("absent", (1, 1), 1)
 
 

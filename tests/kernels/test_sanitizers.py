@@ -1,6 +1,5 @@
 """A small batch through every kernel, watched for bad addresses, undefined behaviour and races."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels.emulator import KERNELS, compile_emulator
+from tests.kernels.emulator import KERNELS, compile_emulator, environment_of_tests
 
-ROOT = Path(__file__).parents[2]
 FLAGS = ("-O1", "-g", "-fno-sanitize-recover=all")
 
 
@@ -19,14 +17,12 @@ def _run(library: Path, runtime: str) -> subprocess.CompletedProcess[str]:
     found = subprocess.run(
         ["g++", f"-print-file-name={runtime}"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": found,
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "TSAN_OPTIONS": "halt_on_error=1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = environment_of_tests(
+        LD_PRELOAD=found,
+        ASAN_OPTIONS="detect_leaks=0",
+        TSAN_OPTIONS="halt_on_error=1",
+        OMP_NUM_THREADS="1",
+    )
     command = [sys.executable, str(Path(__file__).with_name("small_case.py")), str(library)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if "kernels start" not in done.stdout:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from radarsparse.errors import InputError
+from radarsparse.metrics.cuda.finite import FiniteCheck
+from radarsparse.metrics.cuda.signatures import Argument
 
 # Kernels count in 32 bits. Slots and nodes grow with points, and by at most 64 with every cloud.
 POINTS_MOST = 2**30
@@ -39,50 +41,82 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Frames:
-    """A batch: the first cloud of every frame, then the second cloud of every frame.
+    """A batch of pairs of clouds, as their owner has them.
 
     Attributes:
-        points: float64 [n, 3] metres.
-        offsets: int32 [2 b + 1] where the segments, one per cloud, start.
+        clouds: [n, 3] and [m, 3] metres, of one dtype, float32 or float64; the values of a row
+            follow each other.
+        starts: int64 [b + 1] where the clouds of each frame start; None for one frame.
         first: the first clouds.
-        both: all clouds.
+        both: all clouds, first and then second ones.
         cloud_most: points that one cloud has at most, as far as shapes tell.
+        check: of the coordinates, if one is wanted.
     """
 
-    points: Tensor
-    offsets: Tensor
+    clouds: tuple[Tensor, Tensor]
+    starts: tuple[Tensor | None, Tensor | None]
     first: Part
     both: Part
     cloud_most: int
+    check: FiniteCheck | None
 
     @staticmethod
     def join(
-        first: Tensor, second: Tensor, first_offsets: Tensor, second_offsets: Tensor
+        first: Tensor,
+        second: Tensor,
+        first_starts: Tensor | None = None,
+        second_starts: Tensor | None = None,
+        check: FiniteCheck | None = None,
     ) -> "Frames":
-        """Lay out a batch of pairs of clouds.
+        """Take a batch of pairs of clouds.
 
         Args:
-            first: [n, 3] metres.
+            first: [n, 3] metres, float32 or float64.
             second: [m, 3] metres, same device.
-            first_offsets: int64 [b + 1].
-            second_offsets: int64 [b + 1].
+            first_starts: int64 [b + 1]; one frame by default.
+            second_starts: int64 [b + 1].
+            check: of the coordinates.
 
         Raises:
             InputError: there are too many points or clouds.
         """
-        total = len(first) + len(second)
-        clouds = 2 * (len(first_offsets) - 1)
-        check_size(total, clouds)
-        offsets = torch.cat([first_offsets, second_offsets[1:] + len(first)])
+        points = first.size(0), second.size(0)
+        frames = 1 if first_starts is None else first_starts.size(0) - 1
+        check_size(sum(points), 2 * frames)
         return Frames(
-            torch.cat([first, second]).detach().double(),
-            offsets.int(),
-            Part(len(first), clouds // 2),
-            Part(total, clouds),
-            max(len(first), len(second)),
+            _alike(first, second),
+            (_contiguous(first_starts), _contiguous(second_starts)),
+            Part(points[0], frames),
+            Part(sum(points), 2 * frames),
+            max(points),
+            check,
         )
 
     @property
     def count(self) -> int:
         """Number of frames."""
         return self.first.segments
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """How a kernel takes the clouds and where they start."""
+        first, second = self.clouds
+        doubles = int(first.dtype == torch.float64)
+        # Sizes not by `len`, which takes the host 2 us.
+        numbers = (first.stride(0), second.stride(0), doubles, first.size(0), second.size(0))
+        return first, second, *numbers, *self.starts, self.count
+
+
+def _alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two clouds as the kernels read them: of one dtype, the values of a row together."""
+    if first.dtype != second.dtype:
+        first, second = first.double(), second.double()
+    return _rows(first), _rows(second)
+
+
+def _rows(cloud: Tensor) -> Tensor:
+    return cloud if cloud.stride(1) == 1 else cloud.contiguous()
+
+
+def _contiguous(starts: Tensor | None) -> Tensor | None:
+    return None if starts is None else starts.contiguous()

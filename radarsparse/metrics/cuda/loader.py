@@ -14,9 +14,14 @@ from torch import Tensor
 
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
+from radarsparse.metrics.cuda.signatures import (
+    SOURCES,
+    UNITS,
+    Argument,
+    check_arguments,
+    signature,
+)
 
-SOURCES = Path(__file__).parents[2] / "kernels"
-UNITS = ("nearest.cu", "statistics.cu")
 _STANDARD = "c++17"
 
 
@@ -24,7 +29,7 @@ class Kernels(Protocol):
     """Whatever runs the kernels: a GPU, or the CPU in tests."""
 
     def launch(
-        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Tensor | int
+        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Argument
     ) -> None:
         """Run one kernel on a grid of blocks; no blocks, no run.
 
@@ -33,59 +38,69 @@ class Kernels(Protocol):
             blocks: grid size, x and y.
             threads: per block.
             arguments: tensors as pointers, numbers as 32-bit integers.
+
+        Raises:
+            TypeError: arguments aren't what the kernel takes.
         """
         ...
 
 
 class CudaKernels:
-    """The kernels on one GPU, run on torch's current stream."""
+    """The kernels on one GPU, run on one stream."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._core: Any = _import("cuda.core")
-        major, minor = torch.cuda.get_device_capability(device)
-        cubin = compile_kernels(f"sm_{major}{minor}")
-        self._device = device
-        self._code = self._core.ObjectCode.from_cubin(cubin)
-        self._kernels: dict[str, Any] = {}
-        self._streams: dict[int, Any] = {}
+    def __init__(self, code: "_Code", stream: int) -> None:
+        self._code = code
+        self._stream = stream
 
     def launch(
-        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Tensor | int
+        self, name: str, blocks: tuple[int, int], threads: int, *arguments: Argument
     ) -> None:
         """As `Kernels.launch`."""
         if 0 in blocks:
             return
+        check_arguments(name, arguments)
+        kernel, types = self._code.find(name)
+        values = tuple([a.data_ptr() if isinstance(a, Tensor) else a or 0 for a in arguments])
+        # The driver's own function: cuda-core's launch takes the host four times as long.
+        (status,) = self._code.driver.cuLaunchKernel(
+            *(kernel, *blocks, 1, threads, 1, 1, 0, self._stream, (values, types), 0)
+        )
+        if status != 0:
+            raise RuntimeError(f"{name}: {status!r} from cuLaunchKernel")
+
+
+class _Code:
+    """The machine code of the kernels, loaded on one GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        core = _import("cuda.core")
+        self.driver: Any = _import("cuda.bindings.driver")
+        major, minor = torch.cuda.get_device_capability(device)
+        self._object = core.ObjectCode.from_cubin(compile_kernels(f"sm_{major}{minor}"))
+        self._kernels: dict[str, tuple[int, tuple[type, ...]]] = {}
+
+    def find(self, name: str) -> tuple[int, tuple[type, ...]]:
+        """The handle of a kernel, and how its arguments are passed."""
         if name not in self._kernels:
-            self._kernels[name] = self._code.get_kernel(name)
-        config = self._core.LaunchConfig(grid=blocks, block=threads)
-        self._core.launch(self._stream(), config, self._kernels[name], *map(_to_driver, arguments))
-
-    def _stream(self) -> Any:
-        """Torch's current stream, as cuda-core knows it."""
-        handle = torch.cuda.current_stream(self._device).cuda_stream
-        if handle not in self._streams:
-            self._streams[handle] = self._core.Stream.from_handle(handle)
-        return self._streams[handle]
-
-
-def _to_driver(argument: Tensor | int) -> Any:
-    # cuda-core takes a plain int for a pointer.
-    return argument.data_ptr() if isinstance(argument, Tensor) else ctypes.c_int32(argument)
+            handle = int(self._object.get_kernel(name).handle)
+            types = (ctypes.c_int32 if p.is_integer else ctypes.c_void_p for p in signature(name))
+            self._kernels[name] = handle, tuple(types)
+        return self._kernels[name]
 
 
 def load_kernels(device: torch.device) -> CudaKernels:
-    """The kernels of a GPU, compiled and loaded at the first call.
+    """The kernels of a GPU, for launches on its current stream; compiled at the first call.
 
     Raises:
         InputError: cuda-core isn't installed.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
-    return _load_kernels(index)
+    return CudaKernels(_load_code(index), torch.cuda.current_stream(index).cuda_stream)
 
 
 @cache
-def _load_kernels(index: int) -> CudaKernels:
-    return CudaKernels(torch.device("cuda", index))
+def _load_code(index: int) -> _Code:
+    return _Code(torch.device("cuda", index))
 
 
 def compile_kernels(architecture: str) -> bytes:

@@ -30,8 +30,11 @@ _BRUTE_SHIFT = 9
 _BRUTE_THREADS = 128
 _TILE_POINTS = 256
 
-_CURVE_BITS_MOST = 21
-_KEY_BITS = 63
+_JOIN_SHIFT = 9
+
+_CODE_BITS = 30
+# A sort by 32 bits takes the GPU and the host half as long as one by 64; one bit is the sign.
+_KEY_BITS = 31
 
 
 def find_nearest(kernels: Kernels, frames: Frames, queries: Part) -> Found:
@@ -50,31 +53,27 @@ def find_nearest(kernels: Kernels, frames: Frames, queries: Part) -> Found:
 
 def search_all(kernels: Kernels, frames: Frames, queries: Part) -> Found:
     """As `find_nearest`, by trying all pairs."""
-    placed = frames.points.new_empty((len(frames.points), 4), dtype=torch.float32)
+    points, offsets, bounds = _lay_out(kernels, frames)
+    placed = points.new_empty((frames.both.points, 4), dtype=torch.float32)
+    found = points.new_empty(queries.points, dtype=torch.int64)
+    batch = offsets, frames.both.segments
     blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
-    bounds = _bounds(kernels, frames)
-    segments = frames.both.segments
-    kernels.launch(
-        "place_points", blocks, _THREADS, frames.points, frames.offsets, segments, bounds, placed
-    )
-    # An infinite distance above, row -1 below.
-    none = 0x7F800000 << 32 | 0xFFFFFFFF
-    found = torch.full((queries.points,), none, dtype=torch.int64, device=placed.device)
+    arguments = (points, *batch, bounds, queries.points, placed, found)
+    kernels.launch("place_points", blocks, _THREADS, *arguments)
     across = queries.blocks(_BRUTE_SHIFT)
     tiles = -(-frames.cloud_most // _TILE_POINTS)
     down = max(min(BRUTE_BLOCKS // max(across, 1), tiles), 1)
-    kernels.launch(
-        "query_all", (across, down), _BRUTE_THREADS, placed, frames.offsets, segments, found
-    )
-    row, distance2 = found.view(torch.int32).view(-1, 2).unbind(1)
-    return distance2.contiguous().view(torch.float32), row.long()
+    kernels.launch("query_all", (across, down), _BRUTE_THREADS, placed, *batch, found)
+    distance2, index = _empty_found(placed, queries.points)
+    blocks = (-(-queries.points // _THREADS), 1)
+    kernels.launch("unpack_found", blocks, _THREADS, found, queries.points, distance2, index)
+    return distance2, index
 
 
 def search_tree(kernels: Kernels, frames: Frames, queries: Part) -> Found:
     """As `find_nearest`, by a tree over points sorted along a curve."""
     tree = build_tree(kernels, frames)
-    distance2 = tree.slots.new_empty(queries.points)
-    index = torch.empty(queries.points, dtype=torch.int64, device=distance2.device)
+    distance2, index = _empty_found(tree.slots, queries.points)
     blocks = (queries.blocks(_QUERY_SHIFT), 1)
     kernels.launch("query_boxes", blocks, 1 << _QUERY_SHIFT, *tree.arguments, distance2, index)
     return distance2, index
@@ -85,10 +84,11 @@ class Tree:
     """Points of every segment along the curve, in leaves, and the boxes above them.
 
     Attributes:
-        slots: float32 [s, 4] x, y, z, bits of the row; infinite where no point is.
+        slots: float32 [s, 4] x, y, z, bits of the row; infinite in the rest of a segment's last
+            leaf.
         boxes: float32 [k, 8], nodes level by level.
         hints: int32 [s] how many points of the other cloud come before.
-        offsets: int32 [2 b + 1] those of the frames.
+        offsets: int32 [2 b + 1] where the segments, one per cloud, start.
     """
 
     slots: Tensor
@@ -99,48 +99,58 @@ class Tree:
     @property
     def arguments(self) -> tuple[Tensor | int, ...]:
         """What a kernel that queries needs first."""
-        return self.slots, self.boxes, self.hints, self.offsets, len(self.offsets) - 1
+        return self.slots, self.boxes, self.hints, self.offsets, self.offsets.size(0) - 1
 
 
 def build_tree(kernels: Kernels, frames: Frames) -> Tree:
     """Sort both clouds of all frames at once and build the boxes of each."""
-    slots, hints = _sort(kernels, frames)
+    slots, hints, offsets = _sort(kernels, frames)
     boxes = slots.new_empty((_node_count(frames), 8))
     for level in range(0, _level_count(frames.cloud_most), _BOXES_LEVELS):
         blocks = (frames.both.blocks(_SPAN_SHIFT + _ARITY_SHIFT * level), 1)
-        arguments = (slots, frames.offsets, frames.both.segments, level, boxes)
+        arguments = (slots, offsets, frames.both.segments, level, boxes)
         kernels.launch("build_boxes", blocks, _THREADS, *arguments)
-    return Tree(slots, boxes, hints, frames.offsets)
+    return Tree(slots, boxes, hints, offsets)
 
 
-def _bounds(kernels: Kernels, frames: Frames) -> Tensor:
-    """Boxes of the frames, int64 [b, 6], as the kernels write them."""
-    most = torch.iinfo(torch.int64).max
-    bounds = torch.full((frames.count, 6), most, dtype=torch.int64, device=frames.points.device)
+def _empty_found(placed: Tensor, queries: int) -> Found:
+    return placed.new_empty(queries), placed.new_empty(queries, dtype=torch.int64)
+
+
+def _lay_out(kernels: Kernels, frames: Frames) -> tuple[Tensor, Tensor, Tensor]:
+    """Points float64 [n, 3], offsets int32 [2 b + 1], boxes of the frames int64 [b, 6]."""
+    total, segments = frames.both
+    points = frames.clouds[0].new_empty((total, 3), dtype=torch.float64)
+    offsets = points.new_empty(segments + 1, dtype=torch.int32)
+    bounds = points.new_empty((frames.count, 6), dtype=torch.int64)
     blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
-    arguments = (frames.points, frames.offsets, frames.both.segments, bounds)
-    kernels.launch("frame_bounds", blocks, _THREADS, *arguments)
-    return bounds
+    # Few points per block, for it only waits for memory.
+    joining = (frames.both.blocks(_JOIN_SHIFT), 1)
+    nonfinite = None if frames.check is None else frames.check.nonfinite
+    arguments = (*frames.arguments, points, offsets, bounds, nonfinite)
+    kernels.launch("join_clouds", joining, _THREADS, *arguments)
+    if frames.check is not None:
+        frames.check.begun()
+    kernels.launch("frame_bounds", blocks, _THREADS, points, offsets, segments, bounds)
+    return points, offsets, bounds
 
 
-def _sort(kernels: Kernels, frames: Frames) -> Found:
-    """Slots and hints of `Tree`."""
-    points, offsets, segments = frames.points, frames.offsets, frames.both.segments
-    total = len(points)
-    bounds = _bounds(kernels, frames)
-    frame_bits = max(frames.count - 1, 0).bit_length()
-    bits = min(_CURVE_BITS_MOST, (_KEY_BITS - frame_bits) // 3)
-    keys = torch.empty(total, dtype=torch.int64, device=points.device)
+def _sort(kernels: Kernels, frames: Frames) -> tuple[Tensor, Tensor, Tensor]:
+    """Slots, hints and offsets of `Tree`."""
+    points, offsets, bounds = _lay_out(kernels, frames)
+    total, segments = frames.both
+    code_bits = min(_CODE_BITS, _KEY_BITS - max(segments - 1, 0).bit_length())
+    keys = offsets.new_empty(total)
     blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
-    kernels.launch("curve_keys", blocks, _THREADS, points, offsets, segments, bounds, bits, keys)
+    batch = (points, offsets, segments, bounds, code_bits)
+    kernels.launch("curve_keys", blocks, _THREADS, *batch, keys)
     keys, order = keys.sort(stable=True)
-    seconds_until = (order >= frames.first.points).cumsum(0, dtype=torch.int32)
     slot_count = frames.both.blocks(_LEAF_SHIFT) << _LEAF_SHIFT
-    slots = torch.full((slot_count, 4), torch.inf, device=points.device)
-    hints = seconds_until.new_empty(slot_count)
-    arguments = (points, offsets, segments, bounds, bits, keys, order, seconds_until, slots, hints)
-    kernels.launch("fill_slots", (-(-total // _THREADS), 1), _THREADS, *arguments)
-    return slots, hints
+    slots = points.new_empty((slot_count, 4), dtype=torch.float32)
+    hints = offsets.new_empty(slot_count)
+    blocks = (-(-total // _THREADS), 1)
+    kernels.launch("fill_slots", blocks, _THREADS, *batch, keys, order, slots, hints)
+    return slots, hints, offsets
 
 
 def _level_count(cloud_most: int) -> int:
@@ -154,6 +164,6 @@ def _level_count(cloud_most: int) -> int:
 def _node_count(frames: Frames) -> int:
     """Where the level after the last would start: see `Tree::first_node` in the kernels."""
     levels = _level_count(frames.cloud_most)
-    most = len(frames.points) // 24 + 1
+    most = frames.both.points // 24 + 1
     groups = most - (most >> _ARITY_SHIFT * levels) + levels * (frames.both.segments + 1)
     return groups << _ARITY_SHIFT

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from radarsparse.metrics.cuda.frames import Part, check_size
 from radarsparse.metrics.cuda.loader import Kernels
+from radarsparse.metrics.cuda.signatures import Argument
 from radarsparse.metrics.statistics import Statistics
 
 # The constants of kernels/statistics.cu.
@@ -37,41 +39,74 @@ def summarize(
     Raises:
         InputError: there are too many distances or frames.
     """
-    part = Part(len(distance2), len(offsets) - 1)
+    part = Part(distance2.size(0), offsets.size(0) - 1)
+    values = _floats(distance2)
+    frames = (values, None, part.points, 0, offsets.contiguous(), part.segments)
+    return _summarize(kernels, frames, part, thresholds_m, quantiles)
+
+
+def summarize_both(
+    kernels: Kernels,
+    there2: Tensor,
+    back2: Tensor,
+    thresholds_m: Sequence[float],
+    quantiles: Sequence[float],
+) -> Statistics:
+    """`summarize` of two arrays of distances, as two frames.
+
+    Args:
+        kernels: what runs the kernels, on the device of the distances.
+        there2: [n], read as float32.
+        back2: [m], read as float32.
+        thresholds_m: t of them.
+        quantiles: q of them.
+
+    Raises:
+        InputError: there are too many distances.
+    """
+    counts = there2.size(0), back2.size(0)
+    part = Part(sum(counts), 2)
+    frames = (_floats(there2), _floats(back2), *counts, None, part.segments)
+    return _summarize(kernels, frames, part, thresholds_m, quantiles)
+
+
+def _summarize(
+    kernels: Kernels,
+    frames: tuple[Argument, ...],
+    part: Part,
+    thresholds_m: Sequence[float],
+    quantiles: Sequence[float],
+) -> Statistics:
     check_size(*part)
-    distance2, starts = distance2.float().contiguous(), offsets.int()
-    limits = _constants(tuple(thresholds_m), distance2.device)
-    shares = _constants(tuple(quantiles), distance2.device)
-    blocks = part.blocks(_SHIFT)
-    partials = limits.new_empty((blocks, 3))
-    hits = torch.zeros((part.segments, len(limits)), dtype=torch.int64, device=limits.device)
-    histogram = starts.new_zeros((part.segments, _FIRST_BINS))
-    arguments = (distance2, starts, part.segments, limits, len(limits), partials, hits, histogram)
-    kernels.launch("sum_blocks", (blocks, 1), _THREADS, *arguments)
-    values = _select(kernels, distance2, starts, shares, histogram)
+    device = cast(Tensor, frames[0]).device
+    limits = _constants(tuple(thresholds_m), device)
+    shares = _constants(tuple(quantiles), device)
+    asked = (limits, len(thresholds_m), shares, len(quantiles))
+    blocks = (part.blocks(_SHIFT), 1)
+    work_size = part.segments * _integers_per_frame(len(thresholds_m), len(quantiles))
+    work = limits.new_zeros(work_size, dtype=torch.int32)
+    partials = limits.new_empty((blocks[0], 3))
     sums = limits.new_empty((part.segments, 3))
-    quantiles_m = limits.new_empty((part.segments, len(shares)))
-    arguments = (starts, partials, shares, len(shares), values, sums, quantiles_m)
-    kernels.launch("finish_frames", (part.segments, 1), _THREADS, *arguments)
-    return Statistics(offsets.diff(), sums[:, 0], sums[:, 1], sums[:, 2], hits, quantiles_m)
+    counts = limits.new_empty(part.segments, dtype=torch.int64)
+    hits = limits.new_empty((part.segments, len(thresholds_m)), dtype=torch.int64)
+    arguments = (*frames, *asked, work, partials, sums, counts, hits)
+    kernels.launch("sum_frames", blocks, _THREADS, *arguments)
+    quantiles_m = limits.new_empty((part.segments, len(quantiles)))
+    for step in range(1, _STEPS if len(quantiles) > 0 else 1):
+        arguments = (*frames, *asked[1:], step, work, quantiles_m)
+        kernels.launch("narrow_ranks", blocks, _THREADS, *arguments)
+    sum_m, sum_sq_m2, max_m = sums.unbind(1)
+    return Statistics(counts, sum_m, sum_sq_m2, max_m, hits, quantiles_m)
 
 
-def _select(
-    kernels: Kernels, distance2: Tensor, starts: Tensor, shares: Tensor, histogram: Tensor
-) -> Tensor:
-    """Bits [b, 2 q] of the distances between which each quantile lies."""
-    part = Part(len(distance2), len(starts) - 1)
-    ranks = 2 * len(shares)
-    values, remaining = starts.new_empty((2, part.segments, ranks)).unbind(0)
-    rows = (part.segments * ranks, 1)
-    for step in range(_STEPS):
-        if step > 0:
-            histogram = starts.new_zeros((part.segments, ranks, _NEXT_BINS))
-            arguments = (distance2, starts, part.segments, ranks, step, values, histogram)
-            kernels.launch("count_bins", (part.blocks(_SHIFT), 1), _THREADS, *arguments)
-        arguments = (starts, shares, ranks, step, histogram, values, remaining)
-        kernels.launch("pick_bins", rows, _THREADS, *arguments)
-    return values
+def _integers_per_frame(thresholds: int, quantiles: int) -> int:
+    """Of `Work` in the kernels."""
+    per_rank = (_STEPS - 1) * _NEXT_BINS + 2
+    return _STEPS + thresholds + _FIRST_BINS + 2 * quantiles * per_rank
+
+
+def _floats(distance2: Tensor) -> Tensor:
+    return distance2.float().contiguous()
 
 
 @lru_cache(maxsize=64)

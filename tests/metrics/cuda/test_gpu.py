@@ -1,30 +1,39 @@
 """The kernels on a GPU: the bits of the CPU, on any stream, watched by compute-sanitizer."""
 
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import Tensor
 
 from radarsparse.benchmark.lidar import lidar_pair
-from radarsparse.metrics.cuda import nearest_both_cuda, nearest_cuda, summarize_distances_cuda
+from radarsparse.errors import InputError
+from radarsparse.metrics import nearest_both
+from radarsparse.metrics.cuda import (
+    FiniteCheck,
+    nearest_both_cuda,
+    nearest_cuda,
+    summarize_both_cuda,
+    summarize_distances_cuda,
+)
 from radarsparse.metrics.cuda.frames import Frames
 from radarsparse.metrics.cuda.loader import load_kernels
 from radarsparse.metrics.cuda.search import find_nearest, search_all, search_tree
 from radarsparse.metrics.cuda.statistics import summarize
 from tests.kernels import small_case
-from tests.kernels.emulator import EmulatedKernels
+from tests.kernels.emulator import EmulatedKernels, environment_of_tests
 from tests.metrics.cuda.clouds import batch, hard_pairs
 
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU"),
 ]
-ROOT = Path(__file__).parents[3]
+NAMES = ("query", "target")
 PAIRS = hard_pairs()
 
 
@@ -72,23 +81,45 @@ def test_ragged_batches_by_the_public_names(kernels: EmulatedKernels) -> None:
         torch.testing.assert_close(result[name].cpu(), value, rtol=1e-14, atol=0.0, equal_nan=True)
 
 
+@contextmanager
+def waits_are_errors() -> Iterator[None]:
+    """Within, a wait for the GPU raises."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        try:
+            torch.cuda.set_sync_debug_mode("error")
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def test_the_current_stream_is_used_and_not_waited_for() -> None:
     pred, target = (torch.from_numpy(cloud).cuda() for cloud in lidar_pair(20_000, 0))
     offsets = torch.tensor([0, 20_000]).cuda()
-    expected = nearest_both_cuda(pred, target, offsets, offsets)
-    summarize_distances_cuda(expected[0], offsets, (0.1,), (0.5,))
+    expected = nearest_both_cuda(pred, target)
+    statistics = summarize_both_cuda(expected[0], expected[2], (0.1,), (0.5,))
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with torch.cuda.stream(stream):
-            found = nearest_both_cuda(pred, target, offsets, offsets)
-            summarize_distances_cuda(found[0], offsets, (0.1,), (0.5,))
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    with waits_are_errors(), torch.cuda.stream(stream):
+        check = FiniteCheck(pred.device)
+        found = nearest_both_cuda(pred, target, offsets, offsets, check)
+        summarize_distances_cuda(found[0], offsets, (0.1,), (0.5,))
+        again = summarize_both_cuda(found[0], found[2], (0.1,), (0.5,))
     stream.synchronize()
-    for once, again in zip(expected, found, strict=True):
-        assert torch.equal(once, again)
+    assert check.passed
+    for once, later in zip(expected, found, strict=True):
+        assert torch.equal(once, later)
+    assert all(map(torch.equal, vars(statistics).values(), vars(again).values()))
+
+
+@pytest.mark.parametrize("cloud", [0, 1])
+@pytest.mark.parametrize("value", [torch.nan, -torch.nan, torch.inf, -torch.inf])
+def test_points_that_are_not_finite_are_named(cloud: int, value: float) -> None:
+    clouds = [torch.rand(n, 3).cuda() for n in (30_000, 40_000)]
+    nearest_both(*clouds)
+    clouds[cloud][-1, 2] = value
+    with pytest.raises(InputError, match=f"{NAMES[cloud]}: row {len(clouds[cloud]) - 1} is"):
+        nearest_both(*clouds)
 
 
 @pytest.mark.slow
@@ -98,6 +129,7 @@ def test_compute_sanitizer(tool: str) -> None:
         pytest.skip("compute-sanitizer isn't installed")
     command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9"]
     command += [sys.executable, small_case.__file__, "cuda"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Torch's own allocator would lay arrays side by side in blocks that the tool takes for one.
+    environment = environment_of_tests(PYTORCH_NO_CUDA_MEMORY_CACHING="1")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]

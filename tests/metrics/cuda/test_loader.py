@@ -1,7 +1,6 @@
 """What a machine without a GPU can tell about compiling and keeping the kernels."""
 
 import logging
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,9 @@ import pytest
 import torch
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.cuda.loader import SOURCES, UNITS, compile_kernels
-from tests.kernels.emulator import compile_emulator
+from radarsparse.metrics.cuda.loader import compile_kernels
+from radarsparse.metrics.cuda.signatures import SOURCES, UNITS
+from tests.kernels.emulator import compile_emulator, environment_of_tests
 
 ROOT = Path(__file__).parents[3]
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90")
@@ -65,12 +65,9 @@ def test_a_cache_that_cannot_be_written_is_said(
 def test_kernels_are_launched_as_the_driver_expects(cache: Path, tmp_path: Path) -> None:
     compile_kernels("sm_90")
     compile_emulator(tmp_path, source="driver.cpp").rename(tmp_path / "libcuda.so.1")
-    environment = {
-        **os.environ,
-        "LD_LIBRARY_PATH": str(tmp_path),
-        "XDG_CACHE_HOME": str(cache.parents[1]),
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = environment_of_tests(
+        LD_LIBRARY_PATH=str(tmp_path), XDG_CACHE_HOME=str(cache.parents[1])
+    )
     command = [sys.executable, "-W", "error", str(ROOT / "tests" / "kernels" / "on_driver.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "kernels launched\n"), done.stderr

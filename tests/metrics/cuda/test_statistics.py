@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.cuda.statistics import summarize
+from radarsparse.metrics.cuda.statistics import summarize, summarize_both
 from radarsparse.metrics.statistics import Statistics
 from tests.kernels.emulator import EmulatedKernels
 
@@ -84,6 +84,17 @@ def test_infinite_distances(kernels: EmulatedKernels) -> None:
     assert result.quantiles_m[0, :2].tolist() == [2.0, 1.0]
     assert result.quantiles_m[0, 2:4].tolist() == [torch.inf] * 2
     assert result.quantiles_m[1].tolist() == [torch.inf] * 5
+
+
+def test_two_arrays_are_two_frames(kernels: EmulatedKernels) -> None:
+    values = torch.rand(9000, generator=torch.Generator().manual_seed(0))
+    for first in (0, 1, 2048, 5000, 9000):
+        found = summarize_both(kernels, values[:first], values[first:], THRESHOLDS_M, QUANTILES)
+        expected = run(kernels, values, torch.tensor([0, first, 9000]))
+        for name, value in vars(found).items():
+            torch.testing.assert_close(
+                value, vars(expected)[name], rtol=0.0, atol=0.0, equal_nan=True
+            )
 
 
 def test_nothing_asked_and_nothing_there(kernels: EmulatedKernels) -> None:
