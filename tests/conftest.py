@@ -13,6 +13,7 @@ from radarsparse.data.prepared import write_frame, write_split
 from radarsparse.data.scan import ScanPair
 from radarsparse.training.loop import train
 from radarsparse.view import render_clouds
+from tests.kernels.emulator import EmulatedKernels, compile_emulator
 
 TINY_VOLUME = {
     "minimum_m": [0.0, -6.4, -1.6],
@@ -88,6 +89,18 @@ def tiny_config(root: Path, stage: str, teacher: str | None = None, **model: obj
         raw["sampling"] = {"steps": 2, "samples": 2, **doubtful}
         raw |= {"teacher": teacher} if teacher else {}
     return validate_config(raw, "tiny")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kernels, compiled once for the CPU."""
+    return compile_emulator(tmp_path_factory.mktemp("emulator"))
+
+
+@pytest.fixture(scope="session")
+def kernels(library: Path) -> EmulatedKernels:
+    """The kernels, run on the CPU."""
+    return EmulatedKernels(library)
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from radarsparse.benchmark.lidar import lidar_pair
 from radarsparse.benchmark.measure import find_device, median_seconds, name_device
+from radarsparse.gpu.loader import load_kernels
 from radarsparse.metrics.cuda import summarize_distances_cuda
 from radarsparse.metrics.cuda.frames import Frames
-from radarsparse.metrics.cuda.loader import load_kernels
 from radarsparse.metrics.cuda.search import search_all
 from radarsparse.metrics.nearest import nearest_both
 

@@ -11,7 +11,7 @@ from radarsparse.metrics.distribution import divergences
 from radarsparse.metrics.match import Match, Points, match_clouds
 from radarsparse.metrics.point import QUANTILES, one_way, point_scores
 from radarsparse.metrics.statistics import summarize_both
-from radarsparse.metrics.voxel import overlaps
+from radarsparse.metrics.voxel import count_both, overlaps_of
 
 THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 VOXEL_SIZES_M = (0.1, 0.2, 0.4, 0.8)
@@ -124,9 +124,10 @@ def _counts(match: Match) -> dict[str, float]:
 
 def _overlaps(match: Match, voxel_sizes_m: Sequence[float]) -> dict[str, float]:
     """Shared voxels and bird's-eye cells, and how differently points fill them."""
+    tables = [count_both(match.pred, match.target, size_m) for size_m in voxel_sizes_m]
+    found = iter(overlaps_of([table for pair in tables for table in pair]))
     scores = {}
-    for size_m in voxel_sizes_m:
-        voxels, cells = overlaps(match.pred, match.target, size_m)
+    for size_m, voxels, cells in zip(voxel_sizes_m, found, found, strict=True):
         scores[f"iou@{size_m}m"] = voxels.iou
         scores[f"bev_iou@{size_m}m"] = cells.iou
         scores[f"voxel_ratio@{size_m}m"] = voxels.ratio

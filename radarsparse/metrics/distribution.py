@@ -9,7 +9,7 @@ from torch import Tensor
 
 from radarsparse.metrics.nearest import nearest
 from radarsparse.metrics.statistics import summarize_distances
-from radarsparse.metrics.voxel import count_columns, count_voxels
+from radarsparse.metrics.voxel import count_both, count_voxels
 
 JSD_VOXEL_SIZE_M = 0.5
 
@@ -68,8 +68,8 @@ def divergences(
     Raises:
         InputError: as in `voxel_keys`.
     """
-    voxels, counts = count_voxels(pred, target, voxel_size_m)
-    return jensen_shannon(count_columns(voxels, counts)[1]), jensen_shannon(counts)
+    voxels, cells = count_both(pred, target, voxel_size_m)
+    return jensen_shannon(cells), jensen_shannon(voxels)
 
 
 def jensen_shannon(counts: Int[Tensor, "k 2"]) -> float:

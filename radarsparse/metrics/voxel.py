@@ -147,13 +147,11 @@ def count_cells(
         theirs: [m] the same of the other.
     """
     # One sort serves both: the last bit says whose a point is.
-    tagged, counts = torch.unique_consecutive(
-        _sorted(torch.cat([ours << 1, (theirs << 1) | 1])), return_counts=True
-    )
+    tagged = _sorted(torch.cat([ours << 1, (theirs << 1) | 1]))
     cells, row = torch.unique_consecutive(tagged >> 1, return_inverse=True)
-    table = counts.new_zeros(len(cells), 2)
-    table[row, tagged & 1] = counts
-    return cells, table
+    table = tagged.new_zeros(2 * len(cells))
+    table.index_add_(0, (row << 1) | (tagged & 1), torch.ones_like(tagged))
+    return cells, table.view(-1, 2)
 
 
 def count_columns(
@@ -166,10 +164,20 @@ def count_columns(
 
 def overlap_of(cell_counts: Int[Tensor, "k 2"]) -> Overlap:
     """The overlap of two clouds whose points `count_cells` counted."""
-    filled = cell_counts > 0
-    # One copy from the device.
-    shared, ours = torch.stack([filled.all(dim=1).sum(), filled[:, 0].sum()]).tolist()
-    return Overlap(shared, len(cell_counts), ours)
+    return overlaps_of([cell_counts])[0]
+
+
+def overlaps_of(tables: Sequence[Int[Tensor, "k 2"]]) -> list[Overlap]:
+    """`overlap_of` each of many, with one copy from the device."""
+    if not tables:
+        return []
+    filled = [table > 0 for table in tables]
+    numbers = [number for f in filled for number in (f.all(dim=1).sum(), f[:, 0].sum())]
+    shared_and_ours = torch.stack(numbers).view(-1, 2).tolist()
+    return [
+        Overlap(shared, len(table), ours)
+        for table, (shared, ours) in zip(tables, shared_and_ours, strict=True)
+    ]
 
 
 def voxel_overlap(
@@ -217,8 +225,25 @@ def overlaps(
     Raises:
         InputError: as in `voxel_keys`.
     """
+    voxels, cells = overlaps_of(count_both(pred, target, voxel_size_m))
+    return voxels, cells
+
+
+def count_both(
+    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
+) -> tuple[Int[Tensor, "k 2"], Int[Tensor, "l 2"]]:
+    """How many points of two clouds each voxel, and each bird's-eye cell, holds.
+
+    Args:
+        pred: [n, 3 or more] x, y, z in metres.
+        target: [m, 3 or more] the same, in the same frame.
+        voxel_size_m: edge of a voxel and of a bird's-eye cell.
+
+    Raises:
+        InputError: as in `voxel_keys`.
+    """
     voxels, counts = count_voxels(pred, target, voxel_size_m)
-    return overlap_of(counts), overlap_of(count_columns(voxels, counts)[1])
+    return counts, count_columns(voxels, counts)[1]
 
 
 def count_voxels(

@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 
+#include "gather.cu"
 #include "nearest.cu"
 #include "statistics.cu"
 
@@ -173,6 +174,7 @@ extern "C" int launch(const char* name, unsigned blocks_x, unsigned blocks_y, un
     if (strcmp(name, #kernel) == 0) {                   \
         return run(kernel, threads, arguments) ? 0 : 2; \
     }
+    KERNEL(gather_rows)
     KERNEL(join_clouds)
     KERNEL(frame_bounds)
     KERNEL(curve_keys)

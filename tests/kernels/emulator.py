@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from radarsparse.metrics.cuda.signatures import Argument, check_arguments
+from radarsparse.gpu.signatures import Argument, check_arguments
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"

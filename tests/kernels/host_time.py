@@ -16,8 +16,9 @@ from unittest.mock import patch
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from radarsparse.gpu import loader
 from radarsparse.metrics import cuda
-from radarsparse.metrics.cuda import loader, search
+from radarsparse.metrics.cuda import search
 from tests.kernels.emulator import compile_emulator, environment_of_tests
 from tests.kernels.on_driver import driver_of_tests
 

@@ -12,8 +12,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from radarsparse.gpu import loader
 from radarsparse.metrics import cuda, nearest_both
-from radarsparse.metrics.cuda import loader, search
+from radarsparse.metrics.cuda import search
 from radarsparse.metrics.statistics import Statistics, summarize_both, summarize_distances
 
 DEVICE = torch.device("cuda", 0)

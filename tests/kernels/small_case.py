@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from radarsparse.gpu.loader import Kernels, load_kernels
 from radarsparse.metrics.cuda import search as search_module
 from radarsparse.metrics.cuda.frames import Frames
-from radarsparse.metrics.cuda.loader import Kernels, load_kernels
 from radarsparse.metrics.cuda.search import search_all, search_tree
 from radarsparse.metrics.cuda.statistics import summarize
 from tests.kernels.emulator import EmulatedKernels

@@ -1,30 +1,16 @@
-"""A pretended CUDA device for each test, and the kernels on it."""
+"""A pretended CUDA device for each test, with the project's kernels on it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kernels.emulator import compile_emulator
-from tests.pretended.device import Pretended, pretended_cuda
-from tests.pretended.kernels import pretended_kernels
+from tests.pretended.device import Pretended
+from tests.pretended.kernels import pretended_gpu
 
 
 @pytest.fixture
-def device() -> Iterator[Pretended]:
+def device(library: Path) -> Iterator[Pretended]:
     """The device, for as long as the test lasts."""
-    with pretended_cuda() as pretended:
+    with pretended_gpu(library) as pretended:
         yield pretended
-
-
-@pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The kernels compiled for the CPU."""
-    return compile_emulator(tmp_path_factory.mktemp("emulator"))
-
-
-@pytest.fixture
-def kernels(device: Pretended, emulator: Path) -> Iterator[Pretended]:
-    """The device with the project's kernels on it."""
-    with pretended_kernels(device, emulator):
-        yield device

@@ -4,14 +4,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import torch
 from torch import Tensor
 
-from radarsparse.metrics.cuda.loader import load_kernels
-from radarsparse.metrics.cuda.signatures import Argument, check_arguments
+from radarsparse.gpu.loader import load_kernels
+from radarsparse.gpu.signatures import Argument, check_arguments
 from tests.kernels.emulator import EmulatedKernels
-from tests.pretended.device import CudaError, Pretended, to_inner
+from tests.pretended.device import CudaError, Pretended, pretended_cuda, to_inner
 
 
 class PretendedKernels:
@@ -34,9 +36,25 @@ class PretendedKernels:
             return
         self._device.launch(f"kernel {name}")
         inner = name, blocks, threads, *map(to_inner, arguments)
-        self._kernels.launch(*inner)
+        # The emulator takes turns among threads, of which a gather has millions.
+        run = _gather if name == "gather_rows" else self._kernels.launch
+        run(*inner)
         if self._device.capturing is not None:
-            self._device.capturing.record(self._kernels.launch, inner, {}, None)
+            self._device.capturing.record(run, inner, {}, None)
+
+
+def _gather(*launch: Any) -> None:
+    """What `gather_rows` does, as tests/sparse/test_gather.py finds."""
+    *_, rows, _, _, table, _, gathered = launch
+    padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
+    gathered.view(-1, rows.shape[1]).copy_(padded[table.flatten()])
+
+
+@contextmanager
+def pretended_gpu(library: Path) -> Iterator[Pretended]:
+    """A pretended CUDA device with the project's kernels on it; `library` of `compile_emulator`."""
+    with pretended_cuda() as device, pretended_kernels(device, library):
+        yield device
 
 
 @contextmanager

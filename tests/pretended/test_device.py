@@ -329,7 +329,7 @@ def test_graphs_dont_nest(device: Pretended) -> None:
         graph.capture_begin()
 
 
-def test_kernels_are_refused_what_they_would_misread(kernels: Pretended) -> None:
+def test_kernels_are_refused_what_they_would_misread(device: Pretended) -> None:
     offsets = torch.tensor([0, 1, 2], dtype=torch.int32, device=CUDA)
     points, bounds = ones(2, 3, dtype=torch.float64), ones(1, 6, dtype=torch.int64)
     launch = cuda_metrics.load_kernels(CUDA).launch
@@ -343,10 +343,10 @@ def test_kernels_are_refused_what_they_would_misread(kernels: Pretended) -> None
     ):
         with pytest.raises((CudaError, TypeError), match="frame_bounds: "):
             launch("frame_bounds", (3, 1), 256, *wrong)
-    assert sum("kernel frame_bounds" in place for place in kernels.launches.elements()) == 1
+    assert sum("kernel frame_bounds" in place for place in device.launches.elements()) == 1
 
 
-def test_a_graph_holds_kernels(kernels: Pretended) -> None:
+def test_a_graph_holds_kernels(device: Pretended) -> None:
     offsets = torch.tensor([0, 1, 2], dtype=torch.int32, device=CUDA)
     points, graph = ones(2, 3, dtype=torch.float64), torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

@@ -12,9 +12,9 @@ from tests.conftest import tiny_pair
 from tests.pretended.device import Pretended
 
 # Of a call of the weights that ship, after the first; they may only fall.
-LAUNCHES_PER_FRAME_MOST = 1389
+LAUNCHES_PER_FRAME_MOST = 986
 WAITS_PER_FRAME_MOST = 18
-COPIES_PER_FRAME_MOST = 17
+COPIES_PER_FRAME_MOST = 15
 
 RADAR = tiny_pair(6).radar
 # Offsets of half a voxel and intensities up to 255, from sums in another order.

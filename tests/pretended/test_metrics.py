@@ -80,7 +80,7 @@ def assert_alike(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("measure", MEASURES)
 def test_metrics_are_those_of_the_cpu(
-    kernels: Pretended, measure: Callable[..., dict[str, Any]], dtype: torch.dtype
+    device: Pretended, measure: Callable[..., dict[str, Any]], dtype: torch.dtype
 ) -> None:
     pred, target = clouds(dtype)
     expected = measure(pred, target)
@@ -88,13 +88,13 @@ def test_metrics_are_those_of_the_cpu(
 
 
 def test_the_search_by_a_tree_is_exact_too(
-    kernels: Pretended, monkeypatch: pytest.MonkeyPatch
+    device: Pretended, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "BRUTE_PAIRS_MOST", 0)
     pred, target = (cloud[:, :3] for cloud in clouds(torch.float64, 3000))
     expected = nearest_both(pred, target)
-    kernels.reset()
+    device.reset()
     found = nearest_both(pred.to("cuda"), target.to("cuda"))
-    assert any("kernel query_boxes" in place for place in kernels.launches)
+    assert any("kernel query_boxes" in place for place in device.launches)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-4, atol=1e-6)

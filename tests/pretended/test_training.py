@@ -15,7 +15,7 @@ from radarsparse.training.loader import TrainingSamples, load_parts, plan_window
 from radarsparse.training.loop import make_stage
 from radarsparse.training.trainer import Trainer
 from tests.conftest import tiny_config, tiny_pair
-from tests.pretended.device import pretended_cuda
+from tests.pretended.kernels import pretended_gpu
 
 # Of the second step in float32: launches, waits, copies; they may only fall.
 MOST_PER_STEP = {
@@ -62,11 +62,13 @@ def start(config: Config) -> tuple[Trainer, Iterator[None]]:
 
 
 @pytest.mark.parametrize("stage", list(MOST_PER_STEP))
-def test_losses_are_those_of_the_cpu_at_a_bounded_cost(make_config: MakeConfig, stage: str) -> None:
+def test_losses_are_those_of_the_cpu_at_a_bounded_cost(
+    make_config: MakeConfig, stage: str, library: Path
+) -> None:
     config = make_config(stage, "32")
     expected, steps = start(config)
     list(islice(steps, 2))
-    with pretended_cuda() as device:
+    with pretended_gpu(library) as device:
         found, steps = start(config)
         assert found.fabric.device.type == "cuda"
         next(steps)
@@ -83,10 +85,10 @@ def test_losses_are_those_of_the_cpu_at_a_bounded_cost(make_config: MakeConfig, 
 @pytest.mark.parametrize("precision", get_args(PrecisionName))
 @pytest.mark.parametrize("stage", list(MOST_PER_STEP))
 def test_every_stage_learns_and_predicts_in_every_precision(
-    make_config: MakeConfig, stage: str, precision: str
+    make_config: MakeConfig, stage: str, precision: str, library: Path
 ) -> None:
     config = make_config(stage, precision)
-    with pretended_cuda():
+    with pretended_gpu(library):
         trainer, steps = start(config)
         before = [parameter.detach().cpu() for parameter in trainer.stage.parameters()]
         next(steps)

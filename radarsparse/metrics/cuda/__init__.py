@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from radarsparse.gpu.loader import load_kernels
 from radarsparse.metrics.cuda.finite import FiniteCheck
 from radarsparse.metrics.cuda.frames import Frames
-from radarsparse.metrics.cuda.loader import load_kernels
 from radarsparse.metrics.cuda.search import find_nearest
 from radarsparse.metrics.cuda.statistics import summarize, summarize_both
 from radarsparse.metrics.statistics import Statistics

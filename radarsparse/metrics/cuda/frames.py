@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from radarsparse.errors import InputError
+from radarsparse.gpu.signatures import Argument
 from radarsparse.metrics.cuda.finite import FiniteCheck
-from radarsparse.metrics.cuda.signatures import Argument
 
 # Kernels count in 32 bits. Slots and nodes grow with points, and by at most 64 with every cloud.
 POINTS_MOST = 2**30

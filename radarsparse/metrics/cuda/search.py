@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from radarsparse.gpu.loader import Kernels
 from radarsparse.metrics.cuda.frames import Frames, Part
-from radarsparse.metrics.cuda.loader import Kernels
 
 Found = tuple[Tensor, Tensor]
 

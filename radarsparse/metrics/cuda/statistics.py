@@ -7,9 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from radarsparse.gpu.loader import Kernels
+from radarsparse.gpu.signatures import Argument
 from radarsparse.metrics.cuda.frames import Part, check_size
-from radarsparse.metrics.cuda.loader import Kernels
-from radarsparse.metrics.cuda.signatures import Argument
 from radarsparse.metrics.statistics import Statistics
 
 # The constants of kernels/statistics.cu.

@@ -6,13 +6,13 @@ it once the plan's table is there.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from radarsparse.sparse.engines.gather import gather_rows
 from radarsparse.sparse.plan import Plan
 
 # Of gathered features at once.
@@ -31,6 +31,8 @@ def convolve_by_table(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
     Returns:
         [n_outputs, c_out] in the dtype of `feats`.
     """
+    if not torch.is_grad_enabled():  # what autograd asks of the host takes as long as all the rest
+        return _convolve(feats, weight, plan)
     out = _Conv.apply(feats, weight, plan)
     assert isinstance(out, Tensor)
     return out
@@ -97,17 +99,9 @@ def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
     Yields:
         [m, K * c], zero where nothing is met, and the run of m rows.
     """
-    padded = torch.cat([feats, _zero_row(feats.shape[1], feats.dtype, feats.device)])
     rows, offsets = table.shape
     bytes_each = offsets * feats.shape[1] * feats.element_size()
     length = max(GATHERED_BYTES_MOST // max(bytes_each, 1), 1)
     for start in range(0, max(rows, 1), length):
         part = table[start : start + length]
-        gathered = padded.index_select(0, part.flatten())
-        yield gathered.view(len(part), offsets * feats.shape[1]), slice(start, start + len(part))
-
-
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)
-def _zero_row(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.zeros(1, channels, dtype=dtype, device=device)
+        yield gather_rows(feats, part), slice(start, start + len(part))

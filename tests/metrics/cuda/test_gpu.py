@@ -13,6 +13,7 @@ from torch import Tensor
 
 from radarsparse.benchmark.lidar import lidar_pair
 from radarsparse.errors import InputError
+from radarsparse.gpu.loader import load_kernels
 from radarsparse.metrics import nearest_both
 from radarsparse.metrics.cuda import (
     FiniteCheck,
@@ -22,7 +23,6 @@ from radarsparse.metrics.cuda import (
     summarize_distances_cuda,
 )
 from radarsparse.metrics.cuda.frames import Frames
-from radarsparse.metrics.cuda.loader import load_kernels
 from radarsparse.metrics.cuda.search import find_nearest, search_all, search_tree
 from radarsparse.metrics.cuda.statistics import summarize
 from tests.kernels import small_case

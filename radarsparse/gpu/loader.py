@@ -7,14 +7,14 @@ import os
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
-from radarsparse.metrics.cuda.signatures import (
+from radarsparse.gpu.signatures import (
     SOURCES,
     UNITS,
     Argument,
@@ -25,6 +25,7 @@ from radarsparse.metrics.cuda.signatures import (
 _STANDARD = "c++17"
 
 
+@runtime_checkable
 class Kernels(Protocol):
     """Whatever runs the kernels: a GPU, or the CPU in tests."""
 
@@ -83,7 +84,8 @@ class _Code:
         """The handle of a kernel, and how its arguments are passed."""
         if name not in self._kernels:
             handle = int(self._object.get_kernel(name).handle)
-            types = (ctypes.c_int32 if p.is_integer else ctypes.c_void_p for p in signature(name))
+            # Not `c_void_p`, which takes the host longer than the rest of a launch.
+            types = (ctypes.c_int32 if p.is_integer else ctypes.c_int64 for p in signature(name))
             self._kernels[name] = handle, tuple(types)
         return self._kernels[name]
 
@@ -153,6 +155,6 @@ def _import(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise InputError(
-            f"metrics on CUDA need the package cuda-core ({error}); install the extra cuda12 or"
+            f"kernels on CUDA need the package cuda-core ({error}); install the extra cuda12 or"
             " cuda13, that of torch.version.cuda: pip install 'radarsparse[cuda13]'"
         ) from error

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.cuda.loader import compile_kernels
-from radarsparse.metrics.cuda.signatures import SOURCES, UNITS
+from radarsparse.gpu.loader import compile_kernels
+from radarsparse.gpu.signatures import SOURCES, UNITS
 from tests.kernels.emulator import compile_emulator, environment_of_tests
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90")
 KERNELS = tuple(
     name.encode()

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SOURCES = Path(__file__).parents[2] / "kernels"
-UNITS = ("nearest.cu", "statistics.cu")
+SOURCES = Path(__file__).parents[1] / "kernels"
+UNITS = ("gather.cu", "nearest.cu", "statistics.cu")
 
 # A tensor's address, None for no array, or a 32-bit integer.
 Argument = Tensor | int | None
 
 _KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\([^)]*\)\s*(\w+)\(([^)]*)\)')
 _INTEGER = "int"
-# Rows of floats or doubles, whatever lies between them: the kernel is told.
+# Rows of which the kernel is told the length.
 _ROWS = "void*"
 _DTYPES = {
     "float*": torch.float32,
@@ -59,12 +59,16 @@ def check_arguments(name: str, arguments: tuple[Argument, ...]) -> None:
     # At every launch, so without a call per argument.
     for argument, parameter in zip(arguments, parameters, strict=True):
         _, is_integer, dtype = parameter
-        if isinstance(argument, int):
-            fits = is_integer
-        elif argument is None or dtype is None:
-            fits = not is_integer
+        if is_integer:
+            fits = isinstance(argument, int)
+        elif dtype is None or argument is None:
+            fits = not isinstance(argument, int)
         else:
-            fits = argument.dtype is dtype and argument.is_contiguous()
+            fits = (
+                isinstance(argument, Tensor)
+                and argument.dtype is dtype
+                and argument.is_contiguous()
+            )
         if not fits:
             raise TypeError(_complaint(name, argument, parameter))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from radarsparse.metrics.cuda.signatures import check_arguments, signature
+from radarsparse.gpu.signatures import check_arguments, signature
 from tests.kernels.emulator import EmulatedKernels
 
 FOUND = torch.zeros(3, dtype=torch.int64)

@@ -1,0 +1,1 @@
+"""The kernels of `kernels/`: compiled, loaded and launched."""

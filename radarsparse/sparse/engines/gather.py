@@ -1,0 +1,60 @@
+"""Rows of features side by side, as a table names them."""
+
+import logging
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from radarsparse.errors import InputError
+from radarsparse.gpu.loader import Kernels, load_kernels
+
+# The constants of kernels/gather.cu.
+_THREADS = 256
+_PARTS_PER_BLOCK = 4 * _THREADS
+_PART_BYTES = 16
+
+
+def gather_rows(feats: Tensor, table: Tensor) -> Tensor:
+    """Features of the rows that a table names.
+
+    Args:
+        feats: [n, c].
+        table: int64 [m, K] rows of `feats`; n stands for zeros.
+
+    Returns:
+        [m, K * c].
+    """
+    row_bytes = feats.shape[1] * feats.element_size()
+    if feats.is_cuda and row_bytes % _PART_BYTES == 0 and _has_kernels(feats.device):
+        return gather_by_kernel(load_kernels(feats.device), feats, table)
+    padded = torch.cat([feats, _zero_row(feats.shape[1], feats.dtype, feats.device)])
+    gathered = padded.index_select(0, table.flatten())
+    return gathered.view(len(table), table.shape[1] * feats.shape[1])
+
+
+def gather_by_kernel(kernels: Kernels, feats: Tensor, table: Tensor) -> Tensor:
+    """As `gather_rows`, by the kernel of `kernels/gather.cu`; rows must fill parts of 16 bytes."""
+    feats, table = feats.contiguous(), table.contiguous()
+    parts = feats.shape[1] * feats.element_size() // _PART_BYTES
+    gathered = feats.new_empty(len(table), table.shape[1] * feats.shape[1])
+    blocks = -(-table.numel() * parts // _PARTS_PER_BLOCK)
+    arguments = (feats, len(feats), parts, table, table.numel(), gathered)
+    kernels.launch("gather_rows", (blocks, 1), _THREADS, *arguments)
+    return gathered
+
+
+@lru_cache
+def _has_kernels(device: torch.device) -> bool:
+    try:
+        load_kernels(device)
+    except InputError as error:
+        logging.getLogger("radarsparse").warning("convolutions gather slowly: %s", error)
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _zero_row(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.zeros(1, channels, dtype=dtype, device=device)
