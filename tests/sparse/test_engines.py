@@ -37,8 +37,8 @@ every_engine = pytest.mark.parametrize("engine", ["torch", "tables", SPCONV])
 class _Tables:
     """The way of the torch engine on CUDA, taken on the CPU, in one part or in many."""
 
-    def conv(self, feats, weight, plan):
-        return convolve_by_table(feats, weight, plan)
+    def conv(self, feats, weight, bias, plan):
+        return convolve_by_table(feats, weight, bias, plan)
 
 
 @contextmanager

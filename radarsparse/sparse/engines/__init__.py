@@ -81,8 +81,7 @@ def convolve(feats: Tensor, weight: Tensor, plan: Plan, bias: Tensor | None = No
         wanted = _working_dtype(feats)
         feats, weight = feats.to(wanted), weight.to(wanted)
         bias = None if bias is None else bias.to(wanted)
-    out = _engine_for(feats, weight, plan).conv(feats, weight, plan)
-    return out if bias is None else out + bias
+    return _engine_for(feats, weight, plan).conv(feats, weight, bias, plan)
 
 
 def _engine_for(feats: Tensor, weight: Tensor, plan: Plan) -> "TorchEngine | SpconvEngine":

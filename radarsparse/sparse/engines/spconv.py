@@ -48,25 +48,27 @@ class SpconvEngine:
             return f"features of {bytes_most} bytes: at most {_BYTES_MAX}"
         return find_fault(feats.device, _compute_dtype(feats))
 
-    def conv(self, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    def conv(self, feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
         """Convolve along a plan.
 
         Args:
             feats: [n_inputs, c_in]; bfloat16 is computed in float32.
             weight: [K, c_in, c_out].
+            bias: [c_out], or none.
             plan: the pairs.
 
         Returns:
-            [n_outputs, c_out] in the dtype of `feats`.
+            [n_outputs, c_out] in the dtype that `feats` and `bias` have together.
         """
         if _meets_nothing(feats, plan):
             # spconv's kernels can't start on nothing, and no pairs leave the centre at most.
-            return TorchEngine().conv(feats, weight, plan)
+            return TorchEngine().conv(feats, weight, bias, plan)
         dtype = _compute_dtype(feats)
         function = _ImplicitGemm if feats.is_cuda else _Native
         out = function.apply(feats.to(dtype), weight.to(dtype), plan)
         assert isinstance(out, Tensor)
-        return out.to(feats.dtype)
+        out = out.to(feats.dtype)
+        return out if bias is None else out + bias
 
 
 def _meets_nothing(feats: Tensor, plan: Plan) -> bool:
@@ -108,7 +110,7 @@ def _trial_error(plan: Plan, device: torch.device, dtype: torch.dtype) -> float:
     results = []
     for engine in (SpconvEngine(), TorchEngine()):
         leaves = feats.clone().requires_grad_(), weight.clone().requires_grad_()
-        out = engine.conv(*leaves, plan)
+        out = engine.conv(*leaves, None, plan)
         results.append([out.detach(), *torch.autograd.grad(out.square().sum(), leaves)])
     pairs = zip(*results, strict=True)
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)

@@ -19,21 +19,22 @@ from radarsparse.sparse.plan import Plan
 GATHERED_BYTES_MOST = 1 << 29
 
 
-def convolve_by_table(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+def convolve_by_table(feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
     """Convolve along a plan.
 
     Args:
         feats: [n_inputs, c_in].
         weight: [K, c_in, c_out] in the dtype of `feats`, in which is multiplied; sums of half
             precision are those of the device's matrix product, float32 on CUDA.
+        bias: [c_out] in the dtype of `feats`, or none.
         plan: the pairs.
 
     Returns:
         [n_outputs, c_out] in the dtype of `feats`.
     """
     if not torch.is_grad_enabled():  # what autograd asks of the host takes as long as all the rest
-        return _convolve(feats, weight, plan)
-    out = _Conv.apply(feats, weight, plan)
+        return _convolve(feats, weight, bias, plan)
+    out = _Conv.apply(feats, weight, bias, plan)
     assert isinstance(out, Tensor)
     return out
 
@@ -42,36 +43,43 @@ class _Conv(torch.autograd.Function):
     """Saves only features, weight and plan."""
 
     @staticmethod
-    def forward(ctx: Any, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    def forward(ctx: Any, feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
         ctx.save_for_backward(feats, weight)
-        ctx.plan = plan
-        return _convolve(feats, weight, plan)
+        ctx.plan, ctx.has_bias = plan, bias is not None
+        return _convolve(feats, weight, bias, plan)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator's type)
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, Tensor, None]:
+    ) -> tuple[Tensor, Tensor, Tensor | None, None]:
         feats, weight = ctx.saved_tensors
         plan: Plan = ctx.plan
         back, transposed = plan.reversed(), weight.transpose(1, 2)
         grad = grad_outputs[0].contiguous()
+        grad_bias = grad.sum(0) if ctx.has_bias else None
         if back.slots is not None:
             grad_weight = _sum_products(feats, plan.table, grad)
-            return _convolve(grad, transposed, back), grad_weight.view_as(weight), None
+            grad_feats = _convolve(grad, transposed, None, back)
+            return grad_feats, grad_weight.view_as(weight), grad_bias, None
         grad_feats, met = _convolve_back(grad, transposed, back.table, feats)
         grad_weight = met.view(len(weight), *weight.shape[:0:-1]).transpose(1, 2)
-        return grad_feats, grad_weight, None
+        return grad_feats, grad_weight, grad_bias, None
 
 
-def _convolve(feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+def _convolve(feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
     if plan.slots is not None:
         # One input per output: products come first, and then those that are wanted are taken.
         products = feats @ weight.transpose(0, 1).flatten(1)
-        return products.view(-1, weight.shape[2]).index_select(0, plan.slots)
+        taken = products.view(-1, weight.shape[2]).index_select(0, plan.slots)
+        return taken if bias is None else taken + bias
     matrix = weight.flatten(0, 1)
-    parts = [gathered @ matrix for gathered, _ in _gather(feats, plan.table)]
+    parts = [_multiply(gathered, matrix, bias) for gathered, _ in _gather(feats, plan.table)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _multiply(feats: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    return feats @ matrix if bias is None else torch.addmm(bias, feats, matrix)
 
 
 def _convolve_back(

@@ -25,23 +25,25 @@ BLOCK_PAIRS_MIN = 1 << 12
 class TorchEngine:
     """Per block of output rows: gather all inputs, one product per offset, sum by output row."""
 
-    def conv(self, feats: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    def conv(self, feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
         """Convolve along a plan.
 
         Args:
             feats: [n_inputs, c_in]; half precision is computed in float32, but on CUDA.
             weight: [K, c_in, c_out].
+            bias: [c_out], or none.
             plan: the pairs.
 
         Returns:
-            [n_outputs, c_out] in the dtype of `feats`.
+            [n_outputs, c_out] in the dtype that `feats` and `bias` have together.
         """
         if feats.is_cuda:
-            return convolve_by_table(feats, weight, plan)
+            return convolve_by_table(feats, weight, bias, plan)
         wide = torch.promote_types(feats.dtype, torch.float32)
         out = _Conv.apply(feats.to(wide), weight.to(wide), plan)
         assert isinstance(out, Tensor)
-        return out.to(feats.dtype)
+        out = out.to(feats.dtype)
+        return out if bias is None else out + bias
 
 
 class _Conv(torch.autograd.Function):
