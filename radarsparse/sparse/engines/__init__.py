@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 # Names, since `torch` in this package is the engine.
 from torch import (
     Tensor,
+    bfloat16,
     dtype,
     float32,
     float64,
@@ -22,6 +23,7 @@ from torch import (
 
 from radarsparse.config import EngineName
 from radarsparse.errors import InputError
+from radarsparse.sparse.engines.table import GATHERED_BYTES_MOST, gathered_bytes
 from radarsparse.sparse.engines.torch import TorchEngine
 from radarsparse.sparse.plan import Plan
 
@@ -39,7 +41,8 @@ def use_engine(name: str) -> Iterator[None]:
     """Use an engine by name within a `with` block.
 
     Args:
-        name: `torch`, `spconv`, or `auto`: spconv on CUDA where it is installed and serves.
+        name: `torch`, `spconv`, or `auto`: spconv for large layers on CUDA where it is installed
+            and serves.
 
     Raises:
         InputError: there is no such engine, or it isn't installed.
@@ -86,7 +89,7 @@ def convolve(feats: Tensor, weight: Tensor, plan: Plan, bias: Tensor | None = No
 
 def _engine_for(feats: Tensor, weight: Tensor, plan: Plan) -> "TorchEngine | SpconvEngine":
     name = _chosen.get()
-    if name == "torch" or (name == "auto" and not (feats.is_cuda and spconv_obstacle() is None)):
+    if name == "torch" or (name == "auto" and not _prefers_spconv(feats, plan)):
         return _TORCH
     reason = _spconv().refuses(feats, weight, plan)
     if reason is None:
@@ -94,6 +97,16 @@ def _engine_for(feats: Tensor, weight: Tensor, plan: Plan) -> "TorchEngine | Spc
     if name == "spconv":
         raise InputError(f"engine 'spconv' refuses: {reason}")
     return _TORCH
+
+
+def _prefers_spconv(feats: Tensor, plan: Plan) -> bool:
+    """Whether `auto` is spconv: on CUDA, where tables would take several gathers.
+
+    Up to there they were as fast or faster on an H200, whose host launches less for them.
+    """
+    if not feats.is_cuda or feats.dtype == bfloat16 or spconv_obstacle():
+        return False
+    return plan.slots is None and gathered_bytes(feats, plan) > GATHERED_BYTES_MOST
 
 
 def _working_dtype(feats: Tensor) -> dtype:

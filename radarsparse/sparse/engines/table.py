@@ -101,6 +101,11 @@ def _sum_products(feats: Tensor, table: Tensor, grad: Tensor) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
 
+def gathered_bytes(feats: Tensor, plan: Plan) -> int:
+    """What a layer gathers in all, in whatever parts."""
+    return plan.n_outputs * plan.kernel_volume * feats.shape[1] * feats.element_size()
+
+
 def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
     """Features that each row of a table names, side by side, and which rows they are.
 
