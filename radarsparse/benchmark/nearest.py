@@ -10,10 +10,10 @@ from torch import Tensor
 from radarsparse.benchmark.lidar import lidar_pair
 from radarsparse.benchmark.measure import find_device, median_seconds, name_device
 from radarsparse.gpu.loader import load_kernels
-from radarsparse.metrics.cuda import summarize_distances_cuda
 from radarsparse.metrics.cuda.frames import Frames
 from radarsparse.metrics.cuda.search import search_all
 from radarsparse.metrics.nearest import nearest_both
+from radarsparse.metrics.statistics import summarize_both
 
 POINTS = (10_000, 100_000, 300_000)
 THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
@@ -69,10 +69,8 @@ def _on_cpu(pred: Tensor, target: Tensor) -> dict[str, Search]:
 
 
 def _on_cuda(pred: Tensor, target: Tensor) -> dict[str, Search]:
-    offsets = torch.tensor([0, len(pred)], device=pred.device)
-
     def all_pairs() -> Both:
-        frames = Frames.join(pred, target, offsets, offsets)
+        frames = Frames.join(pred, target)
         distance2 = search_all(load_kernels(pred.device), frames, frames.both)[0]
         return distance2[: len(pred)], distance2[len(pred) :]
 
@@ -98,11 +96,7 @@ def _then(finish: Callable[[Both], object], search: Search) -> Callable[[], obje
 
 
 def _statistics(distances2: Both) -> object:
-    there, back = distances2
-    offsets = there.new_zeros(3, dtype=torch.int64)
-    offsets[1], offsets[2] = len(there), len(there) + len(back)
-    both = torch.cat([there, back])
-    return summarize_distances_cuda(both, offsets, THRESHOLDS_M, QUANTILES)
+    return summarize_both(*distances2, THRESHOLDS_M, QUANTILES)
 
 
 def _scipy(query: Tensor, target: Tensor, workers: int) -> Tensor:

@@ -13,9 +13,9 @@ from radarsparse.metrics.cuda.frames import Frames, Part
 
 Found = tuple[Tensor, Tensor]
 
-# Fewer pairs of points than this, and trying them all is quicker than to sort. An estimate that
-# no GPU has confirmed yet.
-BRUTE_PAIRS_MOST = 10**8
+# Fewer pairs of points than this, and trying them all is quicker than to sort: measured on an H200,
+# see kernels/BENCHMARK.md.
+BRUTE_PAIRS_MOST = 2 * 10**8
 # Enough to keep every GPU of today busy; the tiles are shared out among them.
 BRUTE_BLOCKS = 1024
 

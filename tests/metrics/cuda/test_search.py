@@ -218,7 +218,7 @@ def test_few_pairs_are_all_tried_and_many_are_not(kernels: EmulatedKernels) -> N
             launched.append(name)
             kernels.launch(name, *rest)
 
-    small, large = torch.rand(50, 3), torch.rand(10_001, 3)
+    small, large = torch.rand(50, 3), torch.rand(14_200, 3)
     frames = pair_frames(small, large)
     find_nearest(Recorder(), frames, frames.first)
     assert "query_all" in launched
