@@ -99,6 +99,17 @@ def test_a_gpu_draws_what_the_cpu_draws(edm_run):
     assert there.points.mean(0) == pytest.approx(here.points.mean(0), abs=0.1)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_threads_that_share_a_gpu_draw_what_one_draws():
+    """The first of them records the denoiser's graph while the others are at work."""
+    clouds = [tiny_pair(number).radar for number in range(6)]
+    together = Enhancer.load().to("cuda").batch(clouds, workers=4)
+    alone = Enhancer.load().to("cuda")
+    for cloud, points in zip(together, clouds, strict=True):
+        assert np.array_equal(cloud.table, alone(points).table)
+
+
 def test_regression_takes_no_seed_and_is_repeatable(enhancer):
     radar = tiny_pair(6).radar
     assert np.array_equal(enhancer.regress(radar).table, enhancer.regress(radar).table)

@@ -1,6 +1,6 @@
 """Consistency training: pairs of noise levels on one path, and how a teacher moves along it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,8 +13,11 @@ _RATIO = 2.0
 _WIDENING = 8.0
 _SLOPE = 1.0
 
-RowDenoise = Callable[[Tensor, Tensor], Tensor]
-"""Maps [n, c] features and [n, 1] noise levels to the estimate of the clean features."""
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""Maps [n, c] features and [b] noise levels to the estimate of the clean features."""
+
+OnRows = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+"""Maps numbers of each sample, [b], to numbers of each of its rows, [n, 1]."""
 
 
 def earlier_sigma(sigma: Tensor, halvings: Tensor) -> Tensor:
@@ -55,20 +58,24 @@ def scale_pairs(uniform: Tensor, scales: int, settings: DiffusionSettings) -> tu
     return sigmas[number], sigmas[number + 1]
 
 
-def step_down(denoise: RowDenoise, state: Tensor, sigma: Tensor, lower: Tensor) -> Tensor:
-    """One step of Heun's method on every row; Euler's where it ends at 0.
+def step_down(
+    denoise: Denoise, state: Tensor, sigma: Tensor, lower: Tensor, on_rows: OnRows
+) -> Tensor:
+    """One step of Heun's method on every sample; Euler's where it ends at 0.
 
     Args:
         denoise: the teacher.
         state: [n, c] at level `sigma`.
-        sigma: [n, 1] above 0.
-        lower: [n, 1] where to go, at least 0.
+        sigma: [b] above 0.
+        lower: [b] where to go, at least 0.
+        on_rows: numbers of each sample at each of its rows.
 
     Source: Karras et al. 2022, Algorithm 1.
     """
-    slope = (state - denoise(state, sigma)) / sigma
-    reached = state + (lower - sigma) * slope
-    inside = torch.where(lower > 0, lower, sigma)
-    slope_there = (reached - denoise(reached, inside)) / inside
-    better = state + (lower - sigma) * 0.5 * (slope + slope_there)
-    return torch.where(lower > 0, better, reached)
+    gap, inside = lower - sigma, torch.where(lower > 0, lower, sigma)
+    here, there, step, half, end = on_rows((sigma, inside, gap, gap * 0.5, lower))
+    slope = (state - denoise(state, sigma)) / here
+    reached = state + step * slope
+    slope_there = (reached - denoise(reached, inside)) / there
+    better = state + half * (slope + slope_there)
+    return torch.where(end > 0, better, reached)

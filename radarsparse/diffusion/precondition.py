@@ -26,21 +26,21 @@ def c_noise(sigma: Tensor) -> Tensor:
     return sigma.log() / 4.0
 
 
-def denoise_gaussian(inner: Tensor, noisy: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+def denoise_gaussian(inner: Tensor, noisy: Tensor, skip: Tensor, out: Tensor) -> Tensor:
     """Estimate clean features of values that are about Gaussian.
 
     Args:
         inner: [n, c] what the network made of `c_in(sigma) * noisy`; it was told `c_noise(sigma)`.
         noisy: [n, c].
-        sigma: [n, 1] noise level of each row, above 0.
-        sigma_data: standard deviation of clean features.
+        skip: [n, 1] `c_skip(sigma)` of each row.
+        out: [n, 1] `c_out(sigma)` of each row.
 
     Source: Karras et al. 2022, Eq. 7 and Table 1.
     """
-    return c_skip(sigma, sigma_data) * noisy + c_out(sigma, sigma_data) * inner
+    return skip * noisy + out * inner
 
 
-def binary_log_odds(inner: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+def binary_log_odds(inner: Tensor, noisy: Tensor, variance: Tensor) -> Tensor:
     """Log odds that a clean value is +1 and not -1.
 
     By Bayes' rule, what a noisy value says of itself is added to what the network says of it from
@@ -49,9 +49,9 @@ def binary_log_odds(inner: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
     Args:
         inner: [n, c] log odds without the value itself.
         noisy: [n, c] values of +1 or -1 plus Gaussian noise.
-        sigma: [n, 1] noise level of each row, above 0.
+        variance: [n, 1] of the noise in each row, above 0.
     """
-    evidence = 2.0 * noisy / sigma**2
+    evidence = 2.0 * noisy / variance
     return evidence.clamp(-_LOG_ODDS_MAX, _LOG_ODDS_MAX) + inner
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from radarsparse.config import LATTICE_STRIDE, SamplingSettings
 from radarsparse.data.batch import make_cells, make_radar
 from radarsparse.geometry import Volume
-from radarsparse.models.latent_diffusion import Condition, DrawNoise, LatentDiffusion
+from radarsparse.models.latent_diffusion import Condition, LatentDiffusion
+from radarsparse.models.noise import DrawNoise
 from radarsparse.models.state import State, mirror_rows, mirror_states
 from radarsparse.sparse import SparseTensor
 
@@ -86,8 +87,8 @@ def draw_consensus(
         sampling: how many draws of which views, the regression's share, and whether details are
             drawn anew.
     """
-    condition = network.read_radar(scene.radar, scene.cells)
     draw_noise = network.make_noise(seed, scene.cells)
+    condition = network.read_radar(scene.radar, scene.cells)
     view = _draw_view(network, condition, draw_noise, sampling)
     if sampling.views == 2:
         other = _draw_mirrored(network, points, scene, draw_noise, sampling)

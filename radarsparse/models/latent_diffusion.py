@@ -1,6 +1,6 @@
 """VAE and denoiser together: radar voxels to LiDAR-like voxels."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,12 +18,15 @@ from radarsparse.diffusion.precondition import (
     binary_log_odds,
     c_in,
     c_noise,
+    c_out,
+    c_skip,
     denoise_binary,
     denoise_gaussian,
 )
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
+from radarsparse.models.noise import DrawNoise, make_noise
 from radarsparse.models.state import (
     BINARY_CHANNELS,
     State,
@@ -32,12 +35,9 @@ from radarsparse.models.state import (
     make_state,
 )
 from radarsparse.models.vae import Vae
-from radarsparse.sparse import SparseTensor, prune
+from radarsparse.sparse import SparseTensor, Support, prune
 from radarsparse.sparse.ops import parent_support
 from radarsparse.sparse.tensor import move
-
-DrawNoise = Callable[[], Tensor]
-"""Gives standard normal draws on all lattice rows, [n, c]."""
 
 
 class Condition(NamedTuple):
@@ -89,7 +89,7 @@ class LatentDiffusion(nn.Module):
 
         Args:
             noisy: [n, c] on all lattice rows.
-            sigma: [b] noise level of each sample.
+            sigma: [b] noise level of each sample, or one number for all of them; best on the CPU.
             context: of `Denoiser.read_radar`.
         """
         latent, log_odds = self.denoise_parts(noisy, sigma, context)
@@ -99,14 +99,23 @@ class LatentDiffusion(nn.Module):
         self, noisy: Tensor, sigma: Tensor, context: SparseTensor
     ) -> tuple[Tensor, Tensor]:
         """Estimate clean latents, and the log odds of flags and presence; arguments as above."""
-        rows, sigma_data = sigma[context.coords[:, 0], None], self.diffusion.sigma_data
-        inner = self.denoiser(c_in(rows, sigma_data) * noisy, c_noise(sigma)[:, None], context)
+        sigma_data = self.diffusion.sigma_data
+        scales = c_in(sigma, sigma_data), c_skip(sigma, sigma_data), c_out(sigma, sigma_data)
+        levels = torch.stack([*scales, sigma**2, c_noise(sigma)], dim=-1)
+        if sigma.ndim == 0:  # plain numbers need neither a copy nor rows
+            scale_in, skip, out, variance, _ = levels.unbind()
+            label = noisy.new_full((context.batch_size, 1), levels[-1].item())
+        else:
+            levels = move(levels, noisy.device)
+            scale_in, skip, out, variance, _ = levels[context.coords[:, 0]].split(1, dim=1)
+            label = levels[:, -1:]
+        inner = self.denoiser(scale_in * noisy, label, context)
         (latent, binary), (noisy_latent, noisy_binary) = (
             part.tensor_split([-BINARY_CHANNELS], dim=1) for part in (inner, noisy)
         )
         return (
-            denoise_gaussian(latent, noisy_latent, rows, sigma_data),
-            binary_log_odds(binary, noisy_binary, rows),
+            denoise_gaussian(latent, noisy_latent, skip, out),
+            binary_log_odds(binary, noisy_binary, variance),
         )
 
     def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> Condition:
@@ -118,7 +127,7 @@ class LatentDiffusion(nn.Module):
         """One pass without noise at the highest noise level: the mean of what may be there."""
         seen = condition.seen
         zeros = seen.feats.new_zeros(len(seen.feats), self.state_channels)
-        sigma = zeros.new_full((seen.batch_size,), self.diffusion.sigma_max)
+        sigma = torch.tensor(self.diffusion.sigma_max, dtype=zeros.dtype)
         return self.denoise(zeros, sigma, seen)
 
     def make_noise(self, seed: int, cells: SparseTensor) -> DrawNoise:
@@ -128,11 +137,7 @@ class LatentDiffusion(nn.Module):
             seed: of the first one.
             cells: lattice whose state it is.
         """
-        generator = torch.Generator().manual_seed(seed)
-        shape = (len(cells.feats), self.state_channels)
-        # On the CPU, so that every device draws the same.
-        device, dtype = cells.feats.device, cells.feats.dtype
-        return lambda: move(torch.randn(shape, generator=generator), device).to(dtype)
+        return make_noise(seed, cells.feats.new_empty(len(cells.feats), self.state_channels))
 
     def sample(
         self,
@@ -156,9 +161,7 @@ class LatentDiffusion(nn.Module):
         start = mean + first * sampling.temperature * draw_noise()
 
         def denoise(state: Tensor, sigma: Tensor) -> Tensor:
-            # By value: sigma is on the CPU, and a copy of it to a GPU would be waited for.
-            levels = state.new_full((condition.seen.batch_size,), sigma.item())
-            return self.denoise_guided(state, levels, condition, sampling.guidance)
+            return self.denoise_guided(state, sigma, condition, sampling.guidance)
 
         if isinstance(sampling, FewStepSamplingSettings):
             sigmas = few_step_sigmas(sampling.steps, first, sampling.last_sigma)
@@ -186,8 +189,8 @@ class LatentDiffusion(nn.Module):
         decided = torch.cat([chosen, chosen.any(1, keepdim=True)], dim=1)
         latent = state[:, :-BINARY_CHANNELS]
         certain = torch.cat([latent, 2.0 * decided.to(state) - 1.0], dim=1)
-        sigma = state.new_full((condition.seen.batch_size,), sampling.detail_sigma or 0.0)
-        noisy = certain + sigma[0] * draw_noise()
+        sigma = torch.tensor(sampling.detail_sigma or 0.0, dtype=state.dtype)
+        noisy = certain + sigma * draw_noise()
         drawn = self.denoise_guided(noisy, sigma, condition, sampling.guidance)
         return torch.cat([drawn[:, :-BINARY_CHANNELS], state[:, -BINARY_CHANNELS:]], dim=1)
 
@@ -244,3 +247,14 @@ class LatentDiffusion(nn.Module):
         return self.vae.decode_on(
             active, flagged_voxels(state, chosen, lattice), radar, sampling.voxel_probability
         )
+
+
+def on_rows(values: Sequence[Tensor], support: Support) -> tuple[Tensor, ...]:
+    """Numbers of each sample at each of its rows, [n, 1].
+
+    Args:
+        values: [b] each; of one dtype, on the CPU or where the support is.
+        support: whose rows.
+    """
+    table = move(torch.stack(tuple(values), dim=1), support.keys.device)
+    return table[support.coords[:, 0]].split(1, dim=1)

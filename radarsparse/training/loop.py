@@ -224,10 +224,12 @@ class Session:
         Raises:
             Terminated: it was.
         """
-        asked = torch.tensor(float(termination.asked), device=self.trainer.fabric.device)
-        if self.trainer.fabric.world_size > 1:
-            torch.distributed.all_reduce(asked)
-        if asked > 0:
+        asked, fabric = termination.asked, self.trainer.fabric
+        if fabric.world_size > 1:
+            count = torch.tensor(float(asked), device=fabric.device)
+            torch.distributed.all_reduce(count)
+            asked = count.item() > 0
+        if asked:
             self._save()
             raise Terminated
 

@@ -1,6 +1,7 @@
 """Random numbers that belong to a sample, whatever batch or process it is trained in."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -8,6 +9,12 @@ from torch import Tensor
 
 from radarsparse.sparse import Support
 from radarsparse.sparse.tensor import move
+
+# To draw fewer takes less time than to start a thread.
+_NUMBERS_PER_THREAD = 1 << 16
+
+Fill = Callable[..., Tensor]
+"""Fills a tensor in place by a generator."""
 
 
 class SampleRandom:
@@ -18,7 +25,8 @@ class SampleRandom:
     Args:
         seed: of the run.
         samples: the run's number of each sample in the batch.
-        device: where the numbers go.
+        device: where numbers per voxel go; those per sample stay on the CPU, which is faster at a
+            few numbers.
     """
 
     def __init__(self, seed: int, samples: Sequence[int], device: torch.device) -> None:
@@ -27,26 +35,34 @@ class SampleRandom:
         self._device = device
 
     def uniform(self) -> Tensor:
-        """One number in 0 .. 1 per sample, [b]."""
-        return self._draw(torch.rand, [()] * len(self._generators))
+        """One number in 0 .. 1 per sample, [b], on the CPU."""
+        return self._fill(Tensor.uniform_, torch.empty(len(self.samples)), [1] * len(self.samples))
 
     def normal(self) -> Tensor:
-        """One standard normal number per sample, [b]."""
-        return self._draw(torch.randn, [()] * len(self._generators))
+        """One standard normal number per sample, [b], on the CPU."""
+        return self._fill(Tensor.normal_, torch.empty(len(self.samples)), [1] * len(self.samples))
 
     def uniform_rows(self, support: Support) -> Tensor:
         """One number in 0 .. 1 per voxel of a support, [n]."""
-        return self._draw(torch.rand, [(rows,) for rows in support.sample_counts])
+        return self._fill_rows(Tensor.uniform_, support, (len(support),))
 
     def normal_rows(self, support: Support, channels: int) -> Tensor:
         """Standard normal numbers per voxel of a support, [n, channels]."""
-        return self._draw(torch.randn, [(rows, channels) for rows in support.sample_counts])
+        return self._fill_rows(Tensor.normal_, support, (len(support), channels))
 
-    def _draw(self, draw: Callable[..., Tensor], shapes: Sequence[tuple[int, ...]]) -> Tensor:
-        pairs = zip(self._generators, shapes, strict=True)
-        parts = [draw(shape, generator=generator) for generator, shape in pairs]
-        joined = torch.cat(parts) if parts[0].ndim else torch.stack(parts)
-        return move(joined, self._device)
+    def _fill_rows(self, fill: Fill, support: Support, shape: tuple[int, ...]) -> Tensor:
+        # A GPU copies from pinned memory by itself.
+        empty = torch.empty(shape, pin_memory=self._device.type == "cuda")
+        return move(self._fill(fill, empty, support.sample_counts), self._device)
+
+    def _fill(self, fill: Fill, empty: Tensor, counts: list[int]) -> Tensor:
+        """Fill each sample's rows by its generator, the samples side by side."""
+        pairs = zip(empty.split(counts), self._generators, strict=True)
+        threads = min(torch.get_num_threads(), 1 + empty.numel() // _NUMBERS_PER_THREAD)
+        with ThreadPoolExecutor(threads) as pool:
+            run = map if threads == 1 else pool.map
+            list(run(lambda pair: fill(pair[0], generator=pair[1]), pairs))
+        return empty
 
 
 def derive_seed(*numbers: int) -> int:

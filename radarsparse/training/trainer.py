@@ -1,22 +1,24 @@
 """A stage with everything that changes while it trains."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.profiler import record_function
 
 from radarsparse.config import Config
 from radarsparse.data.batch import Batch
 from radarsparse.errors import InputError
 from radarsparse.models.losses.noise import divide_by_shares
+from radarsparse.training.average import MovingAverage
 from radarsparse.training.devices import rank_of
+from radarsparse.training.half import HalfStage
 from radarsparse.training.loader import Part, Window, window_samples
 from radarsparse.training.random import SampleRandom, derive_seed
 from radarsparse.training.schedules import rate_share
@@ -44,6 +46,20 @@ def _naming_lack_of_memory(what: str) -> Iterator[None]:
         ) from error
 
 
+class _Learnt(NamedTuple):
+    """What a part of a window had to say.
+
+    Attributes:
+        frames: names of its frames.
+        weight: in the window.
+        terms: losses by name.
+    """
+
+    frames: list[str]
+    weight: float
+    terms: dict[str, Tensor]
+
+
 class Trainer:
     """Steps of the optimiser, and the moving average of the weights.
 
@@ -56,16 +72,18 @@ class Trainer:
     def __init__(self, stage: Stage, config: Config, fabric: Fabric) -> None:
         settings = config.train
         trained = [p for p in stage.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, betas=(0.9, 0.99))
+        self._scales = settings.precision == "16-mixed"
+        # One launch on a GPU; Fabric can't clip what a fused optimiser has yet to unscale.
+        self._fused = True if fabric.device.type == "cuda" and not self._scales else None
+        optimizer = torch.optim.AdamW(
+            trained, lr=settings.learning_rate, betas=(0.9, 0.99), fused=self._fused
+        )
         self.config, self.fabric, self.stage = config, fabric, stage
-        self._module, self._stepper = fabric.setup(stage, optimizer)
+        self._module, self._stepper = fabric.setup(_in_precision(stage, config, fabric), optimizer)
         self._optimizer = optimizer
         window = window_samples(settings, rank_of(fabric))
         self._schedule = LambdaLR(optimizer, lambda step: rate_share(step * window, settings))
-        decay = 0.5 ** (window / settings.ema_samples)
-        self.average = AveragedModel(
-            stage, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
-        )
+        self.average = MovingAverage(stage, decay=0.5 ** (window / settings.ema_samples))
         self.seen = 0
         self._sums: dict[str, Tensor] = {}
         self._summed, self._since = 0, time.monotonic()
@@ -84,9 +102,10 @@ class Trainer:
 
         Raises:
             LackOfMemoryError: memory doesn't suffice.
-            InputError: a loss isn't finite; nothing is changed.
+            InputError: a loss or a gradient isn't finite; nothing is changed.
         """
         self.stage.train()
+        learnt: list[_Learnt] = []
         for number, part in enumerate(window.parts):
             with self.part(LOAD):
                 loaded = next(batches)
@@ -100,44 +119,70 @@ class Trainer:
             more = number + 1 < len(window.parts)
             sync = self.fabric.no_backward_sync(self._module, enabled=more)
             with sync, _naming_lack_of_memory(what):
-                self._learn(part, batch)
+                learnt.append(self._learn(part, batch))
         with self.part(OPTIMISE), _naming_lack_of_memory("the optimiser's step"):
-            self.stage.end_window()
-            self._update()
-        self._summed += 1
+            self._update(learnt)
         self.seen = window.seen + window.count
 
     def part(self, name: str) -> AbstractContextManager[object]:
         """Around a part of a step, which a profile shows by this name."""
         return record_function(name)
 
-    def _learn(self, part: Part, batch: Batch) -> None:
+    def _learn(self, part: Part, batch: Batch) -> _Learnt:
         random = SampleRandom(self.config.seed, part.samples, self.fabric.device)
         with self.part(FORWARD):
             terms = self._module(TrainingBatch(batch, random))
-        if not torch.isfinite(terms["total"]):
-            self._stepper.zero_grad()
-            names = ", ".join(pair.name for pair in batch.pairs)
-            found = ", ".join(f"{name} {value.item():g}" for name, value in terms.items())
-            raise InputError(
-                f"the loss is not finite after {self.seen} samples, frames {names}: {found};"
-                " a lower train.learning_rate may help"
-            )
         with self.part(BACKWARD):
             self.fabric.backward(terms["total"] * part.weight)
-        for name, value in terms.items():
-            share = value.detach() * (part.weight / self.fabric.world_size)
-            self._sums[name] = self._sums.get(name, torch.zeros_like(share)) + share
+        frames = [pair.name for pair in batch.pairs]
+        return _Learnt(frames, part.weight, {name: value.detach() for name, value in terms.items()})
 
-    def _update(self) -> None:
+    def _update(self, learnt: Sequence[_Learnt]) -> None:
         limit = self.config.train.gradient_norm_max
-        self.fabric.clip_gradients(
+        norm = self.fabric.clip_gradients(
             self._module, self._stepper, max_norm=limit, error_if_nonfinite=False
         )
+        assert norm is not None
+        self._refuse_what_is_not_finite(learnt, norm)
+        self.stage.end_window()
         self._stepper.step()
         self._stepper.zero_grad()
         self._schedule.step()
-        self.average.update_parameters(self.stage)
+        self.average.follow()
+        self._sum_up(learnt)
+
+    def _refuse_what_is_not_finite(self, learnt: Sequence[_Learnt], norm: Tensor) -> None:
+        """Look at the losses and at the gradient, for which a GPU is waited for once a window."""
+        *totals, size = torch.stack([*(part.terms["total"] for part in learnt), norm]).tolist()
+        for part, total in zip(learnt, totals, strict=True):
+            if not math.isfinite(total):
+                found = (f"{name} {value.item():g}" for name, value in part.terms.items())
+                self._refuse("loss", part.frames, ", ".join(found))
+        # Where gradients are scaled, the scaler leaves out steps of those that overflow.
+        if not math.isfinite(size) and not self._scales:
+            frames = [name for part in learnt for name in part.frames]
+            self._refuse("gradient", frames, f"its norm is {size:g}")
+
+    def _refuse(self, what: str, frames: Sequence[str], found: str) -> NoReturn:
+        self._stepper.zero_grad()
+        raise InputError(
+            f"the {what} is not finite after {self.seen} samples, frames {', '.join(frames)}:"
+            f" {found}; a lower train.learning_rate may help"
+        )
+
+    def _sum_up(self, learnt: Sequence[_Learnt]) -> None:
+        """Add to the sums of which reports are made."""
+        for part in learnt:
+            shares = torch._foreach_mul(  # pyright: ignore[reportPrivateImportUsage]
+                list(part.terms.values()), part.weight / self.fabric.world_size
+            )
+            if self._sums:
+                torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
+                    [self._sums[name] for name in part.terms], shares
+                )
+            else:
+                self._sums = dict(zip(part.terms, shares, strict=True))
+        self._summed += 1
 
     def report(self) -> dict[str, float]:
         """Means since the last report, over all devices."""
@@ -171,9 +216,17 @@ class Trainer:
         self.seen = state["seen"]
         self.stage.load_state_dict(state["stage"])
         self.average.load_state_dict(state["average"])
+        for group in state["optimizer"]["param_groups"]:
+            group["fused"] = self._fused
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         device = self.fabric.device
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
         self._summed = state["summed"]
+
+
+def _in_precision(stage: Stage, config: Config, fabric: Fabric) -> Stage | HalfStage:
+    """What autocast on CUDA runs fastest; convolutions on the CPU stay in single precision."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(config.train.precision)
+    return stage if dtype is None or fabric.device.type != "cuda" else HalfStage(stage, dtype)

@@ -1,7 +1,7 @@
 import torch
 
 from radarsparse.benchmark.sparse import Case, time_case
-from tests.pretended.device import pretended_cuda
+from tests.pretended.kernels import pretended_gpu
 
 
 def test_surfaces_hold_as_many_voxels_as_asked_in_several_samples():
@@ -19,10 +19,10 @@ def test_a_cube_holds_as_many_neighbours_as_asked():
     assert result["plan_s"].keys() == result["forward_s"].keys() >= {"torch"}
 
 
-def test_a_gpu_is_taken_where_there_is_one(monkeypatch):
+def test_a_gpu_is_taken_where_there_is_one(library, monkeypatch):
     monkeypatch.setattr("radarsparse.benchmark.sparse.find_spec", lambda _: None)
     assert time_case(Case(200, 4.0), 4, repeats=1)["device"].startswith("cpu, ")
-    with pretended_cuda() as device:
+    with pretended_gpu(library) as device:
         row = time_case(Case(200, 4.0), 4, repeats=1)
         assert row["device"] == torch.cuda.get_device_name()
     assert device.launches.total() > 0

@@ -11,7 +11,13 @@ from radarsparse.diffusion.consistency import (
     scale_pairs,
     step_down,
 )
-from radarsparse.diffusion.precondition import c_in, denoise_gaussian, loss_weight
+from radarsparse.diffusion.precondition import (
+    c_in,
+    c_out,
+    c_skip,
+    denoise_gaussian,
+    loss_weight,
+)
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 
@@ -36,7 +42,7 @@ def distillation_loss(consistency, teacher, pairs: int = 4000, scales: int = 40)
     sigma, lower = scale_pairs(torch.rand(pairs, 1, dtype=torch.float64), scales, SETTINGS)
     state = SIGMA_DATA * torch.randn(pairs, 1, dtype=torch.float64)
     state = state + sigma * torch.randn(pairs, 1, dtype=torch.float64)
-    below = step_down(teacher, state, sigma, lower)
+    below = step_down(teacher, state, sigma, lower, tuple)
     target = torch.where(lower > 0, consistency(below, lower.clamp(min=1e-3)), below)
     return (consistency(state, sigma) - target).square().mean().item()
 
@@ -106,7 +112,7 @@ def test_steps_of_rows_are_those_of_the_sampler():
     walk = torch.tensor([3.0, 1.2, 0.0], dtype=torch.float64)
     expected, found = heun(exact_denoiser, state, walk), state
     for sigma, lower in pairwise(walk):
-        found = step_down(exact_denoiser, found, sigma.expand(5, 1), lower.expand(5, 1))
+        found = step_down(exact_denoiser, found, sigma.expand(5, 1), lower.expand(5, 1), tuple)
     torch.testing.assert_close(found, expected)
 
 
@@ -117,7 +123,8 @@ def test_steps_are_of_third_order():
     def error(step: float) -> float:
         lower = sigma - step
         ratio = (SIGMA_DATA**2 + lower**2) / (SIGMA_DATA**2 + sigma**2)
-        return (step_down(exact_denoiser, state, sigma, lower) - state * ratio.sqrt()).abs().max()
+        found = step_down(exact_denoiser, state, sigma, lower, tuple)
+        return (found - state * ratio.sqrt()).abs().max()
 
     assert error(0.1) / error(0.05) == pytest.approx(8.0, rel=0.3)
 
@@ -185,7 +192,7 @@ class ToyNetwork(torch.nn.Module):
 
     def forward(self, state: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         inside = self.inner(sigma.log()) * c_in(sigma, SIGMA_DATA) * state
-        return denoise_gaussian(inside, state, sigma, SIGMA_DATA)
+        return denoise_gaussian(inside, state, c_skip(sigma, SIGMA_DATA), c_out(sigma, SIGMA_DATA))
 
     @torch.no_grad()
     def answer_below(self, state: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -195,7 +202,8 @@ class ToyNetwork(torch.nn.Module):
 def distilled_loss(network: ToyNetwork, clean: torch.Tensor, _: float) -> torch.Tensor:
     sigma, lower = scale_pairs(torch.rand_like(clean), 40, SETTINGS)
     state = clean + sigma * torch.randn_like(clean)
-    target = network.answer_below(step_down(exact_denoiser, state, sigma, lower), lower)
+    below = step_down(exact_denoiser, state, sigma, lower, tuple)
+    target = network.answer_below(below, lower)
     return (loss_weight(sigma, SIGMA_DATA) * (network(state, sigma) - target).square()).mean()
 
 

@@ -33,7 +33,8 @@ def test_every_noise_level_weighs_alike():
 def test_without_noise_the_input_passes_unchanged():
     noisy = torch.randn(7, 3, dtype=torch.float64)
     sigma = torch.full((7, 1), 1e-9, dtype=torch.float64)
-    clean = denoise_gaussian(5.0 * c_in(sigma, SIGMA_DATA) * noisy, noisy, sigma, SIGMA_DATA)
+    scale_in, skip, out = (scale(sigma, SIGMA_DATA) for scale in (c_in, c_skip, c_out))
+    clean = denoise_gaussian(5.0 * scale_in * noisy, noisy, skip, out)
     # c_out is sigma to first order, and the network answers with 5 times about 2 |noisy|.
     torch.testing.assert_close(clean, noisy, rtol=0, atol=1e-7)
 
@@ -44,15 +45,15 @@ def test_binary_log_odds_are_those_of_bayes_rule():
     prior = torch.tensor([0.03, 0.5, 0.8], dtype=torch.float64)
     up = prior * (-((noisy - 1.0) ** 2) / (2 * sigma**2)).exp()
     down = (1.0 - prior) * (-((noisy + 1.0) ** 2) / (2 * sigma**2)).exp()
-    levels = torch.full_like(noisy, sigma)
-    log_odds = binary_log_odds(torch.logit(prior).expand(41, 3), noisy.expand(41, 3), levels)
+    variance = torch.full_like(noisy, sigma**2)
+    log_odds = binary_log_odds(torch.logit(prior).expand(41, 3), noisy.expand(41, 3), variance)
     torch.testing.assert_close(log_odds.sigmoid(), up / (up + down))
     torch.testing.assert_close(denoise_binary(log_odds), (up - down) / (up + down))
 
 
 def test_binary_values_pass_unchanged_without_noise_and_unseen_with_infinite_noise():
     clean, inner = torch.tensor([[-1.0, 1.0]]), torch.tensor([[3.0, -3.0]])
-    faint, loud = torch.tensor([[1e-6]]), torch.tensor([[1e6]])
+    faint, loud = torch.tensor([[1e-12]]), torch.tensor([[1e12]])
     assert torch.equal(denoise_binary(binary_log_odds(inner, clean, faint)), clean)
     torch.testing.assert_close(binary_log_odds(inner, clean, loud), inner)
 

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric.accelerators import cuda as accelerator
 from torch import Tensor
 from torch.optim import optimizer
-from torch.utils import _foreach_utils
+from torch.utils import _foreach_utils, checkpoint
 
 from radarsparse.sparse import engines
 from tests.pretended import graphs
@@ -90,6 +90,7 @@ def _of_torch(device: Device) -> list[tuple[Any, str, Any]]:
         (optimizer, "_foreach_supported_types", [*optimizer._foreach_supported_types, CudaTensor]),
         *((torch.accelerator, name, _answer(value)) for name, value in answers.items()),
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
+        (checkpoint.DefaultDeviceType, "_default_device_type", CUDA.type),
     ]
 
 

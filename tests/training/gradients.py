@@ -25,8 +25,8 @@ from radarsparse.training.trainer import Trainer
 class Gradients(Trainer):
     """Leaves the gradients where they are in place of an update."""
 
-    def _update(self) -> None:
-        pass
+    def _update(self, _: object) -> None:
+        self.stage.end_window()
 
 
 def widen(batches: Iterator[Batch]) -> Iterator[Batch]:

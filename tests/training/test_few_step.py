@@ -50,8 +50,8 @@ def _training(config, *samples: int) -> TrainingBatch:
 def _task(stage, training):
     clean = stage.network.clean_state(training.frames)
     condition = stage.network.read_radar(training.frames.radar, training.frames.cells)
-    dropped = torch.zeros(len(training.frames.pairs), dtype=torch.bool)
-    return clean, stage.set_task(clean, condition.seen, dropped, training)
+    blind = torch.zeros(len(clean), 1, dtype=torch.bool)
+    return clean, stage.set_task(clean, condition.seen, blind, training)
 
 
 def test_a_run_starts_as_its_teacher(config, edm_run):
@@ -232,13 +232,13 @@ def test_the_teacher_makes_one_step_and_the_student_answers_there(frames, vae_ru
     assert isinstance(stage, DistillStage)
     for parameter in stage.network.denoiser.parameters():
         parameter.mul_(0.8)  # so that it matters who is asked
-    dropped, reached_zero = torch.tensor([blind]), set()
+    reached_zero = set()
     stage.consistency = stage.consistency.model_copy(update={"scales": 3})
     for sample in range(6):
         training = _training(config, sample)
         clean, radar = stage.network.clean_state(training.frames), training.frames.radar
         seen = stage.network.read_radar(radar, training.frames.cells)[blind]
-        task = stage.set_task(clean, seen, dropped, training)
+        task = stage.set_task(clean, seen, torch.full((len(clean), 1), blind), training)
         taught = stage.teacher.read_radar(radar, training.frames.cells)[blind]
         sigma, lower = task.sigma, _lower_level(stage, task.sigma)
         slope = (task.noisy - stage.teacher.denoise(task.noisy, sigma, taught)) / sigma

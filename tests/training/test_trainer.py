@@ -1,4 +1,5 @@
-from itertools import chain
+import copy
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,23 @@ from torch import Tensor
 
 from radarsparse.data.batch import Batch
 from radarsparse.data.prepared import PreparedFrames
+from radarsparse.errors import InputError
 from radarsparse.training.devices import start_fabric
 from radarsparse.training.loader import Rank, TrainingSamples, load_parts, plan_windows
 from radarsparse.training.stages import TrainingBatch, VaeStage
 from radarsparse.training.trainer import LackOfMemoryError, Trainer
 from tests.conftest import tiny_config
+
+
+class Cliff(VaeStage):
+    """Its loss is finite; where it is steep, its gradient isn't."""
+
+    steep = False
+
+    def forward(self, training: TrainingBatch) -> dict[str, Tensor]:
+        terms = super().forward(training)
+        more = (0.0 * terms["total"]).sqrt() if self.steep else 0.0
+        return {**terms, "total": terms["total"] + more}
 
 
 class Greedy(VaeStage):
@@ -78,3 +91,23 @@ def test_bfloat16_learns_what_float32_learns(frames: Path) -> None:
     # A bfloat16 has 8 bits: each of some ten layers adds a few thousandths.
     assert losses["bf16-mixed"] == pytest.approx(losses["32"], rel=0.05)
     assert losses["bf16-mixed"] != losses["32"]
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step(frames: Path) -> None:
+    config = tiny_config(frames, "vae")
+    update = {"batch_size": 1, "accumulate": 2}
+    config = config.model_copy(update={"train": config.train.model_copy(update=update)})
+    stage = Cliff(config)  # pyright: ignore[reportArgumentType]
+    trainer = Trainer(stage, config, start_fabric("32"))
+    first, second = islice(plan_windows(config, 0, Rank()), 2)
+    samples = TrainingSamples(PreparedFrames.open(frames, "train"), config)
+    batches = load_parts(samples, chain(first.parts, second.parts), 0)
+    trainer.step(first, batches)
+    before, stage.steep = copy.deepcopy(trainer.state()), True
+    words = (
+        r"the gradient is not finite after 2 samples, frames \d{6}, \d{6}: its norm is (nan|inf)"
+    )
+    with pytest.raises(InputError, match=words):
+        trainer.step(second, batches)
+    torch.testing.assert_close(trainer.state(), before, rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in stage.parameters())

@@ -6,6 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from radarsparse.sparse.tensor import move
+
 # About the quartiles of the levels that training draws by default.
 SIGMA_BOUNDS = (0.3, 0.7, 1.5)
 
@@ -19,16 +21,18 @@ def by_noise_level(loss: Tensor, sigma: Tensor, regression: Tensor) -> dict[str,
 
     Args:
         loss: [b].
-        sigma: [b].
-        regression: bool [b], samples without noise and without input; they have a bin of their
-            own.
+        sigma: [b] on the CPU.
+        regression: bool [b] on the CPU, samples without noise and without input; they have a bin
+            of their own.
     """
-    terms = {}
-    for name, chosen in _bins(sigma, regression).items():
-        inside = chosen.to(loss.dtype)
-        terms[f"edm_sum/{name}"] = (loss.detach() * inside).mean()
-        terms[f"edm_share/{name}"] = inside.mean()
-    return terms
+    bins = _bins(sigma, regression)
+    inside = move(torch.stack([*bins.values()]).to(loss.dtype), loss.device)
+    means = {"edm_sum": (loss.detach() * inside).mean(1), "edm_share": inside.mean(1)}
+    return {
+        f"{kind}/{name}": mean
+        for kind, values in means.items()
+        for name, mean in zip(bins, values, strict=True)
+    }
 
 
 def divide_by_shares(means: Mapping[str, float]) -> dict[str, float]:

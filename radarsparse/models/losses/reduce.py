@@ -22,17 +22,21 @@ class Term(NamedTuple):
 
 
 def means_by_sample(values: Tensor, sample: Tensor, batch_size: int, weights: Tensor) -> Tensor:
-    """Weighted mean within each sample, [batch_size].
+    """Weighted means within each sample, [..., batch_size].
 
     Args:
-        values: [n].
+        values: [..., n].
         sample: int64 [n], which sample a row belongs to.
         batch_size: number of samples; those without weight count as zero.
-        weights: [n], at least 0.
+        weights: [..., n], at least 0.
     """
     weights = weights.to(values.dtype)
-    total = values.new_zeros(batch_size).index_add(0, sample, values * weights)
-    weight = values.new_zeros(batch_size).index_add(0, sample, weights)
+    total, weight = (
+        summed.new_zeros(*summed.shape[:-1], batch_size).scatter_add(
+            -1, sample.expand_as(summed), summed
+        )
+        for summed in (values * weights, weights)
+    )
     return total / weight.clamp(min=1e-12)
 
 

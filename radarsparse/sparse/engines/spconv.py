@@ -91,7 +91,11 @@ def find_fault(device: torch.device, dtype: torch.dtype) -> str | None:
     # A full box of unequal sides: every kernel offset is met, and no two axes can be swapped.
     box = torch.cartesian_prod(*map(torch.arange, (1, 4, 5, 6)))
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+        ):
             support = Support.of(box.to(device), 1, 1)
             plans = (submanifold_plan(support, 3), strided_plan(support, 3, 2)[0])
             errors = [_trial_error(plan, device, dtype) for plan in plans]

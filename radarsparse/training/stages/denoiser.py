@@ -1,5 +1,6 @@
 """What all stages have in common that train a denoiser."""
 
+import operator
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from radarsparse.data.scan import ScanPair
 from radarsparse.diffusion.precondition import loss_weight
 from radarsparse.geometry import Volume
 from radarsparse.models.consensus import draw_consensus, read_scene
-from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.latent_diffusion import LatentDiffusion, on_rows
 from radarsparse.models.losses import (
     Term,
     by_noise_level,
@@ -23,6 +24,7 @@ from radarsparse.models.losses import (
 from radarsparse.models.losses.reduce import widen
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor
+from radarsparse.sparse.tensor import move
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
 
@@ -32,9 +34,9 @@ class Task(NamedTuple):
 
     Attributes:
         noisy: [n, c] states.
-        sigma: [b] their noise levels.
+        sigma: [b] their noise levels, on the CPU.
         target: [n, c] what to answer.
-        weight: [b] of each sample.
+        weight: [b] of each sample, on the CPU.
     """
 
     noisy: Tensor
@@ -67,28 +69,31 @@ class DenoiserStage(nn.Module, ABC):
         batch, random = training.frames, training.random
         clean = self.network.clean_state(batch)
         dropped = random.uniform() < self.settings.condition_drop
-        context = read_condition(self.network, batch, dropped)
         regression = random.uniform() < self.settings.regression_share
-        asked = self.set_task(clean, context, dropped, training)
-        task = self._regress_instead(asked, clean, regression, batch)
+        blind, hidden = on_rows([dropped, regression], batch.lattice.support)
+        context = read_condition(self.network, batch, blind)
+        asked = self.set_task(clean, context, blind, training)
+        task = self._regress_instead(asked, clean, regression, hidden)
         latent, log_odds = self.network.denoise_parts(task.noisy, task.sigma, context)
         with torch.autocast(clean.device.type, enabled=False):
             errors = self._errors(latent, log_odds, clean[:, -1] > 0, task, batch)
-            weights = self._weights()
-            terms = weigh([Term(name, weights[name], errors[name].mean) for name in errors])
-            loss = torch.stack([weights[name] * error for name, error in errors.items()]).sum(0)
+            names, weights = zip(*self._weights().items(), strict=True)
+            means = zip(names, weights, errors.mean(1), strict=True)
+            terms = weigh([Term(name, weight, lambda m=mean: m) for name, weight, mean in means])
+            weighted = map(operator.mul, weights, errors.detach())
+            loss = torch.stack([*weighted]).sum(0)
             return {**terms, **by_noise_level(loss, task.sigma, regression)}
 
     @abstractmethod
     def set_task(
-        self, clean: Tensor, context: SparseTensor, dropped: Tensor, training: TrainingBatch
+        self, clean: Tensor, context: SparseTensor, blind: Tensor, training: TrainingBatch
     ) -> Task:
         """What the denoiser is asked; the regression comes on top.
 
         Args:
             clean: [n, c] true states.
             context: what the network sees.
-            dropped: bool [b], samples whose radar it doesn't see.
+            blind: bool [n, 1], rows of samples whose radar it doesn't see.
             training: the frames and their random numbers.
         """
 
@@ -104,9 +109,15 @@ class DenoiserStage(nn.Module, ABC):
         voxels = self.network.decode(state, scene.cells, scene.radar, self.sampling)
         return to_points(voxels, volume)
 
-    def _regress_instead(self, task: Task, clean: Tensor, regression: Tensor, batch: Batch) -> Task:
-        """Ask for the clean state and show nothing at all in the chosen samples, bool [b]."""
-        rows = regression[batch.lattice.coords[:, 0], None]
+    def _regress_instead(self, task: Task, clean: Tensor, regression: Tensor, rows: Tensor) -> Task:
+        """Ask for the clean state and show nothing at all in the chosen samples.
+
+        Args:
+            task: what is asked in others.
+            clean: [n, c] true states.
+            regression: bool [b] on the CPU, the chosen samples.
+            rows: bool [n, 1], their rows.
+        """
         return Task(
             task.noisy.masked_fill(rows, 0.0),
             torch.where(regression, self.settings.sigma_max, task.sigma),
@@ -124,37 +135,39 @@ class DenoiserStage(nn.Module, ABC):
 
     def _errors(
         self, latent: Tensor, log_odds: Tensor, present: Tensor, task: Task, batch: Batch
-    ) -> dict[str, Tensor]:
-        """Of each sample, [b]: cross-entropy of presence and of flags, weighted squared error."""
-        sample, count = batch.lattice.coords[:, 0], batch.lattice.batch_size
+    ) -> Tensor:
+        """Cross-entropy of presence and of flags, weighted squared error of latents, [3, b]."""
+        sample = batch.lattice.coords[:, 0]
         believed = widen(0.5 * (task.target[:, -log_odds.shape[1] :] + 1.0))
         surprise = F.binary_cross_entropy_with_logits(
             widen(log_odds), believed.to(widen(log_odds).dtype), reduction="none"
         )
-        weight = loss_weight(task.sigma, self.settings.sigma_data)[sample]
-        error = weight * (latent - task.target[:, : latent.shape[1]]).square().mean(1)
+        per_sample = task.weight, loss_weight(task.sigma, self.settings.sigma_data)
+        weights = move(torch.stack(per_sample), latent.device)
+        error = weights[1, sample] * (latent - task.target[:, : latent.shape[1]]).square().mean(1)
         seen = torch.where(batch.observed, 1.0, self.settings.unobserved_weight)
         occupied = torch.where(present, 1.0, self.settings.absent_weight)
-        means = {
-            "presence": means_by_sample(surprise[:, -1], sample, count, seen),
-            "flag": means_by_sample(surprise[:, :-1].mean(1), sample, count, seen),
-            "latent": means_by_sample(error, sample, count, occupied),
-        }
-        return {name: task.weight * mean for name, mean in means.items()}
+        means = means_by_sample(
+            torch.stack([surprise[:, -1], surprise[:, :-1].mean(1), error]),
+            sample,
+            batch.lattice.batch_size,
+            torch.stack([seen, seen, occupied]),
+        )
+        return weights[0] * means
 
 
-def read_condition(network: LatentDiffusion, batch: Batch, dropped: Tensor) -> SparseTensor:
-    """The condition of a batch, without radar in the samples that are `dropped`, bool [b].
+def read_condition(network: LatentDiffusion, batch: Batch, blind: Tensor) -> SparseTensor:
+    """The condition of a batch, without radar in `blind` rows, bool [n, 1].
 
     Source: Ho and Salimans 2022, Classifier-Free Diffusion Guidance, Algorithm 1.
     """
-    denoiser, blind = network.denoiser, dropped[batch.lattice.coords[:, 0], None]
+    denoiser = network.denoiser
     seen = denoiser.read_radar(batch.radar, batch.cells)
     return seen.replace(torch.where(blind, denoiser.without_radar(batch.cells).feats, seen.feats))
 
 
 def add_noise(clean: Tensor, sigma: Tensor, batch: Batch, random: SampleRandom) -> Tensor:
-    """States with noise of one level per sample, [b]."""
+    """States with noise of one level per sample, [b] on the CPU."""
     lattice = batch.lattice.support
-    noise = random.normal_rows(lattice, clean.shape[1])
-    return clean + sigma[lattice.coords[:, 0], None] * noise
+    noise, (level,) = random.normal_rows(lattice, clean.shape[1]), on_rows([sigma], lattice)
+    return clean + level * noise

@@ -13,7 +13,7 @@ class EdmStage(DenoiserStage):
     """Learns to denoise states at every noise level."""
 
     def set_task(
-        self, clean: Tensor, context: SparseTensor, dropped: Tensor, training: TrainingBatch
+        self, clean: Tensor, context: SparseTensor, blind: Tensor, training: TrainingBatch
     ) -> Task:
         """Ask for the clean state at a random noise level.
 

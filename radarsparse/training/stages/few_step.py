@@ -1,12 +1,14 @@
 """Stages that make a finished diffusion model need few steps."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from radarsparse.config import DistillConfig, EctConfig, FewStepConfig
 from radarsparse.diffusion.consistency import earlier_sigma, pair_weight, scale_pairs, step_down
 from radarsparse.diffusion.schedule import lognormal_sigma
-from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.latent_diffusion import LatentDiffusion, on_rows
 from radarsparse.sparse import SparseTensor
 from radarsparse.training.stages.batch import TrainingBatch
 from radarsparse.training.stages.denoiser import DenoiserStage, Task, add_noise, read_condition
@@ -40,7 +42,8 @@ class FewStepStage(DenoiserStage):
         denoiser.eval()  # a target isn't blurred by dropout
         said = self.network.denoise(state, sigma.clamp(min=self.settings.sigma_min), context)
         denoiser.train(self.training)
-        return torch.where(sigma[training.frames.lattice.coords[:, 0], None] > 0, said, state)
+        (level,) = on_rows([sigma], training.frames.lattice.support)
+        return torch.where(level > 0, said, state)
 
 
 class EctStage(FewStepStage):
@@ -54,16 +57,16 @@ class EctStage(FewStepStage):
         self.consistency, self.length = config.consistency, config.train.samples
 
     def set_task(
-        self, clean: Tensor, context: SparseTensor, dropped: Tensor, training: TrainingBatch
+        self, clean: Tensor, context: SparseTensor, blind: Tensor, training: TrainingBatch
     ) -> Task:
         """Ask at the upper end what the network says at the lower end."""
         settings, random = self.consistency, training.random
         drawn = lognormal_sigma(random.normal(), settings.p_mean, settings.p_std)
         sigma = drawn.clamp(self.settings.sigma_min, self.settings.sigma_max)
-        passed = torch.tensor(random.samples, device=sigma.device) / self.length
+        passed = torch.tensor(random.samples) / self.length
         earlier = earlier_sigma(sigma, (passed * (settings.halvings + 1)).floor())
         noisy = add_noise(clean, sigma, training.frames, random)
-        share = (earlier / sigma)[training.frames.lattice.coords[:, 0], None]
+        (share,) = on_rows([earlier / sigma], training.frames.lattice.support)
         below = clean + share * (noisy - clean)
         target = self.answer_below(below, earlier, context, training)
         return Task(noisy, sigma, target, pair_weight(sigma, earlier))
@@ -87,21 +90,18 @@ class DistillStage(FewStepStage):
         return self
 
     def set_task(
-        self, clean: Tensor, context: SparseTensor, dropped: Tensor, training: TrainingBatch
+        self, clean: Tensor, context: SparseTensor, blind: Tensor, training: TrainingBatch
     ) -> Task:
         """Ask at the upper end what the network says at the lower end."""
-        random, sample = training.random, training.frames.lattice.coords[:, 0]
-        scales = self.consistency.scales
-        sigma, lower = scale_pairs(random.uniform(), scales, self.settings)
+        random, lattice = training.random, training.frames.lattice.support
+        sigma, lower = scale_pairs(random.uniform(), self.consistency.scales, self.settings)
         noisy = add_noise(clean, sigma, training.frames, random)
         with torch.no_grad():
-            seen = read_condition(self.teacher, training.frames, dropped)
-            number = torch.arange(len(sigma), device=sample.device)
-            first = torch.searchsorted(sample.contiguous(), number)
+            seen = read_condition(self.teacher, training.frames, blind)
 
-            def denoise(state: Tensor, rows: Tensor) -> Tensor:
-                return self.teacher.denoise(state, rows[first, 0], seen)
+            def denoise(state: Tensor, level: Tensor) -> Tensor:
+                return self.teacher.denoise(state, level, seen)
 
-            below = step_down(denoise, noisy, sigma[sample, None], lower[sample, None])
+            below = step_down(denoise, noisy, sigma, lower, partial(on_rows, support=lattice))
         target = self.answer_below(below, lower, context, training)
         return Task(noisy, sigma, target, torch.ones_like(sigma))

@@ -22,6 +22,7 @@ from radarsparse.models.losses import (
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, Support
 from radarsparse.sparse.ops import finer_supports, take, union_support
+from radarsparse.sparse.tensor import move
 from radarsparse.training.checkpoint import load_vae
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
@@ -93,7 +94,8 @@ class VaeStage(nn.Module):
         support = union_support(mean.support, parents)
         feats, there = take(mean.replace(drawn), support.keys)
         empty = self.network.latent_mean.expand_as(feats)
-        level = (self.settings.latent_noise * random.uniform())[support.coords[:, 0], None]
+        level = move(self.settings.latent_noise * random.uniform(), feats.device)
+        level = level[support.coords[:, 0], None]
         noise = level * self.network.latent_std * random.normal_rows(support, channels)
         return SparseTensor.on(support, torch.where(there[:, None], feats, empty) + noise)
 
