@@ -13,7 +13,8 @@ import torch
 from radarsparse.errors import InputError
 from radarsparse.gpu.loader import compile_kernels
 from radarsparse.gpu.signatures import SOURCES, UNITS
-from tests.kernels.emulator import compile_emulator, environment_of_tests
+from tests.kernels.emulator import compile_emulator
+from tests.processes import environment
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90")
@@ -65,11 +66,9 @@ def test_a_cache_that_cannot_be_written_is_said(
 def test_kernels_are_launched_as_the_driver_expects(cache: Path, tmp_path: Path) -> None:
     compile_kernels("sm_90")
     compile_emulator(tmp_path, source="driver.cpp").rename(tmp_path / "libcuda.so.1")
-    environment = environment_of_tests(
-        LD_LIBRARY_PATH=str(tmp_path), XDG_CACHE_HOME=str(cache.parents[1])
-    )
+    variables = environment(LD_LIBRARY_PATH=str(tmp_path), XDG_CACHE_HOME=str(cache.parents[1]))
     command = [sys.executable, "-W", "error", str(ROOT / "tests" / "kernels" / "on_driver.py")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "kernels launched\n"), done.stderr
 
 

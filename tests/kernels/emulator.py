@@ -1,7 +1,6 @@
 """Runs the kernels on CPU tensors: the very sources, compiled by g++."""
 
 import ctypes
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -52,13 +51,6 @@ def _to_c(argument: Argument) -> ctypes.c_void_p | ctypes.c_int32:
         return ctypes.c_int32(argument)
     assert argument is None or argument.device.type == "cpu"
     return ctypes.c_void_p(None if argument is None else argument.data_ptr())
-
-
-def environment_of_tests(**more: str) -> dict[str, str]:
-    """This process's variables for another one that imports the package and its tests."""
-    there = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([str(HERE.parents[1]), *([there] if there else [])])
-    return {**os.environ, "PYTHONPATH": path, **more}
 
 
 def compile_emulator(

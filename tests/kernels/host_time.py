@@ -19,8 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from radarsparse.gpu import loader
 from radarsparse.metrics import cuda
 from radarsparse.metrics.cuda import search
-from tests.kernels.emulator import compile_emulator, environment_of_tests
+from tests.kernels.emulator import compile_emulator
 from tests.kernels.on_driver import driver_of_tests
+from tests.processes import environment
 
 ASKED = ((0.1, 0.2, 0.3, 0.5, 1.0, 2.0), (0.5, 0.95))
 CALLS = 50
@@ -85,8 +86,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         driver = compile_emulator(Path(folder), "-DRUNS=false", source="driver.cpp")
         driver.rename(Path(folder) / "libcuda.so.1")
-        environment = environment_of_tests(LD_LIBRARY_PATH=folder)
-        subprocess.run([sys.executable, __file__, "measure"], env=environment, check=True)
+        variables = environment(LD_LIBRARY_PATH=folder)
+        subprocess.run([sys.executable, __file__, "measure"], env=variables, check=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels.emulator import KERNELS, compile_emulator, environment_of_tests
+from tests.kernels.emulator import KERNELS, compile_emulator
+from tests.processes import environment
 
 FLAGS = ("-O1", "-g", "-fno-sanitize-recover=all")
 
@@ -17,14 +18,14 @@ def _run(library: Path, runtime: str) -> subprocess.CompletedProcess[str]:
     found = subprocess.run(
         ["g++", f"-print-file-name={runtime}"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    environment = environment_of_tests(
+    variables = environment(
         LD_PRELOAD=found,
         ASAN_OPTIONS="detect_leaks=0",
         TSAN_OPTIONS="halt_on_error=1",
         OMP_NUM_THREADS="1",
     )
     command = [sys.executable, str(Path(__file__).with_name("small_case.py")), str(library)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if "kernels start" not in done.stdout:
         pytest.skip(f"{runtime} doesn't start Python here: {done.stderr[-200:]}")
     return done

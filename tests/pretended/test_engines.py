@@ -27,19 +27,21 @@ class Refusing:
 
 
 @pytest.mark.parametrize(
-    ("most", "dtype", "asked"),
+    ("most", "dtype", "learns", "asked"),
     [
-        (1 << 20, torch.float32, []),
-        (1 << 10, torch.float32, [torch.float32]),
-        (1 << 10, torch.float16, [torch.float16]),
-        (1 << 10, torch.bfloat16, []),
+        (1 << 20, torch.float32, False, []),
+        (1 << 10, torch.float32, False, [torch.float32]),
+        (1 << 10, torch.float32, True, []),
+        (1 << 10, torch.float16, False, []),
+        (1 << 10, torch.bfloat16, False, []),
     ],
 )
-def test_auto_asks_spconv_for_large_layers_that_it_has_kernels_for(
+def test_auto_asks_spconv_where_it_is_faster(
     device: Pretended,
     monkeypatch: pytest.MonkeyPatch,
     most: int,
     dtype: torch.dtype,
+    learns: bool,
     asked: list[torch.dtype],
 ) -> None:
     peer = Refusing()
@@ -47,7 +49,8 @@ def test_auto_asks_spconv_for_large_layers_that_it_has_kernels_for(
     monkeypatch.setattr(engines, "_spconv", lambda: peer)
     monkeypatch.setattr(engines, "GATHERED_BYTES_MOST", most)
     layer = SubmanifoldConv3d(8, 8).to(CUDA)
-    with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
+    half = torch.autocast("cuda", dtype, enabled=dtype != torch.float32)
+    with half, torch.set_grad_enabled(learns):
         assert layer(on_device(8)).feats.dtype == dtype
     assert peer.asked == asked
 

@@ -15,7 +15,7 @@ Found = tuple[Tensor, Tensor]
 
 # Fewer pairs of points than this, and trying them all is quicker than to sort: measured on an H200,
 # see kernels/BENCHMARK.md.
-BRUTE_PAIRS_MOST = 2 * 10**8
+BRUTE_PAIRS_MOST = 10**8
 # Enough to keep every GPU of today busy; the tiles are shared out among them.
 BRUTE_BLOCKS = 1024
 

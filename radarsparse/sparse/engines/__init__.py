@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, get_args
 # Names, since `torch` in this package is the engine.
 from torch import (
     Tensor,
-    bfloat16,
     dtype,
     float32,
     float64,
     get_autocast_dtype,
     is_autocast_enabled,
+    is_grad_enabled,
     promote_types,
 )
 
@@ -100,11 +100,12 @@ def _engine_for(feats: Tensor, weight: Tensor, plan: Plan) -> "TorchEngine | Spc
 
 
 def _prefers_spconv(feats: Tensor, plan: Plan) -> bool:
-    """Whether `auto` is spconv: on CUDA, where tables would take several gathers.
+    """Whether `auto` is spconv: on CUDA in float32, where tables would take several gathers.
 
-    Up to there they were as fast or faster on an H200, whose host launches less for them.
+    On an H200 tables were as fast or faster up to there; beyond it too in half precision, and in
+    training.
     """
-    if not feats.is_cuda or feats.dtype == bfloat16 or spconv_obstacle():
+    if not feats.is_cuda or feats.dtype != float32 or is_grad_enabled() or spconv_obstacle():
         return False
     return plan.slots is None and gathered_bytes(feats, plan) > GATHERED_BYTES_MOST
 
