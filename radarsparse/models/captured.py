@@ -1,5 +1,6 @@
 """The denoiser as a CUDA graph: one launch in place of some hundreds."""
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -14,13 +15,15 @@ from radarsparse.sparse.engines import engine_in_use
 # The first passes build plans and workspaces, which a graph must find.
 _WARM_UP = 2
 _LOCK = Lock()
+_log = logging.getLogger("radarsparse")
 
 
 class CapturedDenoiser(nn.Module):
     """A denoiser whose passes on CUDA are recorded on a lattice once and replayed ever after.
 
     It is recorded with the torch engine, since spconv waits for the GPU. Where the engine `spconv`
-    is asked for, where gradients are, or on the CPU, the denoiser runs as it is.
+    is asked for, where gradients are, on the CPU, or where recording fails, which is said once, the
+    denoiser runs as it is.
 
     Args:
         denoiser: the network; its weights may change in place.
@@ -30,6 +33,7 @@ class CapturedDenoiser(nn.Module):
         super().__init__()
         self.denoiser = denoiser
         self._recording: _Recording | None = None
+        self._can_record = True
 
     def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
         """As `Denoiser.read_radar`."""
@@ -47,8 +51,22 @@ class CapturedDenoiser(nn.Module):
         with _LOCK, torch.cuda.device(state.device):
             if self._recording is None or not self._recording.suits(state, context):
                 self._recording = None  # before memory is needed for the next one
-                self._recording = _Recording(self.denoiser, state, label, context)
-            return self._recording.replay(state, label, context.feats)
+                self._recording = self._record(state, label, context)
+            if self._recording is not None:
+                return self._recording.replay(state, label, context.feats)
+        return self.denoiser(state, label, context)
+
+    def _record(self, state: Tensor, label: Tensor, context: SparseTensor) -> "_Recording | None":
+        if not self._can_record:
+            return None
+        try:
+            return _Recording(self.denoiser, state, label, context)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # what torch raises, whatever its driver lacks
+            self._can_record = False
+            _log.warning("the denoiser runs without a CUDA graph: %s", error)
+            return None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "CapturedDenoiser":
         # A graph knows the weights by their addresses.

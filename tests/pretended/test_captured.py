@@ -92,6 +92,25 @@ def test_a_graph_is_of_one_lattice_and_of_one_network(
     assert other._recording is None
 
 
+def test_where_recording_fails_the_denoiser_runs_as_it_is_and_says_so_once(
+    captured: CapturedDenoiser,
+    inputs: Inputs,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expected = run(captured.denoiser, inputs)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no graphs here")
+
+    monkeypatch.setattr(torch.cuda, "graph", fail)
+    for _ in range(2):
+        assert torch.equal(run(captured, inputs).cpu(), expected.cpu())
+    assert [record.message for record in caplog.records] == [
+        "the denoiser runs without a CUDA graph: no graphs here"
+    ]
+
+
 @pytest.mark.parametrize("case", ["gradients", "spconv", "cpu"])
 def test_where_a_graph_does_not_serve_the_denoiser_runs_as_it_is(
     captured: CapturedDenoiser, inputs: Inputs, case: str, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from radarsparse.sparse import SparseTensor, StridedConv3d, SubmanifoldConv3d, engines
+from radarsparse.sparse.engines import gather
 from tests.oracles import random_sparse
 from tests.pretended.device import Pretended
 
@@ -53,6 +54,26 @@ def test_auto_asks_spconv_where_it_is_faster(
     with half, torch.set_grad_enabled(learns):
         assert layer(on_device(8)).feats.dtype == dtype
     assert peer.asked == asked
+
+
+@pytest.mark.parametrize("fault", ["raises", "is wrong"])
+def test_a_gather_kernel_that_does_not_serve_is_not_used(
+    device: Pretended, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    x, layer = on_device(8), SubmanifoldConv3d(8, 8).to(CUDA)
+    expected = layer(x).feats
+    gather._can_launch.cache_clear()
+
+    def by_kernel(_: object, feats: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        if fault == "raises":
+            raise OSError("no driver")
+        return feats.new_ones(len(table), table.shape[1] * feats.shape[1])
+
+    monkeypatch.setattr(gather, "gather_by_kernel", by_kernel)
+    assert torch.equal(layer(x).feats.cpu(), expected.cpu())
+    assert [record.message for record in caplog.records] == [
+        f"convolutions gather slowly: {'no driver' if fault == 'raises' else 'it is wrong'}"
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -78,3 +78,17 @@ def test_two_processes_train_validate_and_write_once(frames: Path, tmp_path: Pat
 def test_half_precision_without_a_gpu_is_refused() -> None:
     with pytest.raises(InputError, match=r"train\.precision = '16-mixed': needs a CUDA device"):
         start_fabric("16-mixed")
+
+
+def test_a_package_of_mpi_without_its_library_is_never_asked(tmp_path: Path) -> None:
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text("raise RuntimeError('no library of MPI')")
+    about = tmp_path / "mpi4py-4.0.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mpi4py\nVersion: 4.0.0\n")
+    variables = environment(OMP_NUM_THREADS="1")
+    variables["PYTHONPATH"] += f":{tmp_path}"
+    lines = "from radarsparse.training.devices import start_fabric; start_fabric('32')"
+    command = [sys.executable, "-c", lines]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

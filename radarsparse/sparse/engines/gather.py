@@ -6,7 +6,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from radarsparse.errors import InputError
 from radarsparse.gpu.loader import Kernels, load_kernels
 
 # The constants of kernels/gather.cu.
@@ -26,8 +25,12 @@ def gather_rows(feats: Tensor, table: Tensor) -> Tensor:
         [m, K * c].
     """
     row_bytes = feats.shape[1] * feats.element_size()
-    if feats.is_cuda and row_bytes % _PART_BYTES == 0 and _has_kernels(feats.device):
+    if feats.is_cuda and row_bytes % _PART_BYTES == 0 and _can_launch(feats.device):
         return gather_by_kernel(load_kernels(feats.device), feats, table)
+    return _gather_by_torch(feats, table)
+
+
+def _gather_by_torch(feats: Tensor, table: Tensor) -> Tensor:
     padded = torch.cat([feats, _zero_row(feats.shape[1], feats.dtype, feats.device)])
     gathered = padded.index_select(0, table.flatten())
     return gathered.view(len(table), table.shape[1] * feats.shape[1])
@@ -45,13 +48,18 @@ def gather_by_kernel(kernels: Kernels, feats: Tensor, table: Tensor) -> Tensor:
 
 
 @lru_cache
-def _has_kernels(device: torch.device) -> bool:
+def _can_launch(device: torch.device) -> bool:
+    """Whether the kernel serves on a device: its first use is a trial against torch."""
+    feats = torch.arange(8, dtype=torch.float32, device=device).view(2, 4)
+    table = torch.arange(6, device=device).view(2, 3) % 3
     try:
-        load_kernels(device)
-    except InputError as error:
-        logging.getLogger("radarsparse").warning("convolutions gather slowly: %s", error)
-        return False
-    return True
+        found = gather_by_kernel(load_kernels(device), feats, table)
+        fault = None if torch.equal(found, _gather_by_torch(feats, table)) else "it is wrong"
+    except Exception as error:  # whatever a package, a compiler or a driver lacks
+        fault = str(error)
+    if fault:
+        logging.getLogger("radarsparse").warning("convolutions gather slowly: %s", fault)
+    return fault is None
 
 
 @lru_cache(maxsize=256)
