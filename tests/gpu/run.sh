@@ -38,10 +38,12 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 
 step() { # NAME SECONDS COMMAND...
-    local name=$1 most=$2 began=$SECONDS
+    local name=$1 most=$2 began=$SECONDS status
     shift 2
     timeout -k 5 "$most" "$@" 2>&1 | tee "$OUT/$name.txt"
-    echo "=== $name: status ${PIPESTATUS[0]}, $((SECONDS - began)) s"
+    status=${PIPESTATUS[0]}
+    [ "$status" = 0 ] || FAILED="$FAILED $name"
+    echo "=== $name: status $status, $((SECONDS - began)) s"
 }
 
 sanitize() { # all tools at once, each block of memory by itself, so that none can be mistaken for its neighbour
@@ -49,11 +51,12 @@ sanitize() { # all tools at once, each block of memory by itself, so that none c
     export PYTORCH_NO_CUDA_MEMORY_CACHING=1 PYTHONPATH=$ROOT
     for tool in memcheck racecheck initcheck synccheck; do
         # cuda-bindings asks the driver for functions that only newer ones have.
-        more=$([ $tool != memcheck ] || echo --report-api-errors=no)
+        more=$([ $tool != memcheck ] || echo --report-api-errors no)
         { compute-sanitizer --tool $tool $more --error-exitcode 9 "$PYTHON" tests/kernels/small_case.py cuda \
             > "$OUT/$tool.txt" 2>&1; echo "$tool: status $?, $(tail -n 1 "$OUT/$tool.txt")"; } &
-    done
+    done | tee "$OUT/sanitizers.txt"
     wait
+    ! grep -qv 'status 0,' "$OUT/sanitizers.txt"
 }
 
 benchmark() { # NAME SECONDS WORDS...
@@ -63,7 +66,8 @@ benchmark() { # NAME SECONDS WORDS...
 }
 
 [ $# -gt 0 ] || set -- tests sanitizers enhance steps nearest convolutions
-nvidia-smi -L
+FAILED=
+nvidia-smi -L || { echo "no NVIDIA GPU" >&2; exit 2; }
 for name; do
     case $name in
     tests) step tests 120 "$PYTHON" -m pytest -q -rfEs --tb=short -p no:cacheprovider -p no:benchmark -m "cuda and not slow" tests ;;
@@ -75,3 +79,4 @@ for name; do
     *) echo "no step '$name'" >&2; exit 2 ;;
     esac
 done
+[ -z "$FAILED" ] || { echo "failed:$FAILED" >&2; exit 1; }
