@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -133,7 +134,6 @@ class Enhancer:
         other.sampling = sampling
         return other
 
-    @torch.no_grad()
     def __call__(
         self,
         points: ArrayLike,
@@ -157,9 +157,9 @@ class Enhancer:
         """
         started = perf_counter()
         table = _check_radar(points, name)
-        scene = self._read(table, name)
         sampling = _change_sampling(self.sampling, steps, samples)
-        with use_engine(self.engine):
+        with self._working():
+            scene = self._read(table, name)
             found = draw_consensus(self.network, table, scene, seed, sampling)
             cloud = self.decode(found.state, found.draws, scene)
         return replace(cloud, seconds=perf_counter() - started)
@@ -215,7 +215,6 @@ class Enhancer:
         for number, cloud in enumerate(clouds):
             yield self(cloud, seed, steps, samples, f"radar cloud {number}")
 
-    @torch.no_grad()
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
         """The baseline: one pass of the same denoiser without noise.
 
@@ -224,23 +223,30 @@ class Enhancer:
             name: what to call the cloud in errors.
         """
         started = perf_counter()
-        scene = self._read(_check_radar(points, name), name)
-        with use_engine(self.engine):
+        table = _check_radar(points, name)
+        with self._working():
+            scene = self._read(table, name)
             state = self.network.regress(self.network.read_radar(scene.radar, scene.cells))
             cloud = self.decode(state, state[None], scene)
         return replace(cloud, seconds=perf_counter() - started)
 
-    @torch.no_grad()
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
         started = perf_counter()
-        batch = make_batch([pair], self.volume).to(self.device)
-        with use_engine(self.engine):
+        with self._working():
+            batch = make_batch([pair], self.volume).to(self.device)
             latent = self.network.vae.encode(batch.lidar)
             voxels = self.network.vae.decode(latent, batch.radar)
             state = self.network.clean_state(batch)
-        cloud = self._to_cloud(voxels, state[None], batch.lattice)
+            cloud = self._to_cloud(voxels, state[None], batch.lattice)
         return replace(cloud, seconds=perf_counter() - started)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """The modes of a call; what it keeps for later ones must not be of the caller's modes."""
+        single = torch.autocast(self.device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), single, use_engine(self.engine):
+            yield
 
     def _read(self, table: NDArray[np.float32], name: str) -> Scene:
         return read_scene(table, self.volume, self.device, name)

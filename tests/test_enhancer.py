@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from radarsparse.config import EdmConfig, VaeSettings
+from radarsparse.data.batch import lattice
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.sparse.plan import strided_plan
 from tests.conftest import tiny_config, tiny_pair
 
 
@@ -199,3 +201,18 @@ def test_details_leave_probabilities_as_they_are(enhancer):
     # The likeliest child of each voxel is there at any threshold, wherever it is.
     np.testing.assert_array_equal(np.sort(first.probability), np.sort(second.probability))
     assert not np.array_equal(first.points, second.points)
+
+
+def test_modes_of_the_caller_change_nothing_and_are_left_to_the_caller(edm_run):
+    radar, expected = tiny_pair(6).radar, Enhancer.load(edm_run)(tiny_pair(6).radar).table
+    lattice.cache_clear()
+    enhancer = Enhancer.load(edm_run)
+    with torch.inference_mode():
+        assert np.array_equal(enhancer(radar).table, expected)
+        assert torch.is_inference_mode_enabled()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.array_equal(enhancer(radar).table, expected)
+    assert np.array_equal(enhancer(radar).table, expected)
+    # A training on the same volume, which shares them, couldn't save what inference mode made.
+    kept = lattice(enhancer.volume, 1).support
+    assert not any(part.is_inference() for part in (kept.coords, strided_plan(kept, 2, 2)[1].keys))

@@ -26,7 +26,7 @@ class CapturedDenoiser(nn.Module):
     denoiser runs as it is.
 
     Args:
-        denoiser: the network; its weights may change in place.
+        denoiser: the network; its weights may change in place, or be loaded.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
@@ -69,13 +69,22 @@ class CapturedDenoiser(nn.Module):
             return None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "CapturedDenoiser":
-        # A graph knows the weights by their addresses.
-        self._recording = None
+        self._forget()
         return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride] (passed on)
+        self, *arguments: Any
+    ) -> None:
+        self._forget()
+        super()._load_from_state_dict(*arguments)
+
+    def _forget(self) -> None:
+        """Record anew: a graph knows the weights by their addresses."""
+        self._recording, self._can_record = None, True
 
     def __getstate__(self) -> dict[str, Any]:
         """For a copy, which records anew."""
-        return {**vars(self), "_recording": None}
+        return {**vars(self), "_recording": None, "_can_record": True}
 
 
 class _Recording:

@@ -154,7 +154,7 @@ class SparseTensor:
     ) -> None:
         _check_shapes(feats, coords)
         coords = coords.to(device=feats.device, dtype=torch.int64)
-        _check_range(coords, batch_size)
+        _check_range(coords, batch_size, INDEX_LIMIT // stride)
         keys = pack_keys(coords)
         order = torch.argsort(keys)
         _check_unique(keys[order], coords[order])
@@ -238,7 +238,7 @@ def _check_shapes(feats: Tensor, coords: Tensor) -> None:
         raise ValueError(f"feats has {len(feats)} rows, coords {len(coords)}; must be equal")
 
 
-def _check_range(coords: Tensor, batch_size: int) -> None:
+def _check_range(coords: Tensor, batch_size: int, index_most: int) -> None:
     if not 1 <= batch_size <= BATCH_LIMIT:
         raise ValueError(f"batch_size {batch_size} must be 1 .. {BATCH_LIMIT}")
     if len(coords) == 0:
@@ -247,8 +247,8 @@ def _check_range(coords: Tensor, batch_size: int) -> None:
     if low < 0 or high >= batch_size:
         raise ValueError(f"batch index {int(low)} .. {int(high)} must be 0 .. {batch_size - 1}")
     reach = int(coords[:, 1:].abs().max())
-    if reach > INDEX_LIMIT:
-        raise ValueError(f"voxel index {reach} exceeds the bound {INDEX_LIMIT}")
+    if reach > index_most:
+        raise ValueError(f"voxel index {reach} exceeds the bound {index_most}")
 
 
 def _check_unique(keys: Tensor, coords: Tensor) -> None:

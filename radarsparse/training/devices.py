@@ -39,6 +39,8 @@ def start_fabric(precision: PrecisionName) -> Fabric:
         plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
     )
     fabric.launch()
+    if cuda:
+        _sum_in_float32()
     if world > 1 and not cuda:
         atexit.register(_end_gloo)
     return fabric
@@ -53,6 +55,13 @@ def wait_for(device: torch.device) -> None:
 def rank_of(fabric: Fabric) -> Rank:
     """Which of the processes this is."""
     return Rank(fabric.global_rank, fabric.world_size)
+
+
+def _sum_in_float32() -> None:
+    """Keep products of half precision from summing their parts in it, as torch allows."""
+    matmul = torch.backends.cuda.matmul
+    matmul.allow_fp16_reduced_precision_reduction = False
+    matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def _end_gloo() -> None:

@@ -76,6 +76,10 @@ def test_a_graph_sees_weights_that_change_and_is_made_anew_where_they_lie_elsewh
     captured.half().float()
     run(captured, inputs)
     assert captured._recording is not graph
+    state = {name: value.clone() for name, value in captured.state_dict().items()}
+    state["denoiser.head.bias"] += 1.0
+    captured.load_state_dict(state, assign=True)
+    torch.testing.assert_close(run(captured, inputs).cpu(), first.cpu() + 2.0, atol=0.01, rtol=0.0)
 
 
 def test_a_graph_is_of_one_lattice_and_of_one_network(

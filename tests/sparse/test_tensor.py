@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radarsparse.sparse import SparseTensor
+from radarsparse.sparse import SparseTensor, Subdivide
 from radarsparse.sparse.tensor import INDEX_LIMIT, pack_keys, unpack_keys
 from tests.oracles import random_sparse
 
@@ -55,3 +55,14 @@ def test_to_dense_refuses_a_grid_that_is_too_small():
 def test_unusable_input_is_named(feats, coords, batch_size, message):
     with pytest.raises(ValueError, match=message):
         SparseTensor(feats, coords, batch_size)
+
+
+def test_the_bound_is_one_of_voxels_of_stride_1():
+    """Children beyond it would come out in another sample."""
+    most = INDEX_LIMIT // 2
+    x = SparseTensor(torch.ones(2, 1), torch.tensor([[0, most, -most, 0], [0, 0, 0, 0]]), 1, 2)
+    children = Subdivide(1, 1)(x).coords
+    assert children.aminmax(dim=0).max.tolist() == [0, 2 * most + 1, 1, 1]
+    assert children.aminmax(dim=0).min.tolist() == [0, 0, -2 * most, 0]
+    with pytest.raises(ValueError, match=f"{most + 1} exceeds the bound {most}"):
+        SparseTensor(torch.ones(1, 1), torch.tensor([[0, most + 1, 0, 0]]), 1, 2)

@@ -1,7 +1,7 @@
 """Rows of features side by side, as a table names them."""
 
 import logging
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ def _can_launch(device: torch.device) -> bool:
     return fault is None
 
 
-@lru_cache(maxsize=256)
+@cache  # a graph doesn't keep what it reads
 @torch.inference_mode(False)
 def _zero_row(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.zeros(1, channels, dtype=dtype, device=device)

@@ -86,18 +86,20 @@ def _convolve_back(
     grad: Tensor, transposed: Tensor, table: Tensor, feats: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradient of the features, and [K * c_out, c_in] of the weight, from one gather."""
-    matrix, parts, total = transposed.flatten(0, 1), [], None
+    matrix, parts, met = transposed.flatten(0, 1), [], []
     for gathered, rows in _gather(grad, table):
         parts.append(gathered @ matrix)
-        met = gathered.T @ feats[rows]
-        total = met if total is None else total + met
-    assert total is not None
-    return parts[0] if len(parts) == 1 else torch.cat(parts), total
+        met.append(gathered.T @ feats[rows])
+    return parts[0] if len(parts) == 1 else torch.cat(parts), _sum(met)
 
 
 def _sum_products(feats: Tensor, table: Tensor, grad: Tensor) -> Tensor:
     """Gradient [K * c_in, c_out] of the weight."""
-    parts = [gathered.T @ grad[rows] for gathered, rows in _gather(feats, table)]
+    return _sum([gathered.T @ grad[rows] for gathered, rows in _gather(feats, table)])
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    """Half precision is summed in float32."""
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
 
