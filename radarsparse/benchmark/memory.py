@@ -5,6 +5,7 @@ from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from radarsparse.benchmark.measure import find_device, name_device, seconds
 from radarsparse.config import Config, EdmConfig, VaeConfig
@@ -29,7 +30,7 @@ def time_memory(
     frames: Sequence[ScanPair],
     batch_sizes: Sequence[int],
     steps: int,
-) -> Iterator[dict[str, float | str]]:
+) -> Iterator[dict[str, Any]]:
     """Rows of a table: both stages, each batch size, with and without activation checkpointing.
 
     Args:

@@ -1,7 +1,7 @@
 """Measure radarsparse: speed beside its peers, memory of steps, quality of what it draws."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -110,28 +110,30 @@ def _memory(arguments: argparse.Namespace) -> Any:
     vae, edm = _config("vae"), _config("edm")
     assert isinstance(vae, VaeConfig)
     assert isinstance(edm, EdmConfig)
-    simulated, rows = [simulate_pair(0, index) for index in range(FRAMES)], []
+    simulated = [simulate_pair(0, index) for index in range(FRAMES)]
     sizes = arguments.batch_size or BATCH_SIZES
     frames = PreparedFrames.open(arguments.root, "train") if arguments.root else simulated
     if arguments.dry_run:
         print(f"would measure the memory of training steps at batch sizes {sizes}")
         return None
     vae, edm = _with_precision(vae, arguments.precision), _with_precision(edm, arguments.precision)
-    for row in time_memory(vae, edm, frames, sizes, arguments.repeats):
-        rows.append(row)
-        print(row_line(row), flush=True)
-    return rows
+    return _show(time_memory(vae, edm, frames, sizes, arguments.repeats))
 
 
 def _enhance(arguments: argparse.Namespace) -> Any:
     if arguments.dry_run:
         print(f"would draw {ENHANCED_FRAMES} simulated frames with the weights that ship")
         return None
-    rows = []
-    for row in time_enhance(arguments.repeats):
-        rows.append(row)
+    return _show(time_enhance(arguments.repeats))
+
+
+def _show(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print rows as they come, and gather them."""
+    shown = []
+    for row in rows:
+        shown.append(row)
         print(row_line(row), flush=True)
-    return rows
+    return shown
 
 
 def _loading(arguments: argparse.Namespace) -> Any:

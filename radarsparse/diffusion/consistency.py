@@ -13,7 +13,7 @@ _RATIO = 2.0
 _WIDENING = 8.0
 _SLOPE = 1.0
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
+SampleDenoise = Callable[[Tensor, Tensor], Tensor]
 """Maps [n, c] features and [b] noise levels to the estimate of the clean features."""
 
 OnRows = Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -59,7 +59,7 @@ def scale_pairs(uniform: Tensor, scales: int, settings: DiffusionSettings) -> tu
 
 
 def step_down(
-    denoise: Denoise, state: Tensor, sigma: Tensor, lower: Tensor, on_rows: OnRows
+    denoise: SampleDenoise, state: Tensor, sigma: Tensor, lower: Tensor, on_rows: OnRows
 ) -> Tensor:
     """One step of Heun's method on every sample; Euler's where it ends at 0.
 

@@ -202,7 +202,7 @@ def _to_outer(value: Any, known: dict[int, Tensor]) -> Any:
     if outer is None:
         return CudaTensor(value)
     if outer.shape != value.shape:
-        raise NotImplementedError("an operation that gives a tensor another shape in place")
+        raise CudaError("a tensor that gets another shape in place can't be pretended")
     return outer
 
 
