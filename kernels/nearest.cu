@@ -1,4 +1,4 @@
-// Kernels of the nearest-neighbour search; radarsparse/metrics/cuda/search.py launches them.
+// Kernels of the nearest-neighbour search; radarsparse/metrics/nearest/cuda/search.py launches them.
 //
 // A frame is two clouds; segments 0 .. frames - 1 are the first clouds, the rest the second ones.
 #include "nearest.cuh"

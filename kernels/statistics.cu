@@ -1,5 +1,5 @@
 // Sums, maximum, counts under thresholds and order statistics of every frame's distances;
-// radarsparse/metrics/cuda/statistics.py launches them.
+// radarsparse/metrics/nearest/cuda/reductions.py launches them.
 //
 // Sums are taken in a fixed order, counts by integer atomics, so that every run gives the same
 // bits. Order statistics are exact: the bits of a float that isn't negative are in the order of its

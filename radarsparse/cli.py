@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from radarsparse.errors import InputError
+from radarsparse.errors import EXIT_INPUT_ERROR, InputError
 from radarsparse.files import to_json
 
 # Read when torch is loaded, after this module: its profiler, which measures memory on the CPU,
 # would write lines of its own to stderr.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-EXIT_INPUT_ERROR = 2
+
 EXIT_INTERRUPTED = 130
 
 # A link to configs/, so that they are found in a checkout and in a wheel alike.

@@ -14,9 +14,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from radarsparse.config import LATTICE_STRIDE, DenoiserConfig, SamplingSettings, VolumeSettings
-from radarsparse.data.batch import make_batch
-from radarsparse.data.scan import RADAR_COLUMNS, ScanPair
-from radarsparse.data.voxelize import place_points
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
@@ -24,8 +21,11 @@ from radarsparse.models.consensus import Scene, draw_consensus, read_scene
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
+from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
+from radarsparse.scan import RADAR_COLUMNS, ScanPair
 from radarsparse.sparse import SparseTensor, use_engine
-from radarsparse.training.checkpoint import SHIPPED, load_diffusion, run_folder
+from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.voxelize import place_points
 
 
 @dataclass(frozen=True)

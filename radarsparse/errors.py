@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """Input that can't be used; the message names the thing, the value and the bound."""
+
+
+EXIT_INPUT_ERROR = 2
+"""Status of a process that ends by it."""

@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from radarsparse.config import Config, validate_config
-from radarsparse.data.prepared import write_frame, write_split
-from radarsparse.data.scan import ScanPair
+from radarsparse.formats.prepared import write_frame, write_split
+from radarsparse.scan import ScanPair
 from radarsparse.training.loop import train
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
 from tests.kernels.emulator import EmulatedKernels, compile_emulator
 
 TINY_VOLUME = {

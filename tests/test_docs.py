@@ -7,11 +7,11 @@ stands for each one that is named, and a tiny run for the weights that ship. Onl
 
 - `demo`, `demo_train`, `weights`: minutes to hours of training and drawing;
 - `benchmark`, of which the dry run is run: minutes, and spconv for `sparse`;
-- `train --profile`: a trace takes ten seconds (tests/training/test_profile.py makes one);
-- layouts of `prepare` other than `astyx`: downloads (tests/data/sources/ has tiny ones);
+- `train --profile`: a trace takes ten seconds (tests/training/planning/test_profile.py makes one);
+- layouts of `prepare` other than `astyx`: downloads (tests/datasets/ has tiny ones);
 - `view` in a window, and the server of `view --web`: no screen, no end (tests/viewer/ has both);
 - `torchrun`: its options are parsed and what is behind it is run by one process, since each further
-  one takes seconds to start (tests/training/test_loop.py and tests/evaluation/test_team.py do it);
+  one takes seconds to start (tests/training/test_loop.py, tests/evaluation/test_workers.py do);
 - targets of `make`, which must exist: they make .venv anew, or run these tests.
 
 Programs of others (pip, apt-get, ssh, tensorboard) are left alone.
@@ -36,10 +36,10 @@ from radarsparse import enhancer
 from radarsparse.__main__ import ALL
 from radarsparse.cli import CONFIGS, parse
 from radarsparse.config import load_config
-from radarsparse.data.prepared import write_frame, write_split
-from radarsparse.data.sources.layouts import LAYOUTS
-from radarsparse.io import write_cloud
-from radarsparse.training.checkpoint import SHIPPED
+from radarsparse.datasets.layouts import LAYOUTS
+from radarsparse.formats.clouds import write_cloud
+from radarsparse.formats.prepared import write_frame, write_split
+from radarsparse.models.weights import SHIPPED
 from tests.conftest import tiny_config, tiny_pair
 from tests.documents import (
     FILES,
@@ -59,8 +59,8 @@ from tests.documents import (
     readings,
     spans,
 )
-from tests.test_bags import ROS1, ROS2, cloud2, write_mcap, write_ros1
-from tests.test_io import put_pcd
+from tests.formats.bags.test_topics import ROS1, ROS2, cloud2, write_mcap, write_ros1
+from tests.formats.test_clouds import put_pcd
 from tests.tools.test_prepare import write_native
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from radarsparse.config import EdmConfig, VaeSettings
-from radarsparse.data.batch import lattice
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.sparse.plan import strided_plan
+from radarsparse.voxels.batch import lattice
 from tests.conftest import tiny_config, tiny_pair
 
 

@@ -110,9 +110,9 @@ import sys
 from pathlib import Path
 for name in ("rosbags", "open3d", "spconv", "cuda"):
     sys.modules[name] = None
-from radarsparse.data.sources.ros_bags import count_messages
+from radarsparse.formats.bags.recording import count_messages
 from radarsparse.errors import InputError
-from radarsparse.gpu.loader import compile_kernels
+from radarsparse.gpu.compiler import compile_kernels
 from radarsparse.sparse import use_engine
 from radarsparse.viewer.window import load_open3d
 for use in (

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from radarsparse.config import Config, EdmConfig, VaeConfig, load_config
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.models.vae import Vae
-from radarsparse.training.checkpoint import save_model
+from radarsparse.models.weights import save_model
+from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.training.loop import make_stage
-from radarsparse.training.memory import GIB, StepProbe
+from radarsparse.training.planning.memory import GIB, StepProbe
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(file.name for file in CONFIGS.glob("*.yaml"))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from radarsparse.data.prepared import PreparedFrames
 from radarsparse.enhancer import Enhancer
 from radarsparse.evaluation import crop
-from radarsparse.io import write_cloud
-from radarsparse.view import save_report
+from radarsparse.formats.clouds import write_cloud
+from radarsparse.formats.prepared import PreparedFrames
+from radarsparse.viewer.plots import save_report
 
 
 def show_frame(checkpoint: str | Path, data: Path, out: Path) -> tuple[Path, Path]:

@@ -8,22 +8,22 @@ from typing import Any, TypeVar, get_args
 
 from tqdm import tqdm
 
-from radarsparse.benchmark.enhance import FRAMES as ENHANCED_FRAMES
-from radarsparse.benchmark.enhance import time_enhance
+from radarsparse.benchmark.convolution_time import CASES, CHANNELS, time_case
+from radarsparse.benchmark.frame_time import FRAMES as ENHANCED_FRAMES
+from radarsparse.benchmark.frame_time import time_enhance
 from radarsparse.benchmark.lines import nearest_line, number_lines, row_line, sparse_line
-from radarsparse.benchmark.loading import time_loading
+from radarsparse.benchmark.loading_time import time_loading
 from radarsparse.benchmark.measure import find_device, name_device
-from radarsparse.benchmark.memory import time_memory
-from radarsparse.benchmark.nearest import POINTS, time_nearest
-from radarsparse.benchmark.sparse import CASES, CHANNELS, time_case
-from radarsparse.benchmark.vae import time_vae
+from radarsparse.benchmark.search_time import POINTS, time_nearest
+from radarsparse.benchmark.step_memory import time_memory
+from radarsparse.benchmark.vae_time import time_vae
 from radarsparse.cli import Command, config_path
 from radarsparse.config import Config, EdmConfig, PrecisionName, VaeConfig, load_config
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.errors import InputError
 from radarsparse.evaluation.ladder import run_quality
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.metrics import write_json
+from radarsparse.simulator.pairs import simulate_pair
 
 BATCH_SIZES, FRAMES, WORKERS = (1, 2, 4), 16, 2
 EXAMPLES = """

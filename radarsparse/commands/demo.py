@@ -8,7 +8,7 @@ from typing import Any
 from radarsparse.cli import Command
 from radarsparse.commands._calls import call
 from radarsparse.commands._show import show_frame
-from radarsparse.training.checkpoint import SHIPPED
+from radarsparse.models.weights import SHIPPED
 
 FRAMES = 100
 # Not the seed of the frames that the weights were trained on.

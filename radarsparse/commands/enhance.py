@@ -14,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from radarsparse.bags import (
+from radarsparse.cli import Command
+from radarsparse.enhancer import EnhancedCloud, Enhancer, Tiles
+from radarsparse.errors import InputError
+from radarsparse.files import Unfinished, replacing
+from radarsparse.formats.bags import (
     RadarMessage,
     RadarTopic,
     encode_cloud,
@@ -24,18 +28,12 @@ from radarsparse.bags import (
     read_radar_topic,
     write_bag,
 )
-from radarsparse.cli import Command
-from radarsparse.data.prepared import rigid_transform
-from radarsparse.data.scan import RADAR_COLUMNS
-from radarsparse.data.sources.tables import read_text
-from radarsparse.enhancer import EnhancedCloud, Enhancer, Tiles
-from radarsparse.errors import InputError
-from radarsparse.evaluation import unique_names
-from radarsparse.files import replacing
+from radarsparse.formats.clouds import list_clouds, read_radar, unique_names, write_cloud
+from radarsparse.formats.prepared import rigid_transform
+from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
-from radarsparse.io import list_clouds, read_radar, write_cloud
-from radarsparse.training.checkpoint import MODEL_FILE, SHIPPED, run_folder
-from radarsparse.unfinished import Unfinished
+from radarsparse.models.weights import MODEL_FILE, SHIPPED, run_folder
+from radarsparse.scan import RADAR_COLUMNS
 
 EXAMPLES = """
 radarsparse enhance --input radar.pcd --out clouds

@@ -8,16 +8,16 @@ from typing import Any
 
 from radarsparse.cli import CONFIG_HELP, Command, config_path
 from radarsparse.config import DenoiserConfig, VolumeSettings, load_config, override_config
-from radarsparse.data.prepared import PreparedFrames
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
-from radarsparse.evaluation import Box, FolderFrames, Folders, Output, RunFrames, parse_compared
+from radarsparse.evaluation import CropBox, FolderFrames, Folders, Output, RunFrames, parse_compared
 from radarsparse.evaluation.report import WORST
 from radarsparse.evaluation.score import score_frames
-from radarsparse.evaluation.team import Team, assemble_team
+from radarsparse.evaluation.workers import Workers, start_workers
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
-from radarsparse.metrics.report import RESAMPLES
-from radarsparse.training.checkpoint import load_diffusion, run_folder
+from radarsparse.metrics.summary import RESAMPLES
+from radarsparse.models.weights import load_diffusion, run_folder
 
 FOLDERS_ONLY = ("target", "raw", "compare", "crop", "config")
 EXAMPLES = """
@@ -34,11 +34,11 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     Returns:
         The file and what it holds, without the scores of each frame.
     """
-    with assemble_team(arguments.workers) as team:
-        return _evaluate(arguments, team)
+    with start_workers(arguments.workers) as workers:
+        return _evaluate(arguments, workers)
 
 
-def _evaluate(arguments: argparse.Namespace, team: Team) -> Mapping[str, Any]:
+def _evaluate(arguments: argparse.Namespace, workers: Workers) -> Mapping[str, Any]:
     _check(arguments)
     output = Output(
         arguments.out, arguments.csv, arguments.pictures, arguments.resamples, arguments.worst
@@ -46,12 +46,12 @@ def _evaluate(arguments: argparse.Namespace, team: Team) -> Mapping[str, Any]:
     output.check()
     frames = _open_folders(arguments) if arguments.pred else _open_run(arguments)
     if arguments.dry_run:
-        if team.leads:
+        if workers.leads:
             print(f"would score {len(frames.names)} frames")
         return {"frames": len(frames.names), "dry_run": True}
-    frames = frames.check(team)
-    scores = score_frames(frames, team)
-    if not team.leads:
+    frames = frames.check(workers)
+    scores = score_frames(frames, workers)
+    if not workers.leads:
         return {}
     print(output.write(scores, frames))
     report = json.loads(output.json.read_text())
@@ -85,7 +85,7 @@ def _open_folders(arguments: argparse.Namespace) -> FolderFrames:
         settings = load_config(arguments.config, arguments.set).volume
     compared = parse_compared(arguments.compare)
     folders = Folders(arguments.pred, arguments.target, arguments.raw, compared)
-    box = Box.parse(arguments.crop) if arguments.crop is not None else None
+    box = CropBox.parse(arguments.crop) if arguments.crop is not None else None
     return FolderFrames.find(folders, box, Volume.from_settings(settings))
 
 

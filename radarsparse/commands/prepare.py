@@ -7,13 +7,14 @@ from typing import Any, TypeAlias
 
 from radarsparse.cli import Command, add_shared
 from radarsparse.config import VolumeSettings
-from radarsparse.data.build import PreparedPlan, build_prepared, read_skipped
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.sources.layouts import LAYOUTS
-from radarsparse.data.sources.tj4dradset import convert_tj4dradset
+from radarsparse.datasets.build import PreparedPlan, build_prepared, read_skipped
+from radarsparse.datasets.check import BOUNDS_M, check_pairs, describe_check
+from radarsparse.datasets.layouts import LAYOUTS
+from radarsparse.datasets.tj4dradset import convert_tj4dradset
 from radarsparse.errors import InputError
-from radarsparse.evaluation.check import BOUNDS_M, check_pairs, describe_check, draw_check
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
+from radarsparse.viewer.check_plot import draw_check
 
 Step = Callable[[argparse.Namespace], Mapping[str, Any]]
 Layouts: TypeAlias = "argparse._SubParsersAction[Any]"

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from radarsparse.cli import Command
-from radarsparse.data.build import PreparedPlan, Source, build_prepared, read_each
-from radarsparse.data.simulator.lidar_models import LIDARS
-from radarsparse.data.simulator.radar_models import RADARS
-from radarsparse.data.simulator.simulate import (
-    SensorRig,
-    frame_name,
-    simulate_pair,
-    simulation_card,
-)
+from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each
 from radarsparse.errors import InputError
+from radarsparse.simulator.lidar_models import LIDARS
+from radarsparse.simulator.pairs import SensorRig, frame_name, simulate_pair, simulation_card
+from radarsparse.simulator.radar_models import RADARS
 
 FRAMES_MIN = 3
 FRAMES_MAX = 1_000_000

@@ -10,10 +10,10 @@ from radarsparse.cli import CONFIG_HELP, Command, config_path
 from radarsparse.config import Config, config_to_yaml, load_config
 from radarsparse.errors import InputError
 from radarsparse.training.checkpoint import load_state
-from radarsparse.training.dry_run import check, suggest_batch_size, suggest_voxel_size
 from radarsparse.training.loop import train
-from radarsparse.training.profile import profile_steps
-from radarsparse.view import render_clouds
+from radarsparse.training.planning.dry_run import check, suggest_batch_size, suggest_voxel_size
+from radarsparse.training.planning.profile import profile_steps
+from radarsparse.viewer.plots import render_clouds
 
 EXAMPLES = """
 radarsparse train --config demo_vae --out runs/vae --set data.root=DIR

@@ -9,16 +9,16 @@ from radarsparse.cli import Command
 from radarsparse.errors import InputError
 from radarsparse.viewer.camera import Camera
 from radarsparse.viewer.film import FILM, check_path, save_film, save_picture
-from radarsparse.viewer.frames import FrameSet
-from radarsparse.viewer.offscreen import View, draw_views, orbit
-from radarsparse.viewer.scene import (
+from radarsparse.viewer.layers import (
     COLORING_NAMES,
     LAYER_NAMES,
-    Frame,
     Look,
+    ShownFrame,
     colorings_of,
     measure_bounds,
 )
+from radarsparse.viewer.offscreen import View, draw_views, orbit
+from radarsparse.viewer.shown import ShownFrames
 from radarsparse.viewer.web import Site, serve
 from radarsparse.viewer.window import Start, show
 
@@ -42,8 +42,8 @@ class Shown(NamedTuple):
         camera: to begin with.
     """
 
-    frames: FrameSet
-    first: Frame
+    frames: ShownFrames
+    first: ShownFrame
     look: Look
     camera: Camera
 
@@ -123,7 +123,7 @@ def _choose(arguments: argparse.Namespace) -> Shown:
     if arguments.frames:
         prepared = {"radar": arguments.frames, "lidar": arguments.frames}
         given = {name: path or prepared.get(name) for name, path in given.items()}
-    frames = FrameSet.find({name: path for name, path in given.items() if path})
+    frames = ShownFrames.find({name: path for name, path in given.items() if path})
     if arguments.frame is not None:
         frames = frames.only(arguments.frame)
     if arguments.limit is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from radarsparse.cli import Command
 from radarsparse.commands._calls import call
-from radarsparse.training.checkpoint import MODEL_FILE, save_half
+from radarsparse.models.weights import MODEL_FILE, save_half
 
 FRAMES = 3000
 EXAMPLES = """

@@ -8,15 +8,6 @@ from radarsparse.config.reading import (
     read_yaml,
     validate_config,
 )
-from radarsparse.config.runs import (
-    Config,
-    DenoiserConfig,
-    DistillConfig,
-    EctConfig,
-    EdmConfig,
-    FewStepConfig,
-    VaeConfig,
-)
 from radarsparse.config.settings import (
     LATTICE_STRIDE,
     AugmentSettings,
@@ -35,6 +26,15 @@ from radarsparse.config.settings import (
     ValidationSettings,
     VolumeSettings,
     VoxelStep,
+)
+from radarsparse.config.stages import (
+    Config,
+    DenoiserConfig,
+    DistillConfig,
+    EctConfig,
+    EdmConfig,
+    FewStepConfig,
+    VaeConfig,
 )
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from radarsparse.config.runs import ADAPTER, Config
+from radarsparse.config.stages import ADAPTER, Config
 from radarsparse.errors import InputError
 
 

@@ -1,6 +1,6 @@
 """Clouds of several folders that belong together by name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,14 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from radarsparse.data.prepared import UNREADABLE, read_frame
-from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
-from radarsparse.evaluation.box import Box, Side, check_same_crop
-from radarsparse.evaluation.frames import PREDICTION, RAW, ROW_NAMES, Cloud, Frame, describe_volume
-from radarsparse.evaluation.team import Team
+from radarsparse.evaluation.crop import CropBox, Side, check_same_crop
+from radarsparse.evaluation.frames import (
+    PREDICTION,
+    RAW,
+    ROW_NAMES,
+    Cloud,
+    FrameClouds,
+    describe_volume,
+)
+from radarsparse.evaluation.workers import Workers
+from radarsparse.formats.clouds import list_clouds, read_radar, read_rows, unique_names
+from radarsparse.formats.prepared import is_prepared, read_frame
 from radarsparse.geometry import Volume
-from radarsparse.io import list_clouds, read_radar, read_rows
+from radarsparse.scan import ScanPair
 
 Files = Mapping[str, Path]
 
@@ -62,13 +69,13 @@ class FolderFrames:
 
     files: Mapping[str, Files]
     targets: Files
-    box: Box | None
+    box: CropBox | None
     volume: Volume
     diagonal_m: float | None
     unmatched: int
 
     @staticmethod
-    def find(folders: Folders, box: Box | None, volume: Volume) -> "FolderFrames":
+    def find(folders: Folders, box: CropBox | None, volume: Volume) -> "FolderFrames":
         """List the files without opening them.
 
         Raises:
@@ -89,7 +96,7 @@ class FolderFrames:
         diagonal_m = box.diagonal_m if box else None
         return FolderFrames(files, matched, box, volume, diagonal_m, len(targets) - len(preds))
 
-    def check(self, team: Team) -> "FolderFrames":
+    def check(self, workers: Workers) -> "FolderFrames":
         """The frames with their diagonal, after every cloud was opened once.
 
         Raises:
@@ -97,38 +104,38 @@ class FolderFrames:
         """
         if self.box:
             return self
-        target = Side.measure("target", self._read_target, self.names, team)
+        target = Side.measure("target", self._read_target, self.names, workers)
         boxes = list(target.boxes.values())
         for row in [row for row in self.files if row != RAW]:
-            side = Side.measure(row, partial(self._read_row, row), self.names, team)
-            check_same_crop(side, target, team)
+            side = Side.measure(row, partial(self._read_row, row), self.names, workers)
+            check_same_crop(side, target, workers)
             boxes += side.boxes.values()
         if self._crops_to_volume:
             return replace(self, diagonal_m=self.volume.diagonal_m)
-        diagonal_m = Box.joined(boxes).diagonal_m if boxes else 0.0
+        diagonal_m = CropBox.joined(boxes).diagonal_m if boxes else 0.0
         return replace(self, diagonal_m=diagonal_m or None)
 
     @property
     def names(self) -> Sequence[str]:
-        """As in `Frames`."""
+        """As in `FrameSource`."""
         return list(self.targets)
 
     @property
     def region(self) -> dict[str, Any]:
-        """As in `Frames`."""
+        """As in `FrameSource`."""
         region: dict[str, Any] = {"unmatched_targets": self.unmatched}
         if self.box:
             corners = {"minimum_m": self.box.minimum_m, "maximum_m": self.box.maximum_m}
             return {"crop": corners, **region}
         return {**describe_volume(self.volume), **region} if self._crops_to_volume else region
 
-    def read(self, name: str) -> Frame:
-        """As in `Frames`."""
+    def read(self, name: str) -> FrameClouds:
+        """As in `FrameSource`."""
         file = self.targets[name]
         pair = read_frame(file) if is_prepared(file) else None
         target = self._lidar_of(pair) if pair else self._crop(read_rows(file))
         clouds = {row: self._read_row(row, name, pair) for row in self.files}
-        return Frame(name, clouds, target, pair)
+        return FrameClouds(name, clouds, target, pair)
 
     @property
     def _crops_to_volume(self) -> bool:
@@ -179,31 +186,6 @@ def parse_compared(words: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"--compare {word}: the name {name} is taken")
         compared[name] = Path(folder)
     return compared
-
-
-def unique_names(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by their name without suffix.
-
-    Raises:
-        InputError: two files share a name.
-    """
-    named: dict[str, Path] = {}
-    for file in files:
-        if file.stem in named:
-            raise InputError(f"{file}: shares its name with {named[file.stem].name}")
-        named[file.stem] = file
-    return named
-
-
-def is_prepared(file: Path) -> bool:
-    """Whether a file is a prepared frame; one that can't be opened isn't."""
-    if file.suffix.lower() != ".npz":
-        return False
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return "lidar" in arrays
-    except (*UNREADABLE, AttributeError, TypeError):
-        return False
 
 
 def _by_name(path: Path) -> dict[str, Path]:

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
-from radarsparse.evaluation.team import Team
+from radarsparse.evaluation.workers import Workers
 from radarsparse.geometry import Volume
+from radarsparse.scan import ScanPair
 
 Cloud = NDArray[np.floating]
 
@@ -25,7 +25,7 @@ ROW_NAMES = {
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameClouds:
     """The clouds of one moment, cropped.
 
     Attributes:
@@ -41,7 +41,7 @@ class Frame:
     pair: ScanPair | None
 
 
-class Frames(Protocol):
+class FrameSource(Protocol):
     """Frames that are read, or made, when asked for."""
 
     @property
@@ -64,7 +64,7 @@ class Frames(Protocol):
         """What the clouds were cropped to, as `metrics.json` holds it."""
         ...
 
-    def check(self, team: Team) -> "Frames":
+    def check(self, workers: Workers) -> "FrameSource":
         """The frames with all that is known after a look at every one of them.
 
         Raises:
@@ -72,7 +72,7 @@ class Frames(Protocol):
         """
         ...
 
-    def read(self, name: str) -> Frame:
+    def read(self, name: str) -> FrameClouds:
         """One frame.
 
         Raises:

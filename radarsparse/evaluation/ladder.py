@@ -10,23 +10,23 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.scan import ScanPair
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.frames import PREDICTION, RAW, crop
-from radarsparse.evaluation.noise import NoiseLosses, losses_by_level
+from radarsparse.evaluation.noise_levels import NoiseLosses, losses_by_level
 from radarsparse.evaluation.quality import Ladder, score_draws
 from radarsparse.evaluation.report import make_report
 from radarsparse.evaluation.results import Quality, write_results
 from radarsparse.evaluation.runs import NamedPairs, RunFrames
 from radarsparse.evaluation.score import score_frames
-from radarsparse.evaluation.team import Team, assemble_team
+from radarsparse.evaluation.workers import Workers, start_workers
 from radarsparse.files import replacing
-from radarsparse.metrics.report import RESAMPLES
-from radarsparse.training.memory import read_peak_gib
-from radarsparse.view import save_levels, save_report
+from radarsparse.formats.prepared import PreparedFrames
+from radarsparse.metrics.summary import RESAMPLES
+from radarsparse.scan import ScanPair
+from radarsparse.simulator.pairs import simulate_pair
+from radarsparse.training.planning.memory import read_peak_gib
+from radarsparse.viewer.plots import save_levels, save_report
 
 # Seeds of simulated frames that no training run draws.
 SIMULATED_SEED, SIMULATED_FRAMES = 1_000_003, 24
@@ -96,8 +96,8 @@ def run_quality(
     if dry_run:
         print(f"would score {len(ladders)} seeds on {len(prepared)} frames and simulated ones")
         return []
-    with assemble_team(None) as team:
-        parts = measure_quality(ladders, prepared, document, team)
+    with start_workers(None) as workers:
+        parts = measure_quality(ladders, prepared, document, workers)
     older = document.read_text() if document.exists() else ""
     with replacing(document) as part:
         part.write_text(write_results(parts, ABOUT, older))
@@ -105,7 +105,7 @@ def run_quality(
 
 
 def measure_quality(
-    ladders: Sequence[Ladder], prepared: PreparedFrames, document: Path, team: Team
+    ladders: Sequence[Ladder], prepared: PreparedFrames, document: Path, workers: Workers
 ) -> list[Quality]:
     """Score all rows of all seeds on both sets of frames, and draw pictures.
 
@@ -113,7 +113,7 @@ def measure_quality(
         ladders: one per training seed.
         prepared: real frames.
         document: pictures go into a folder beside it of the same name.
-        team: who scores.
+        workers: who scores.
 
     Raises:
         InputError: a frame can't be read or made, or a picture can't be written.
@@ -128,7 +128,7 @@ def measure_quality(
         reports = []
         for ladder in ladders:
             frames = RunFrames(ladder.rows(), pairs, ladder.many.volume)
-            reports.append(make_report(score_frames(frames, team), frames, RESAMPLES, PICTURES))
+            reports.append(make_report(score_frames(frames, workers), frames, RESAMPLES, PICTURES))
         few = [pairs[n] for n in _spread(len(pairs), DRAWN_FRAMES)]
         draws = [score_draws(ladder, few) for ladder in tqdm(ladders, "draws", disable=None)]
         seconds = _time_rows(ladders[0], [pairs[n] for n in _spread(len(pairs), TIMED_FRAMES)])

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation.frames import Frames
+from radarsparse.evaluation.frames import FrameSource
 from radarsparse.evaluation.pictures import check_new_folder, save_pictures
 from radarsparse.evaluation.report import csv_lines, describe_gaps, make_report, table_rows
 from radarsparse.evaluation.score import FrameScores
 from radarsparse.metrics import format_table, write_json
-from radarsparse.metrics.report import write_csv
+from radarsparse.metrics.summary import write_csv
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Output:
         if self.pictures:
             check_new_folder(self.pictures)
 
-    def write(self, scores: Sequence[FrameScores], frames: Frames) -> str:
+    def write(self, scores: Sequence[FrameScores], frames: FrameSource) -> str:
         """Write all files.
 
         Returns:

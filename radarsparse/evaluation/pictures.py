@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from plyfile import PlyData, PlyElement
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation.frames import PREDICTION, Frames
+from radarsparse.evaluation.frames import PREDICTION, FrameSource
 from radarsparse.evaluation.report import order_rows, title_of
 from radarsparse.evaluation.score import DISTANCE_MAX_M, FrameScores, match_rows
 from radarsparse.metrics import Match
-from radarsparse.view import ERROR_COLORS, save_curves, save_errors
+from radarsparse.viewer.plots import ERROR_COLORS, save_curves, save_errors
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def check_new_folder(path: Path) -> None:
 
 
 def save_pictures(
-    path: Path, frames: Frames, worst: Sequence[str], scores: Sequence[FrameScores]
+    path: Path, frames: FrameSource, worst: Sequence[str], scores: Sequence[FrameScores]
 ) -> None:
     """Make a folder of pictures, which appears when all are done.
 

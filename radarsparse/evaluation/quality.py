@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.config import SamplingSettings
-from radarsparse.data.batch import make_batch
-from radarsparse.data.scan import ScanPair
-from radarsparse.data.voxelize import place_points
 from radarsparse.enhancer import Enhancer
 from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, crop
 from radarsparse.evaluation.runs import Row, name_radar, rows_of_run
@@ -22,8 +19,11 @@ from radarsparse.metrics import evaluate
 from radarsparse.metrics.voxel import occupancy_calibration
 from radarsparse.models.consensus import Scene, draw_consensus
 from radarsparse.models.state import State
+from radarsparse.scan import ScanPair
 from radarsparse.sparse import fill, prune, use_engine
 from radarsparse.sparse.ops import union_support
+from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.voxelize import place_points
 
 GROWN = "raw radar grown by one voxel"
 HEUN = "Heun, 18 steps, one draw"

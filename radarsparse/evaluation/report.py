@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from radarsparse.evaluation.definitions import define
-from radarsparse.evaluation.frames import PREDICTION, ROW_NAMES, Frames
+from radarsparse.evaluation.frames import PREDICTION, ROW_NAMES, FrameSource
 from radarsparse.evaluation.score import FrameScores, Scores
-from radarsparse.metrics.report import bootstrap_intervals, count_left_out, summarize
+from radarsparse.metrics.summary import bootstrap_intervals, count_left_out, summarize
 
 RANKED_BY = "chamfer_sum_m"
 WORST = 5
@@ -16,7 +16,7 @@ KEYS_LISTED = 4
 
 
 def make_report(
-    scores: Sequence[FrameScores], frames: Frames, resamples: int, worst: int
+    scores: Sequence[FrameScores], frames: FrameSource, resamples: int, worst: int
 ) -> dict[str, Any]:
     """Means over frames beside the scores of each frame, as `metrics.json` holds them.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from radarsparse.evaluation.frames import RAW
-from radarsparse.evaluation.noise import NoiseLosses
+from radarsparse.evaluation.noise_levels import NoiseLosses
 from radarsparse.evaluation.report import title_of
 
 METRICS = {

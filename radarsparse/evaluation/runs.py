@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from radarsparse.data.scan import ScanPair
 from radarsparse.enhancer import Enhancer
-from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, Frame, crop, describe_volume
-from radarsparse.evaluation.team import Team
+from radarsparse.evaluation.frames import PREDICTION, RAW, Cloud, FrameClouds, crop, describe_volume
+from radarsparse.evaluation.workers import Workers
 from radarsparse.geometry import Volume
+from radarsparse.scan import ScanPair
 
 Row = Callable[[ScanPair], Cloud]
 """Makes a row's cloud of a pair."""
@@ -48,29 +48,29 @@ class RunFrames:
 
     @property
     def names(self) -> Sequence[str]:
-        """As in `Frames`."""
+        """As in `FrameSource`."""
         return self.pairs.names
 
     @property
     def diagonal_m(self) -> float:
-        """As in `Frames`."""
+        """As in `FrameSource`."""
         return self.volume.diagonal_m
 
     @property
     def region(self) -> dict[str, Any]:
-        """As in `Frames`."""
+        """As in `FrameSource`."""
         return describe_volume(self.volume)
 
-    def check(self, team: Team) -> "RunFrames":
-        """As in `Frames`."""
+    def check(self, workers: Workers) -> "RunFrames":
+        """As in `FrameSource`."""
         return self
 
-    def read(self, name: str) -> Frame:
-        """As in `Frames`."""
+    def read(self, name: str) -> FrameClouds:
+        """As in `FrameSource`."""
         pair = self.pairs[self.pairs.names.index(name)]
         clouds = {row: make(pair) for row, make in self.rows.items()}
         target = crop(pair.lidar_in_radar_frame, self.volume, f"frame {name}: LiDAR")
-        return Frame(name, clouds, target, pair)
+        return FrameClouds(name, clouds, target, pair)
 
 
 def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, Row]:

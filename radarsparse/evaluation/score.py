@@ -10,8 +10,8 @@ from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE
 from radarsparse.errors import InputError
-from radarsparse.evaluation.frames import Cloud, Frame, Frames
-from radarsparse.evaluation.team import Team
+from radarsparse.evaluation.frames import Cloud, FrameClouds, FrameSource
+from radarsparse.evaluation.workers import Workers
 from radarsparse.geometry import Volume, observed_mask
 from radarsparse.metrics import Match, match_clouds, score
 from radarsparse.metrics.bands import (
@@ -22,7 +22,7 @@ from radarsparse.metrics.bands import (
     range_bands,
 )
 from radarsparse.metrics.cloud import THRESHOLDS_M, VOXEL_SIZES_M
-from radarsparse.metrics.tree import choose_search
+from radarsparse.metrics.nearest.tree import choose_search
 
 RANGE_EDGES_M = (0.0, 15.0, 30.0, 51.2)
 HEIGHT_EDGES_M = (-3.2, -1.0, 1.0, 3.2)
@@ -53,17 +53,17 @@ class FrameScores:
     distances: Mapping[str, NDArray[np.int64]]
 
 
-def score_frames(frames: Frames, team: Team) -> list[FrameScores]:
-    """Score every frame, the team's members side by side.
+def score_frames(frames: FrameSource, workers: Workers) -> list[FrameScores]:
+    """Score every frame, the workers side by side.
 
     Raises:
         InputError: a cloud can't be read or made, or more than 1 % of its points aren't finite.
     """
     choose_search()  # says which one it is, before several threads would
-    return team.map(lambda name: _score_frame(frames.read(name), frames), frames.names, "score")
+    return workers.map(lambda name: _score_frame(frames.read(name), frames), frames.names, "score")
 
 
-def match_rows(frame: Frame, diagonal_m: float | None) -> dict[str, Match]:
+def match_rows(frame: FrameClouds, diagonal_m: float | None) -> dict[str, Match]:
     """Every row's cloud with its neighbours in the target.
 
     Raises:
@@ -72,14 +72,14 @@ def match_rows(frame: Frame, diagonal_m: float | None) -> dict[str, Match]:
     return {row: _match(frame, row, cloud, diagonal_m) for row, cloud in frame.clouds.items()}
 
 
-def _match(frame: Frame, row: str, cloud: Cloud, diagonal_m: float | None) -> Match:
+def _match(frame: FrameClouds, row: str, cloud: Cloud, diagonal_m: float | None) -> Match:
     try:
         return match_clouds(cloud, frame.target, diagonal_m)
     except InputError as error:
         raise InputError(f"frame {frame.name}, row {row}: {error}") from error
 
 
-def _score_frame(frame: Frame, frames: Frames) -> FrameScores:
+def _score_frame(frame: FrameClouds, frames: FrameSource) -> FrameScores:
     matches = match_rows(frame, frames.diagonal_m)
     bands = {row: _score_bands(match) for row, match in matches.items()}
     if frame.pair:

@@ -2,8 +2,8 @@
 
 from radarsparse.metrics.cloud import evaluate, score
 from radarsparse.metrics.match import Match, match_clouds
-from radarsparse.metrics.nearest import nearest, nearest_both
-from radarsparse.metrics.report import format_table, summarize, write_json
+from radarsparse.metrics.nearest.operator import nearest, nearest_both
+from radarsparse.metrics.summary import format_table, summarize, write_json
 
 __all__ = [
     "Match",

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from radarsparse.metrics.nearest import nearest
+from radarsparse.metrics.nearest.operator import nearest
 from radarsparse.metrics.statistics import summarize_distances
 from radarsparse.metrics.voxel import count_both, count_voxels
 

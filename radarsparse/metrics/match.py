@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.nearest import nearest_both
+from radarsparse.metrics.nearest.operator import nearest_both
 
 # A cloud with more points that aren't finite is broken, not noisy.
 NONFINITE_SHARE_MAX = 0.01

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from radarsparse.errors import InputError
 from radarsparse.metrics.distribution import jensen_shannon
-from radarsparse.metrics.nearest import nearest_both
+from radarsparse.metrics.nearest.operator import nearest_both
 from radarsparse.metrics.voxel import (
     Overlap,
     count_cells,

@@ -49,7 +49,7 @@ def summarize_distances(
     """
     if distance2.is_cuda:
         # Imported where it is needed: it asks for packages that only CUDA users have.
-        from radarsparse.metrics.cuda import summarize_distances_cuda  # noqa: PLC0415
+        from radarsparse.metrics.nearest.cuda import summarize_distances_cuda  # noqa: PLC0415
 
         return summarize_distances_cuda(distance2, offsets, thresholds_m, quantiles)
     distance = distance2.double().sqrt()
@@ -81,7 +81,7 @@ def summarize_both(
     """
     if there2.is_cuda:
         # Imported where it is needed: it asks for packages that only CUDA users have.
-        from radarsparse.metrics.cuda import summarize_both_cuda  # noqa: PLC0415
+        from radarsparse.metrics.nearest.cuda import summarize_both_cuda  # noqa: PLC0415
 
         return summarize_both_cuda(there2, back2, thresholds_m, quantiles)
     offsets = torch.tensor([0, len(there2), len(there2) + len(back2)])

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from radarsparse.data.voxelize import RADAR_FEATURES
 from radarsparse.models.blocks import ChannelBlock, Pyramid, ResidualBlock
+from radarsparse.voxels.voxelize import RADAR_FEATURES
 
 
 class ConditionEncoder(Pyramid):

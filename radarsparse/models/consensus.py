@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE, SamplingSettings
-from radarsparse.data.batch import make_cells, make_radar
 from radarsparse.geometry import Volume
+from radarsparse.models.draw_noise import DrawNoise
 from radarsparse.models.latent_diffusion import Condition, LatentDiffusion
-from radarsparse.models.noise import DrawNoise
 from radarsparse.models.state import State, mirror_rows, mirror_states
 from radarsparse.sparse import SparseTensor
+from radarsparse.voxels.batch import make_cells, make_radar
 
 # Left for right: of x, y, z, doppler_mps, power_db.
 _MIRROR = np.array([1.0, -1.0, 1.0, 1.0, 1.0], dtype=np.float32)

@@ -4,17 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from radarsparse.config import DenoiserSettings
-from radarsparse.data.batch import CELL_FEATURES, POSITION_FEATURES
-from radarsparse.data.footprint import FOOTPRINT_FEATURES
 from radarsparse.models.blocks import FourierEmbedding, ResidualBlock, zero_parameters
 from radarsparse.models.condition import ConditionEncoder
 from radarsparse.models.state import BINARY_CHANNELS
-from radarsparse.sparse import (
-    InverseConv3d,
-    SparseTensor,
-    StridedConv3d,
-    fill,
-)
+from radarsparse.sparse import InverseConv3d, SparseTensor, StridedConv3d, fill
+from radarsparse.voxels.batch import CELL_FEATURES, POSITION_FEATURES
+from radarsparse.voxels.footprint import FOOTPRINT_FEATURES
 
 _LABEL_CHANNELS = 64
 _HEAD_CHANNELS = 128

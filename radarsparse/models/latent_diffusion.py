@@ -13,7 +13,6 @@ from radarsparse.config import (
     SamplingSettings,
     VaeSettings,
 )
-from radarsparse.data.batch import Batch
 from radarsparse.diffusion.precondition import (
     binary_log_odds,
     c_in,
@@ -26,7 +25,7 @@ from radarsparse.diffusion.precondition import (
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
-from radarsparse.models.noise import DrawNoise, make_noise
+from radarsparse.models.draw_noise import DrawNoise, make_noise
 from radarsparse.models.state import (
     BINARY_CHANNELS,
     State,
@@ -38,6 +37,7 @@ from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, Support, prune
 from radarsparse.sparse.ops import parent_support
 from radarsparse.sparse.tensor import move
+from radarsparse.voxels.batch import Batch
 
 
 class Condition(NamedTuple):

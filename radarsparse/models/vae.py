@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.distributed import all_reduce, is_initialized
 
 from radarsparse.config import VaeSettings
-from radarsparse.data.voxelize import LIDAR_FEATURES
 from radarsparse.models.blocks import ChannelBlock, Checkpointable, Pyramid, ResidualBlock
 from radarsparse.models.condition import RadarLookUp
 from radarsparse.sparse import SparseTensor, Subdivide, Support, fill
 from radarsparse.sparse.ops import active_children, parent_support
+from radarsparse.voxels.voxelize import LIDAR_FEATURES
 
 _LOG_VARIANCE_BOUND = 10.0
 _STATISTICS_MOMENTUM = 0.01

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from radarsparse.config import Config, DataSettings, TrainSettings
-from radarsparse.data.augment import augment, mix
-from radarsparse.data.batch import Batch, make_batch
-from radarsparse.data.cache import VoxelCache
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
+from radarsparse.scan import ScanPair
+from radarsparse.voxels.augment import augment, mix
+from radarsparse.voxels.batch import Batch, make_batch
+from radarsparse.voxels.cache import VoxelCache
 
 # Batches that each worker makes ahead.
 _AHEAD = 2
@@ -28,7 +28,7 @@ _AHEAD = 2
 _log = logging.getLogger("radarsparse")
 
 
-class Part(NamedTuple):
+class Microbatch(NamedTuple):
     """What one device sees at once.
 
     Attributes:
@@ -54,7 +54,7 @@ class Window:
 
     seen: int
     count: int
-    parts: tuple[Part, ...]
+    parts: tuple[Microbatch, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _window(seen: int, count: int, voxel_size_m: float, batch_size: int, rank: R
         # Every device must take part in the sum of gradients: this one with nothing.
         groups, shares = [(seen,)], [0.0]
     pairs = zip(groups, shares, strict=True)
-    parts = tuple(Part(group, voxel_size_m, share) for group, share in pairs)
+    parts = tuple(Microbatch(group, voxel_size_m, share) for group, share in pairs)
     return Window(seen, count, parts)
 
 
@@ -112,14 +112,14 @@ class TrainingSamples(Dataset["Batch | InputError"]):
         self._frames, self._config = frames, config
         self._cache = _open_cache(frames, config.data)
 
-    def __getitem__(self, part: Part) -> Batch | InputError:
+    def __getitem__(self, part: Microbatch) -> Batch | InputError:
         """The batch of a part; an error is handed over, since raising in a worker blurs it."""
         try:
             return self._make(part)
         except InputError as error:
             return error
 
-    def _make(self, part: Part) -> Batch:
+    def _make(self, part: Microbatch) -> Batch:
         volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
         if self._cache:
             numbers = [self._number(sample) for sample in part.samples]
@@ -169,7 +169,9 @@ def _open_cache(frames: Sequence[ScanPair], settings: DataSettings) -> VoxelCach
     return VoxelCache(Path(settings.cache), frames)
 
 
-def load_parts(samples: TrainingSamples, parts: Iterator[Part], workers: int) -> Iterator[Batch]:
+def load_parts(
+    samples: TrainingSamples, parts: Iterator[Microbatch], workers: int
+) -> Iterator[Batch]:
     """The batches of parts, in order, made ahead by worker processes.
 
     Where there is a GPU they lie in pinned memory, which it copies from while others work.

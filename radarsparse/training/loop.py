@@ -11,30 +11,25 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from radarsparse.config import (
-    Config,
-    EctConfig,
-    EdmConfig,
-    FewStepConfig,
-    VaeConfig,
-)
-from radarsparse.data.batch import Batch
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.simulator.frames import SimulatedFrames
+from radarsparse.config import Config, EctConfig, EdmConfig, FewStepConfig, VaeConfig
 from radarsparse.errors import InputError
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
 from radarsparse.models.blocks import checkpoint_activations
+from radarsparse.models.weights import load_run, load_vae, save_model
+from radarsparse.simulator.pairs import SimulatedFrames
 from radarsparse.sparse import use_engine
-from radarsparse.training.board import Board
-from radarsparse.training.checkpoint import load_run, load_state, load_vae, save_model, save_state
+from radarsparse.training.checkpoint import load_state, save_state
 from radarsparse.training.devices import rank_of, start_fabric
 from radarsparse.training.loader import TrainingSamples, Window, load_parts, plan_windows
-from radarsparse.training.memory import read_peak_gib
-from radarsparse.training.record import RunFolder, check_claim, check_data
+from radarsparse.training.planning.memory import read_peak_gib
+from radarsparse.training.run_folder import RunFolder, check_claim, check_data
 from radarsparse.training.signals import Terminated, Termination, noticing_termination
 from radarsparse.training.stages import DistillStage, EctStage, EdmStage, Stage, VaeStage
+from radarsparse.training.tensorboard import Board
 from radarsparse.training.trainer import Trainer
 from radarsparse.training.validate import Best, Validator
+from radarsparse.voxels.batch import Batch
 
 Clouds = Mapping[str, NDArray[np.float32]]
 Render = Callable[[Clouds, str], NDArray[np.uint8]]

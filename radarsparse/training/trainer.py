@@ -13,16 +13,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.profiler import record_function
 
 from radarsparse.config import Config
-from radarsparse.data.batch import Batch
 from radarsparse.errors import InputError
-from radarsparse.models.losses.noise import divide_by_shares
+from radarsparse.models.losses.by_level import divide_by_shares
 from radarsparse.training.average import MovingAverage
 from radarsparse.training.devices import rank_of
 from radarsparse.training.half import HalfStage
-from radarsparse.training.loader import Part, Window, window_samples
+from radarsparse.training.loader import Microbatch, Window, window_samples
 from radarsparse.training.random import SampleRandom, derive_seed
 from radarsparse.training.schedules import rate_share
 from radarsparse.training.stages import Stage, TrainingBatch
+from radarsparse.voxels.batch import Batch
 
 # Names by which a profile shows the parts of a step.
 LOAD, FORWARD, BACKWARD, OPTIMISE = "load", "forward", "backward", "optimise"
@@ -128,7 +128,7 @@ class Trainer:
         """Around a part of a step, which a profile shows by this name."""
         return record_function(name)
 
-    def _learn(self, part: Part, batch: Batch) -> _Learnt:
+    def _learn(self, part: Microbatch, batch: Batch) -> _Learnt:
         random = SampleRandom(self.config.seed, part.samples, self.fabric.device)
         with self.part(FORWARD):
             terms = self._module(TrainingBatch(batch, random))

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from radarsparse.config import ValidationSettings
-from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate, summarize
+from radarsparse.scan import ScanPair
 from radarsparse.training.loader import Rank
 from radarsparse.training.stages import Cloud, Stage
 

@@ -4,7 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from radarsparse.viewer.scene import BACKGROUND, COLORINGS, LAYER_COLORS, Coloring, Frame, Look
+from radarsparse.viewer.layers import (
+    BACKGROUND,
+    COLORINGS,
+    LAYER_COLORS,
+    Coloring,
+    Look,
+    ShownFrame,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -17,7 +24,7 @@ INK = "#eef2f7"
 FAINT = "#7d8794"
 
 
-def draw_legend(frame: Frame, look: Look) -> Pixels:
+def draw_legend(frame: ShownFrame, look: Look) -> Pixels:
     """Name the frame, its layers with their numbers of points, and what the colours mean.
 
     Returns:
@@ -39,7 +46,7 @@ def draw_legend(frame: Frame, look: Look) -> Pixels:
     return np.asarray(image)
 
 
-def overlay(image: Pixels, frame: Frame, look: Look) -> Pixels:
+def overlay(image: Pixels, frame: ShownFrame, look: Look) -> Pixels:
     """The picture with the legend in its upper left corner; its dark ground lets points through."""
     legend = draw_legend(frame, look)[: image.shape[0], : image.shape[1]]
     height, width = legend.shape[:2]

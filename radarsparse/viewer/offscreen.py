@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.view import Limits, Scale, limits_of, render_colored
 from radarsparse.viewer.camera import Camera
+from radarsparse.viewer.layers import BACKGROUND, COLORINGS, Look, ShownFrame, dots_of, ring_dots
 from radarsparse.viewer.legend import overlay
+from radarsparse.viewer.plots import Limits, Scale, limits_of, render_colored
 from radarsparse.viewer.renderer import Shot, receive, send
-from radarsparse.viewer.scene import BACKGROUND, COLORINGS, Frame, Look, dots_of, ring_dots
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
@@ -46,7 +46,7 @@ class View(NamedTuple):
         camera: where it is seen from.
     """
 
-    frame: Frame
+    frame: ShownFrame
     camera: Camera
 
 
@@ -165,6 +165,6 @@ def _scale(look: Look) -> Scale | None:
     return Scale(coloring.label, look.bounds[look.coloring], coloring.colors)
 
 
-def orbit(frame: Frame, camera: Camera, count: int) -> Sequence[View]:
+def orbit(frame: ShownFrame, camera: Camera, count: int) -> Sequence[View]:
     """Views of one frame on a circle about the camera's target."""
     return [View(frame, camera.turned(360.0 * step / count)) for step in range(count)]

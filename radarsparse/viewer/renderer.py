@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.scene import BACKGROUND, Dots, rgb
+from radarsparse.viewer.layers import BACKGROUND, Dots, rgb
 
 
 class Shot(NamedTuple):

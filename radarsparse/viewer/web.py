@@ -14,8 +14,7 @@ import numpy as np
 
 from radarsparse.errors import InputError
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.frames import FrameSet
-from radarsparse.viewer.scene import (
+from radarsparse.viewer.layers import (
     BACKGROUND,
     COLORINGS,
     LAYER_COLORS,
@@ -24,11 +23,12 @@ from radarsparse.viewer.scene import (
     RING_COUNT,
     RING_STEP_M,
     SIZE_FACTORS,
-    Frame,
     Layer,
     Look,
+    ShownFrame,
     colorings_of,
 )
+from radarsparse.viewer.shown import ShownFrames
 
 HOST = "127.0.0.1"
 PAGE = Path(__file__).parent / "page"
@@ -54,7 +54,7 @@ class Site:
         frames_per_s: when playing.
     """
 
-    frames: FrameSet
+    frames: ShownFrames
     look: Look
     camera: Camera
     frames_per_s: float
@@ -216,5 +216,5 @@ def serve(site: Site, port: int) -> None:
         server.serve_forever()
 
 
-def _layer(frame: Frame, name: str) -> Layer:
+def _layer(frame: ShownFrame, name: str) -> Layer:
     return next(layer for layer in frame.layers if layer.name == name)

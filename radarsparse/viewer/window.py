@@ -16,10 +16,17 @@ import numpy as np
 
 from radarsparse.errors import InputError
 from radarsparse.viewer.camera import Camera, Place
-from radarsparse.viewer.frames import FrameSet
+from radarsparse.viewer.layers import (
+    LAYER_NAMES,
+    Look,
+    ShownFrame,
+    colorings_of,
+    dots_of,
+    ring_dots,
+)
 from radarsparse.viewer.legend import SIZE_PX, draw_legend
 from radarsparse.viewer.renderer import add_dots, background_rgba
-from radarsparse.viewer.scene import LAYER_NAMES, Frame, Look, colorings_of, dots_of, ring_dots
+from radarsparse.viewer.shown import ShownFrames
 
 POINT_SIZES_PX = (1.0, 20.0)
 CAMERA_FILE = Path("camera.json")
@@ -57,14 +64,14 @@ class Desk:
         playing: whether the next frame comes by itself.
     """
 
-    frames: FrameSet
+    frames: ShownFrames
     look: Look
     place: int = 0
     playing: bool = False
-    _read: dict[int, Frame] = field(default_factory=dict)
+    _read: dict[int, ShownFrame] = field(default_factory=dict)
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> ShownFrame:
         """The frame that is shown."""
         if self.place not in self._read:
             self._read = {self.place: self.frames.read(self.frames.names[self.place])}
@@ -106,7 +113,7 @@ class Desk:
         self.look = self.look._replace(point_size_px=size_px)
 
 
-def show(frames: FrameSet, start: Start) -> None:
+def show(frames: ShownFrames, start: Start) -> None:
     """Open the window and return when it is closed.
 
     Args:
@@ -156,7 +163,7 @@ def load_open3d() -> ModuleType:
 
 
 class _Window:
-    def __init__(self, open3d: ModuleType, frames: FrameSet, start: Start) -> None:
+    def __init__(self, open3d: ModuleType, frames: ShownFrames, start: Start) -> None:
         self.gui, self.start = open3d.visualization.gui, start
         self.desk = Desk(frames, start.look)
         self.keys = _key_names(self.gui)

@@ -5,19 +5,8 @@ import pytest
 import torch
 
 from radarsparse.config import DiffusionSettings
-from radarsparse.diffusion.consistency import (
-    earlier_sigma,
-    pair_weight,
-    scale_pairs,
-    step_down,
-)
-from radarsparse.diffusion.precondition import (
-    c_in,
-    c_out,
-    c_skip,
-    denoise_gaussian,
-    loss_weight,
-)
+from radarsparse.diffusion.consistency import earlier_sigma, pair_weight, scale_pairs, step_down
+from radarsparse.diffusion.precondition import c_in, c_out, c_skip, denoise_gaussian, loss_weight
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 

@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 from plyfile import PlyData, PlyElement
 
-from radarsparse.data.prepared import write_frame
 from radarsparse.errors import InputError
-from radarsparse.evaluation import Box, FolderFrames, Folders, Team, parse_compared, unique_names
+from radarsparse.evaluation import (
+    CropBox,
+    FolderFrames,
+    Folders,
+    Workers,
+    parse_compared,
+    unique_names,
+)
 from radarsparse.evaluation.folders import is_prepared
-from radarsparse.io import write_cloud
+from radarsparse.formats.clouds import write_cloud
+from radarsparse.formats.prepared import write_frame
 from tests.conftest import tiny_pair
 from tests.evaluation.clouds import PRED, TARGET, VOLUME, cloud, find, save
 
@@ -38,7 +45,7 @@ def test_empty_clouds_are_read_on_both_sides(tmp_path: Path) -> None:
         for suffix in ("ply", "pcd", "npz"):
             write_cloud(folder / f"{suffix}.{suffix}", EMPTY)
         save(folder, npy=EMPTY)
-    frames = find(pred, target).check(Team())
+    frames = find(pred, target).check(Workers())
     assert frames.diagonal_m is None
     for name in frames.names:
         frame = frames.read(name)
@@ -51,7 +58,7 @@ def test_clouds_are_read_as_they_are(tmp_path: Path) -> None:
     pred.mkdir()
     points.tofile(pred / "a.bin")
     target = save(tmp_path / "target", a=TARGET["a"][:, :3])
-    frame = find(pred, target).check(Team()).read("a")
+    frame = find(pred, target).check(Workers()).read("a")
     np.testing.assert_array_equal(frame.clouds["pred"], points)
     assert frame.target.shape == (1, 3), "no intensity, rather than 0"
 
@@ -60,7 +67,7 @@ def test_a_crop_keeps_what_is_not_finite_to_be_counted(tmp_path: Path) -> None:
     points = cloud((1, 0, 0), (9, 0, 0), (np.nan, 0, 0), (1, 0, np.inf))
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points)
     folders = Folders(pred, target, None, {})
-    box = Box((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
+    box = CropBox((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
     frame = FolderFrames.find(folders, box, VOLUME).read("a")
     np.testing.assert_array_equal(frame.clouds["pred"], points[[0, 2, 3]])
 
@@ -68,7 +75,7 @@ def test_a_crop_keeps_what_is_not_finite_to_be_counted(tmp_path: Path) -> None:
 def test_the_diagonal_is_that_of_the_box_around_all_clouds(tmp_path: Path) -> None:
     pred = save(tmp_path / "pred", a=cloud((1, 2, 0)), b=cloud((4, 2, 0)))
     target = save(tmp_path / "target", a=cloud((1, 6, 0)), b=EMPTY)
-    assert find(pred, target).check(Team()).diagonal_m == 5.0
+    assert find(pred, target).check(Workers()).diagonal_m == 5.0
 
 
 def test_a_box_crops_every_cloud(tmp_path: Path) -> None:
@@ -78,9 +85,9 @@ def test_a_box_crops_every_cloud(tmp_path: Path) -> None:
     pair = tiny_pair(0)
     write_frame(tmp_path / "target", pair)
     (tmp_path / "target/frames/000000.npz").rename(tmp_path / "target/frames/a.npz")
-    box = Box((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
+    box = CropBox((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
     folders = Folders(pred, tmp_path / "target", raw, {})
-    frames = FolderFrames.find(folders, box, VOLUME).check(Team())
+    frames = FolderFrames.find(folders, box, VOLUME).check(Workers())
     assert frames.diagonal_m == box.diagonal_m
     assert frames.region["crop"] == {"minimum_m": (0, -5, -5), "maximum_m": (2, 5, 5)}
     frame = frames.read("a")
@@ -95,7 +102,7 @@ def test_prepared_frames_are_cropped_to_the_volume(tmp_path: Path) -> None:
     pair = tiny_pair(0)
     write_frame(tmp_path / "data", pair)
     pred = save(tmp_path / "pred", **{pair.name: pair.lidar})
-    frames = find(pred, tmp_path / "data", tmp_path / "data").check(Team())
+    frames = find(pred, tmp_path / "data", tmp_path / "data").check(Workers())
     assert frames.diagonal_m == VOLUME.diagonal_m
     assert frames.region["volume"]["maximum_m"] == VOLUME.maximum_m
     frame = frames.read(pair.name)
@@ -114,17 +121,17 @@ def wide_and_narrow(tmp_path: Path) -> tuple[Path, Path]:
 def test_other_crops_are_refused_on_each_side(tmp_path: Path) -> None:
     wide, narrow = wide_and_narrow(tmp_path)
     with pytest.raises(InputError, match="points of pred lie more than 5 m outside the box of tar"):
-        find(wide, narrow).check(Team())
+        find(wide, narrow).check(Workers())
     with pytest.raises(InputError, match="points of target lie more than 5 m outside the box of p"):
-        find(narrow, wide).check(Team())
+        find(narrow, wide).check(Workers())
     with pytest.raises(InputError, match="points of new lie more than 5 m outside"):
-        find(narrow, narrow, None, {"new": wide}).check(Team())
+        find(narrow, narrow, None, {"new": wide}).check(Workers())
 
 
 def test_raw_radar_may_have_another_crop(tmp_path: Path) -> None:
     _, narrow = wide_and_narrow(tmp_path)
     raw = save(tmp_path / "raw", a=np.full((10, 5), 200.0))
-    assert find(narrow, narrow, raw).check(Team()).read("a").clouds["raw"].shape == (10, 3)
+    assert find(narrow, narrow, raw).check(Workers()).read("a").clouds["raw"].shape == (10, 3)
 
 
 @pytest.mark.parametrize("lacking", ["target", "raw", "other"])
@@ -159,7 +166,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path, suffix: str, broken: str) -
     (folders[broken] / "b.npy").unlink()
     (folders[broken] / f"b.{suffix}").write_bytes(b"nothing of use")
     with pytest.raises(InputError, match=rf"{broken}/b\.{suffix}: "):
-        find(folders["pred"], folders["target"]).check(Team())
+        find(folders["pred"], folders["target"]).check(Workers())
 
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
@@ -168,7 +175,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     rows = np.zeros(3, dtype=[("x", "f4"), ("y", "f4")])
     PlyData([PlyElement.describe(rows, "vertex")]).write(str(pred / "b.ply"))
     with pytest.raises(InputError, match=r"pred/b\.ply: no column z"):
-        find(pred, target).check(Team())
+        find(pred, target).check(Workers())
 
 
 def test_only_archives_with_a_sweep_are_prepared_frames(tmp_path: Path) -> None:

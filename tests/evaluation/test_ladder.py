@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from radarsparse.data.prepared import PreparedFrames
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation import ladder as ladder_module
@@ -24,9 +23,10 @@ from radarsparse.evaluation.quality import (
 )
 from radarsparse.evaluation.results import KEPT
 from radarsparse.evaluation.runs import RunFrames
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
 from radarsparse.training.loop import train
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
 from tests.conftest import TINY_VOLUME, tiny_config, tiny_pair
 
 VOLUME = Volume(tuple(TINY_VOLUME["minimum_m"]), tuple(TINY_VOLUME["maximum_m"]), 0.2, 1.0)

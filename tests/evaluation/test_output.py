@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from plyfile import PlyData
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation import FolderFrames, Output, Team, score_frames
+from radarsparse.evaluation import FolderFrames, Output, Workers, score_frames
 from tests.evaluation.clouds import PRED, TARGET, cloud, find, save
 
 
@@ -23,7 +23,7 @@ def folders(tmp_path: Path) -> FolderFrames:
     nothing = cloud()
     pred = save(tmp_path / "pred", **PRED, c=nothing, d=nothing)
     target = save(tmp_path / "target", **TARGET, c=TARGET["a"], d=nothing)
-    return find(pred, target, None, {"same": target}).check(Team())
+    return find(pred, target, None, {"same": target}).check(Workers())
 
 
 def test_files_appear_and_the_text_says_what_matters(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_files_appear_and_the_text_says_what_matters(tmp_path: Path) -> None:
     out.mkdir()
     frames = folders(tmp_path)
     asked = output(out, csv=out / "frames.csv", pictures=out / "pictures", worst=2)
-    text = asked.write(score_frames(frames, Team()), frames)
+    text = asked.write(score_frames(frames, Workers()), frames)
     lines = text.splitlines()
     assert lines[0] == "4 frames"
     assert [line.split()[0] for line in lines[2:4]] == ["enhanced", "same"]
@@ -56,7 +56,7 @@ def test_files_appear_and_the_text_says_what_matters(tmp_path: Path) -> None:
 def test_errors_are_drawn_in_their_colors(tmp_path: Path) -> None:
     frames = folders(tmp_path)
     asked = output(tmp_path, pictures=tmp_path / "pictures", worst=2)
-    asked.write(score_frames(frames, Team()), frames)
+    asked.write(score_frames(frames, Workers()), frames)
     vertex = PlyData.read(str(tmp_path / "pictures/b.ply"))["vertex"]
     np.testing.assert_array_equal(vertex["x"], [5, 8])
     np.testing.assert_allclose(vertex["distance_m"], [0, 3])
@@ -82,7 +82,7 @@ def test_near_and_far_points_differ_in_the_picture(tmp_path: Path) -> None:
     )
     frames = find(pred, target)
     asked = output(tmp_path, pictures=tmp_path / "pictures")
-    asked.write(score_frames(frames, Team()), frames)
+    asked.write(score_frames(frames, Workers()), frames)
     near_image, far_image = (imread(tmp_path / f"pictures/{name}.png")[..., :3] for name in "ab")
     violet, yellow = (68 / 255, 1 / 255, 84 / 255), (253 / 255, 231 / 255, 36 / 255)
     assert shades(near_image, violet) > 4 * shades(far_image, violet)
@@ -123,7 +123,7 @@ def test_taken_names_are_refused(tmp_path: Path) -> None:
 
 def test_pictures_that_fail_leave_nothing(tmp_path: Path) -> None:
     frames = folders(tmp_path)
-    scores = score_frames(frames, Team())
+    scores = score_frames(frames, Workers())
     (tmp_path / "pred/b.npy").unlink()
     with pytest.raises(InputError, match=r"b\.npy: no such file"):
         output(tmp_path, pictures=tmp_path / "pictures").write(scores, frames)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radarsparse.evaluation import Team, make_report, score_frames, table_rows
+from radarsparse.evaluation import Workers, make_report, score_frames, table_rows
 from radarsparse.evaluation.definitions import define
 from radarsparse.evaluation.report import csv_lines, describe_gaps, order_rows, rank_worst
 from radarsparse.evaluation.score import FrameScores
@@ -17,8 +17,8 @@ from tests.evaluation.clouds import PRED, TARGET, cloud, find, save
 def report(tmp_path: Path) -> dict[str, Any]:
     """Of two frames by hand and a row `same` that repeats the target."""
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
-    frames = find(pred, target, None, {"same": target}).check(Team())
-    return make_report(score_frames(frames, Team()), frames, resamples=200, worst=1)
+    frames = find(pred, target, None, {"same": target}).check(Workers())
+    return make_report(score_frames(frames, Workers()), frames, resamples=200, worst=1)
 
 
 def test_two_frames_by_hand(report: dict[str, Any]) -> None:
@@ -60,8 +60,8 @@ def test_empty_clouds_are_counted_and_said(tmp_path: Path) -> None:
     nothing, something = cloud(), cloud((5, 0, 0), (6, 1, 1))
     pred = save(tmp_path / "pred", a=nothing, b=nothing, c=something, d=something)
     target = save(tmp_path / "target", a=something, b=nothing, c=nothing, d=something, e=nothing)
-    frames = find(pred, target).check(Team())
-    report = make_report(score_frames(frames, Team()), frames, 10, 5)
+    frames = find(pred, target).check(Workers())
+    report = make_report(score_frames(frames, Workers()), frames, 10, 5)
     assert report["pred"]["empty_pred"] == 2
     assert report["pred"]["empty_target"] == 2
     assert report["left_out"]["pred"]["chamfer_sum_m"] == 1
@@ -77,8 +77,8 @@ def test_empty_clouds_are_counted_and_said(tmp_path: Path) -> None:
 
 def test_no_gap_is_not_spoken_of(tmp_path: Path) -> None:
     target = save(tmp_path / "target", **TARGET)
-    frames = find(target, target).check(Team())
-    assert describe_gaps(make_report(score_frames(frames, Team()), frames, 10, 5)) == ""
+    frames = find(target, target).check(Workers())
+    assert describe_gaps(make_report(score_frames(frames, Workers()), frames, 10, 5)) == ""
 
 
 def test_bands_are_means_over_the_frames_that_have_them(report: dict[str, Any]) -> None:
@@ -108,8 +108,8 @@ def test_rows_go_from_the_worst_to_the_ceiling(report: dict[str, Any]) -> None:
 
 def test_one_csv_line_per_frame_and_row(tmp_path: Path) -> None:
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
-    frames = find(pred, target, None, {"same": target}).check(Team())
-    lines = csv_lines(score_frames(frames, Team()))
+    frames = find(pred, target, None, {"same": target}).check(Workers())
+    lines = csv_lines(score_frames(frames, Workers()))
     heads = [(line["name"], line["row"], line["chamfer_sum_m"]) for line in lines]
     assert heads == [("a", "pred", 2), ("a", "same", 0), ("b", "pred", 3.5), ("b", "same", 0)]
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from radarsparse.config import LATTICE_STRIDE
-from radarsparse.data.prepared import write_frame
 from radarsparse.errors import InputError
-from radarsparse.evaluation import FrameScores, Team, score_frames
+from radarsparse.evaluation import FrameScores, Workers, score_frames
+from radarsparse.formats.prepared import write_frame
 from radarsparse.geometry import observed_mask
 from radarsparse.metrics import evaluate
 from tests.conftest import tiny_pair
@@ -17,7 +17,7 @@ from tests.evaluation.clouds import PRED, TARGET, VOLUME, cloud, find, save
 @pytest.fixture
 def scores(tmp_path: Path) -> list[FrameScores]:
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
-    return score_frames(find(pred, target, None, {"same": target}).check(Team()), Team(2))
+    return score_frames(find(pred, target, None, {"same": target}).check(Workers()), Workers(2))
 
 
 def test_every_row_has_the_metrics_of_evaluate(scores: list[FrameScores]) -> None:
@@ -43,7 +43,7 @@ def test_distances_are_counted_in_steps(scores: list[FrameScores]) -> None:
 def test_bands_hold_the_points_of_their_range_and_height(tmp_path: Path) -> None:
     points = cloud((5, 0, -2), (20, 0, 0), (0, 25, 2), (40, 0, 0), (45, 0, 0), (60, 0, 9))
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points[:4])
-    bands = score_frames(find(pred, target), Team())[0].bands["pred"]
+    bands = score_frames(find(pred, target), Workers())[0].bands["pred"]
     counts = {band: (s["pred_points"], s["target_points"]) for band, s in bands.items()}
     assert counts == {
         "range 0-15 m": (1, 1),
@@ -64,8 +64,8 @@ def test_the_observed_part_asks_no_point_where_the_lidar_never_looked(tmp_path: 
     hidden = cloud((11.9, 0.1, 2.9), (20, -20, 3))
     inside = pair.lidar[VOLUME.contains(pair.lidar)]
     pred = save(tmp_path / "pred", **{pair.name: np.concatenate([inside, hidden])})
-    frames = find(pred, tmp_path / "data", tmp_path / "data").check(Team())
-    scores = score_frames(frames, Team())[0]
+    frames = find(pred, tmp_path / "data", tmp_path / "data").check(Workers())
+    scores = score_frames(frames, Workers())[0]
     cells = observed_mask(VOLUME, LATTICE_STRIDE, np.zeros(3), pair.lidar)
     index = VOLUME.voxel_index(hidden) // LATTICE_STRIDE
     assert not cells[tuple(index.T)].any()
@@ -79,8 +79,8 @@ def test_the_observed_part_asks_no_point_where_the_lidar_never_looked(tmp_path: 
 def test_an_empty_prediction_is_the_worst_one(tmp_path: Path) -> None:
     pred = save(tmp_path / "pred", a=cloud(), b=PRED["b"])
     target = save(tmp_path / "target", **TARGET)
-    frames = find(pred, target).check(Team())
-    empty = score_frames(frames, Team())[0].rows["pred"]
+    frames = find(pred, target).check(Workers())
+    empty = score_frames(frames, Workers())[0].rows["pred"]
     assert empty["chamfer_sum_m"] == 2 * frames.diagonal_m
     assert empty["recall@2.0m"] == empty["fscore@2.0m"] == 0
     assert empty["empty_pred"] == 1
@@ -90,7 +90,7 @@ def test_an_empty_target_and_nothing_at_all(tmp_path: Path) -> None:
     pred = save(tmp_path / "pred", a=PRED["a"], b=cloud())
     target = save(tmp_path / "target", a=cloud(), b=cloud())
     alone, nothing = (
-        f.rows["pred"] for f in score_frames(find(pred, target).check(Team()), Team())
+        f.rows["pred"] for f in score_frames(find(pred, target).check(Workers()), Workers())
     )
     assert alone["fscore@2.0m"] == 0
     assert alone["empty_target"] == 1
@@ -104,17 +104,17 @@ def test_points_that_are_not_finite_are_counted_and_many_refused(tmp_path: Path)
     points[7, 2], points[9, 0] = np.nan, np.inf
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points[:8])
     with pytest.raises(InputError, match="frame a, row pred: target: 1 of 8 points are not finite"):
-        score_frames(find(pred, target).check(Team()), Team())
+        score_frames(find(pred, target).check(Workers()), Workers())
     save(target, a=points[100:])
-    scores = score_frames(find(pred, target).check(Team()), Team())[0].rows["pred"]
+    scores = score_frames(find(pred, target).check(Workers()), Workers())[0].rows["pred"]
     assert (scores["pred_points"], scores["pred_nonfinite"]) == (198, 2)
     assert scores["target_nonfinite"] == 0
 
 
 def test_a_cloud_without_intensity_has_no_feature_metrics(tmp_path: Path) -> None:
     pred = save(tmp_path / "pred", a=PRED["a"], b=PRED["b"][:, :3])
-    frames = find(pred, save(tmp_path / "target", **TARGET)).check(Team())
-    scores = score_frames(frames, Team())[1].rows["pred"]
+    frames = find(pred, save(tmp_path / "target", **TARGET)).check(Workers())
+    scores = score_frames(frames, Workers())[1].rows["pred"]
     assert math.isnan(scores["feature_mae"])
     assert math.isnan(scores["feature_coverage"])
 
@@ -123,4 +123,4 @@ def test_an_unusable_cloud_is_named(tmp_path: Path) -> None:
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
     np.save(pred / "b.npy", np.zeros((3, 5)))
     with pytest.raises(InputError, match=r"pred/b\.npy: shape \(3, 5\) found"):
-        score_frames(find(pred, target), Team())
+        score_frames(find(pred, target), Workers())

@@ -16,9 +16,9 @@ from unittest.mock import patch
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from radarsparse.gpu import loader
-from radarsparse.metrics import cuda
-from radarsparse.metrics.cuda import search
+from radarsparse.gpu import compiler
+from radarsparse.metrics.nearest import cuda
+from radarsparse.metrics.nearest.cuda import search
 from tests.kernels.emulator import compile_emulator
 from tests.kernels.on_driver import driver_of_tests
 from tests.processes import environment
@@ -70,9 +70,9 @@ def _measure() -> None:
     for name, most in (("all pairs", 10**8), ("tree", 0)):
         with driver_of_tests(), patch.object(search, "BRUTE_PAIRS_MOST", most):
             call()
-            launch = loader.CudaKernels.launch
+            cuda = compiler.CudaKernels
             with (
-                patch.object(loader.CudaKernels, "launch", autospec=True, side_effect=launch) as up,
+                patch.object(cuda, "launch", autospec=True, side_effect=cuda.launch) as up,
                 Operations() as operations,
             ):
                 call()
@@ -82,7 +82,7 @@ def _measure() -> None:
 
 
 def main() -> None:
-    loader.compile_kernels("sm_90")
+    compiler.compile_kernels("sm_90")
     with tempfile.TemporaryDirectory() as folder:
         driver = compile_emulator(Path(folder), "-DRUNS=false", source="driver.cpp")
         driver.rename(Path(folder) / "libcuda.so.1")

@@ -1,4 +1,4 @@
-"""The public functions of `radarsparse.metrics.cuda`, cuda-core and all, on the driver of tests.
+"""Public functions of `radarsparse.metrics.nearest.cuda` and cuda-core, on the driver of tests.
 
 Needs a cubin for sm_90 in the cache, since NVRTC asks more of a driver than this one knows.
 """
@@ -12,9 +12,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from radarsparse.gpu import loader
-from radarsparse.metrics import cuda, nearest_both
-from radarsparse.metrics.cuda import search
+from radarsparse.gpu import compiler
+from radarsparse.metrics import nearest_both
+from radarsparse.metrics.nearest import cuda
+from radarsparse.metrics.nearest.cuda import search
 from radarsparse.metrics.statistics import Statistics, summarize_both, summarize_distances
 
 DEVICE = torch.device("cuda", 0)
@@ -32,7 +33,7 @@ class _Event:
 @contextmanager
 def driver_of_tests() -> Iterator[None]:
     """What a torch without CUDA can't say, and CPU tensors in the place of a GPU's."""
-    kernels = loader.load_kernels
+    kernels = compiler.load_kernels
     with (
         patch.multiple(
             torch.cuda,

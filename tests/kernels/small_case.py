@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from radarsparse.gpu.loader import Kernels, load_kernels
-from radarsparse.metrics.cuda import search as search_module
-from radarsparse.metrics.cuda.frames import Frames
-from radarsparse.metrics.cuda.search import search_all, search_tree
-from radarsparse.metrics.cuda.statistics import summarize
+from radarsparse.gpu.compiler import Kernels, load_kernels
+from radarsparse.metrics.nearest.cuda import search as search_module
+from radarsparse.metrics.nearest.cuda.layout import PackedClouds
+from radarsparse.metrics.nearest.cuda.reductions import summarize
+from radarsparse.metrics.nearest.cuda.search import search_all, search_tree
 from tests.kernels.emulator import EmulatedKernels
 
 FIRST_COUNTS = (513, 0, 1, 33, 7, 2100)
@@ -28,7 +28,7 @@ def main(kernels: Kernels, device: str) -> None:
     first, second = (
         torch.tensor([0, *counts]).cumsum(0).to(device) for counts in (FIRST_COUNTS, SECOND_COUNTS)
     )
-    frames = Frames.join(*clouds, first, second)
+    frames = PackedClouds.join(*clouds, first, second)
     distance2, _ = search_tree(kernels, frames, frames.both)
     if not torch.equal(distance2, search_all(kernels, frames, frames.both)[0]):
         sys.exit("the tree's distances aren't those of all pairs")

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radarsparse.benchmark.lidar import OUTLIER_BOX_M, lidar_pair
-from radarsparse.metrics.cuda.frames import Frames
-from radarsparse.metrics.cuda.search import build_tree
+from radarsparse.benchmark.streets import OUTLIER_BOX_M, lidar_pair
+from radarsparse.metrics.nearest.cuda.layout import PackedClouds
+from radarsparse.metrics.nearest.cuda.search import build_tree
 from tests.kernels.emulator import EmulatedKernels, compile_emulator
 
 WARP = 32
 
 
-def count_tests(kernels: EmulatedKernels, frames: Frames) -> tuple[Tensor, list[Tensor]]:
+def count_tests(kernels: EmulatedKernels, frames: PackedClouds) -> tuple[Tensor, list[Tensor]]:
     """Squared distances of one frame, and tests [n, 2] of boxes and points, along the curve.
 
     Args:
@@ -67,7 +67,7 @@ def main() -> None:
         for name, *clouds in _pairs(points):
             offsets = torch.tensor([0, points])
             first, second = (torch.from_numpy(np.asarray(cloud, np.float32)) for cloud in clouds)
-            _, both = count_tests(kernels, Frames.join(first, second, offsets, offsets))
+            _, both = count_tests(kernels, PackedClouds.join(first, second, offsets, offsets))
             for way, tests in zip(("there", "back"), both, strict=True):
                 print(_row(f"{name}, {points // 1000}k, {way}", tests), flush=True)
 

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from radarsparse.config import EdmConfig, VaeConfig, VaeSettings, VolumeSettings
-from radarsparse.data.batch import make_batch
-from radarsparse.data.scan import ScanPair
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.geometry import Volume
 from radarsparse.models.blocks import ChannelBlock, Pyramid, ResidualBlock, checkpoint_activations
 from radarsparse.models.vae import Vae
+from radarsparse.scan import ScanPair
+from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import SparseTensor
-from radarsparse.training.memory import peak_bytes
+from radarsparse.training.planning.memory import peak_bytes
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import EdmStage, Stage, TrainingBatch, VaeStage
+from radarsparse.voxels.batch import make_batch
 from tests.conftest import TINY_VOLUME, tiny_config, tiny_pair
 
 VOLUME = Volume(

@@ -10,11 +10,11 @@ from radarsparse.config import (
     SamplingSettings,
     VaeSettings,
 )
-from radarsparse.data.batch import make_batch
 from radarsparse.geometry import Volume
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.sparse.ops import parent_support
+from radarsparse.voxels.batch import make_batch
 from tests.conftest import TINY_VOLUME, tiny_pair
 
 VOLUME = Volume(

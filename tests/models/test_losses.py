@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from radarsparse.models.losses import (
-    Match,
+    ComparedVoxels,
     PerceptualLoss,
     Term,
     by_noise_level,
@@ -49,7 +49,9 @@ def _random_clouds(seed: int) -> tuple[SparseTensor, SparseTensor]:
     return decoded, random_sparse(5, grid=4, voxels=70, seed=seed + 1)
 
 
-def _true_voxels(match: Match, sample: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _true_voxels(
+    match: ComparedVoxels, sample: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Index, decoded and true features of the true voxels of a sample."""
     rows = ((match.support.coords[:, 0] == sample) & match.true).nonzero()[:, 0].tolist()
     return [
@@ -66,13 +68,13 @@ def _least(points: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.linalg.eigh(np.cov(np.stack(points).T, bias=True))
 
 
-def _flat_square(decoded_offset) -> Match:
+def _flat_square(decoded_offset) -> ComparedVoxels:
     """Nine voxels in a plane, true points at their centres; decoded ones where a function says."""
     coords = torch.tensor([[0, x, y, 0] for x in range(3) for y in range(3)])
     lidar = SparseTensor(torch.zeros(9, 5, dtype=torch.float64), coords)
     offset = torch.tensor([decoded_offset(x, y) for _, x, y, _ in coords.tolist()])
     feats = torch.cat([offset, torch.zeros(9, 1)], dim=1).double()
-    return Match.of(SparseTensor(feats, coords), lidar)
+    return ComparedVoxels.of(SparseTensor(feats, coords), lidar)
 
 
 def test_mean_is_taken_per_sample_first():
@@ -170,7 +172,7 @@ def test_details_count_at_true_voxels_only():
     coords = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]])
     lidar = SparseTensor(torch.tensor([[0.1, 0.2, 0.3, 0.5, 0.0]]), coords[:1])
     decoded = SparseTensor(torch.tensor([[0.4, 0.2, 0.0, 0.1], [9.0] * 4, [9.0] * 4]), coords)
-    match = Match.of(decoded, lidar)
+    match = ComparedVoxels.of(decoded, lidar)
     torch.testing.assert_close(offset_loss(match), torch.tensor(0.2))
     torch.testing.assert_close(intensity_loss(match), torch.tensor(0.4))
     # No two true voxels touch.
@@ -181,7 +183,7 @@ def test_details_count_at_true_voxels_only():
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_neighbour_loss_is_that_of_a_loop_over_pairs(seed):
-    match, expected = Match.of(*_random_clouds(seed)), 0.0
+    match, expected = ComparedVoxels.of(*_random_clouds(seed)), 0.0
     for b in range(SAMPLES):
         voxels = _true_voxels(match, b)
         apart = [
@@ -197,7 +199,7 @@ def test_neighbour_loss_is_that_of_a_loop_over_pairs(seed):
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_normal_loss_is_that_of_a_loop_over_neighbourhoods(seed):
-    match, expected = Match.of(*_random_clouds(seed)), 0.0
+    match, expected = ComparedVoxels.of(*_random_clouds(seed)), 0.0
     for b in range(SAMPLES):
         voxels, sines, weights = _true_voxels(match, b), [], []
         for mine in voxels:
@@ -223,7 +225,7 @@ def test_neighbours_that_part_cost_what_comes_between_them():
     coords = torch.tensor([[0, 0, 0, 0], [0, 1, 1, 1]])
     lidar = SparseTensor(torch.zeros(2, 5), coords)
     decoded = SparseTensor(torch.tensor([[0.3, 0.0, 0.0, 0.0], [-0.3, 0.0, 0.0, 0.0]]), coords)
-    assert neighbour_loss(Match.of(decoded, lidar)).item() == pytest.approx(0.6 / 3)
+    assert neighbour_loss(ComparedVoxels.of(decoded, lidar)).item() == pytest.approx(0.6 / 3)
 
 
 def test_a_shift_of_all_points_costs_the_offset_alone():
@@ -236,7 +238,7 @@ def test_a_shift_of_all_points_costs_the_offset_alone():
 def test_a_perfect_reconstruction_costs_nothing():
     _, lidar = _random_clouds(0)
     decoded = lidar.replace(lidar.feats[:, :4])
-    match = Match.of(decoded, lidar)
+    match = ComparedVoxels.of(decoded, lidar)
     for loss in POINT_LOSSES:
         assert loss(match).item() == pytest.approx(0.0, abs=1e-12)
     assert PerceptualLoss(random_pyramid().double())(decoded, lidar).item() == 0.0
@@ -245,10 +247,10 @@ def test_a_perfect_reconstruction_costs_nothing():
 @pytest.mark.parametrize("loss", POINT_LOSSES)
 def test_gradients_of_point_losses_are_right(loss):
     decoded, lidar = _random_clouds(3)
-    match = Match.of(decoded, lidar)
+    match = ComparedVoxels.of(decoded, lidar)
 
     def of_feats(feats):
-        return loss(Match(match.support, feats, match.target, match.true))
+        return loss(ComparedVoxels(match.support, feats, match.target, match.true))
 
     assert gradcheck(of_feats, match.feats.clone().requires_grad_())
 
@@ -340,8 +342,10 @@ def test_point_losses_of_half_precision_are_those_of_the_same_numbers(loss):
     decoded, lidar = _random_clouds(7)
     half = decoded.replace(decoded.feats.bfloat16())
     single = lidar.replace(lidar.feats.float())
-    exact = Match.of(half.replace(half.feats.double()), lidar.replace(single.feats.double()))
-    found = loss(Match.of(half, single))
+    exact = ComparedVoxels.of(
+        half.replace(half.feats.double()), lidar.replace(single.feats.double())
+    )
+    found = loss(ComparedVoxels.of(half, single))
     assert found.dtype == torch.float32
     # An eigenvector errs by some 1e-7 over the gap of the eigenvalues, here 1e-2 at least.
     assert found.item() == pytest.approx(loss(exact).item(), rel=1e-4)

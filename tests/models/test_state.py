@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from radarsparse.data.batch import lattice, make_batch
 from radarsparse.models.state import (
     BINARY_CHANNELS,
     FLAGS,
@@ -16,6 +15,7 @@ from radarsparse.models.state import (
 )
 from radarsparse.sparse import SparseTensor, Support
 from radarsparse.sparse.ops import parent_support
+from radarsparse.voxels.batch import lattice, make_batch
 from tests.conftest import tiny_pair
 from tests.models.test_vae import VOLUME
 

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
-from radarsparse.data.batch import make_cells, make_radar
 from radarsparse.geometry import Volume
 from radarsparse.models.consensus import Scene, draw_consensus
 from radarsparse.models.denoiser import Denoiser
@@ -17,6 +16,7 @@ from radarsparse.models.tiled import (
     denoiser_reach,
     make_tiles,
 )
+from radarsparse.voxels.batch import make_cells, make_radar
 
 # 120 x 4 x 2 lattice cells: longer than tiles and what they see around them.
 LONG = Volume((0.0, -3.2, -1.6), (192.0, 3.2, 1.6), 0.2, 1.5)

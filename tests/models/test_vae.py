@@ -4,12 +4,12 @@ from dataclasses import replace
 import torch
 
 from radarsparse.config import VaeSettings
-from radarsparse.data.batch import make_batch
 from radarsparse.geometry import Volume
 from radarsparse.models.vae import Vae, limit_candidates
 from radarsparse.sparse import SparseTensor, look_up, prune
 from radarsparse.sparse.ops import parent_support
 from radarsparse.sparse.tensor import pack_keys
+from radarsparse.voxels.batch import make_batch
 from tests.conftest import TINY_VOLUME, tiny_pair
 
 VOLUME = Volume(

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from radarsparse.gpu.loader import load_kernels
+from radarsparse.gpu.compiler import load_kernels
 from radarsparse.gpu.signatures import Argument, check_arguments
 from tests.kernels.emulator import EmulatedKernels
 from tests.pretended.device import CudaError, Pretended, pretended_cuda, to_inner

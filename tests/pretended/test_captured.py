@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.enhancer import Enhancer
 from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.consensus import read_scene
 from radarsparse.models.denoiser import Denoiser
+from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import SparseTensor, use_engine
 from tests.pretended.device import Pretended
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from radarsparse.data.batch import lattice
-from radarsparse.metrics import cuda as cuda_metrics
+from radarsparse.metrics.nearest import cuda as cuda_metrics
+from radarsparse.voxels.batch import lattice
 from tests.pretended.device import CudaError, Pretended, pretended_cuda
 from tests.pretended.tensor import CudaTensor
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.enhancer import EnhancedCloud, Enhancer, Tiles
+from radarsparse.simulator.pairs import simulate_pair
 from tests.conftest import tiny_pair
 from tests.pretended.device import Pretended
 

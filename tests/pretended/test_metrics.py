@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from radarsparse.benchmark.lidar import lidar_pair
+from radarsparse.benchmark.streets import lidar_pair
 from radarsparse.metrics import evaluate, match_clouds, nearest, nearest_both
 from radarsparse.metrics.bands import band_scores, height_bands, observed_scores, range_bands
-from radarsparse.metrics.cuda import search
 from radarsparse.metrics.distribution import chamfer_table, coverage, minimum_matching_distance
+from radarsparse.metrics.nearest.cuda import search
 from radarsparse.metrics.published import lidiff, radar_diffusion, radarhd
 from radarsparse.metrics.voxel import occupancy_calibration, voxel_iou
 from tests.pretended.device import Pretended

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from radarsparse.config import Config, PrecisionName
-from radarsparse.data.batch import make_batch
 from radarsparse.geometry import Volume
 from radarsparse.training.devices import rank_of, start_fabric
 from radarsparse.training.half import HalfStage
@@ -20,6 +19,7 @@ from radarsparse.training.loop import make_stage
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import TrainingBatch
 from radarsparse.training.trainer import Trainer
+from radarsparse.voxels.batch import make_batch
 from tests.conftest import tiny_config, tiny_pair
 from tests.pretended.kernels import pretended_gpu
 

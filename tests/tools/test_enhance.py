@@ -13,9 +13,9 @@ from radarsparse.cli import parse
 from radarsparse.commands.enhance import COMMAND
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
-from radarsparse.io import read_rows
+from radarsparse.formats.clouds import read_rows
 from tests.conftest import tiny_pair
-from tests.test_bags import BAGS, DELAY_NS, TOPIC, cloud, cloud2, stamp_ns
+from tests.formats.bags.test_topics import BAGS, DELAY_NS, TOPIC, cloud, cloud2, stamp_ns
 
 CLOUDS = 4
 FAR = np.full((3, 5), -40.0, dtype=np.float32)

@@ -13,7 +13,7 @@ import pytest
 from radarsparse.cli import parse
 from radarsparse.commands.eval import COMMAND
 from radarsparse.errors import InputError
-from radarsparse.io import write_cloud
+from radarsparse.formats.clouds import write_cloud
 from tests.evaluation.clouds import PRED, TARGET, cloud, save
 from tests.processes import environment
 from tests.tools.test_run import ROOT, call, refused

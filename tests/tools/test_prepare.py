@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from radarsparse.data.prepared import PreparedFrames
+from radarsparse.formats.prepared import PreparedFrames
 from tests.processes import ROOT, environment
 
 

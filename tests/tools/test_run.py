@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from plyfile import PlyData
 
-from radarsparse.io import write_cloud
+from radarsparse.formats.clouds import write_cloud
 
 ROOT = Path(__file__).parents[2]
 

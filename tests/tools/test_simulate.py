@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.simulator.lidar_models import LIVOX_HORIZON
-from radarsparse.data.simulator.radar_models import ARS548
-from radarsparse.data.simulator.simulate import SensorRig, simulate_pair
+from radarsparse.formats.prepared import PreparedFrames
+from radarsparse.simulator.lidar_models import LIVOX_HORIZON
+from radarsparse.simulator.pairs import SensorRig, simulate_pair
+from radarsparse.simulator.radar_models import ARS548
 from tests.processes import ROOT, environment
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from radarsparse.cli import parse
 from radarsparse.commands.view import COMMAND
 from radarsparse.errors import InputError
-from radarsparse.io import write_cloud
+from radarsparse.formats.clouds import write_cloud
 from radarsparse.viewer.camera import Camera
 
 ROOT = Path(__file__).parents[2]

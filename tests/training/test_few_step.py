@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from radarsparse.config import DistillConfig, EctConfig, validate_config
-from radarsparse.data.batch import make_batch
 from radarsparse.diffusion.schedule import sampling_sigmas
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.training.checkpoint import load_diffusion, load_run
+from radarsparse.models.weights import load_diffusion, load_run
 from radarsparse.training.loop import make_stage, train
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import (
@@ -20,7 +19,8 @@ from radarsparse.training.stages import (
     FewStepStage,
     TrainingBatch,
 )
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
+from radarsparse.voxels.batch import make_batch
 from tests.conftest import TINY_VOLUME, tiny_config, tiny_pair
 
 STAGES = ["ect", "distill"]

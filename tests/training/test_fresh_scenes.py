@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from radarsparse.config import Config, VolumeSettings
-from radarsparse.data.simulator.frames import SimulatedFrames
-from radarsparse.data.simulator.simulate import simulate_pair
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.training.loader import Part, TrainingSamples
+from radarsparse.simulator.pairs import SimulatedFrames, simulate_pair
+from radarsparse.training.loader import Microbatch, TrainingSamples
 from radarsparse.training.loop import open_splits, train
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
 from tests.conftest import tiny_config
 
 
@@ -31,7 +30,7 @@ def test_every_sample_is_a_scene_of_its_own_and_the_same_one_again(tmp_path: Pat
     config = with_scenes(tiny_config(tmp_path / "no data", "vae"))
     volume = Volume.from_settings(config.volume)
     samples = TrainingSamples(open_splits(config)["train"], config)
-    seen = [samples[Part((number,), volume.voxel_size_m, 1.0)] for number in (0, 1, 2, 0)]
+    seen = [samples[Microbatch((number,), volume.voxel_size_m, 1.0)] for number in (0, 1, 2, 0)]
     names = [batch.pairs[0].name for batch in seen if not isinstance(batch, InputError)]
     assert len(set(names)) == 3
     assert names[0] == names[3]

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radarsparse.config import Config, validate_config
-from radarsparse.data.batch import Batch
-from radarsparse.data.prepared import PreparedFrames
-from radarsparse.data.scan import ScanPair
 from radarsparse.errors import InputError
-from radarsparse.training.loader import Part, Rank, TrainingSamples, load_parts, plan_windows
+from radarsparse.formats.prepared import PreparedFrames
+from radarsparse.scan import ScanPair
+from radarsparse.training.loader import Microbatch, Rank, TrainingSamples, load_parts, plan_windows
+from radarsparse.voxels.batch import Batch
 from tests.conftest import tiny_config
 
 
@@ -86,7 +86,7 @@ def test_voxel_steps_must_fill_the_volume() -> None:
         config_of(14, 2, 2, voxel_steps=steps)
 
 
-PARTS = [Part((0, 1), 0.2, 1.0), Part((2,), 0.4, 1.0), Part((11, 5, 3), 0.2, 1.0)]
+PARTS = [Microbatch((0, 1), 0.2, 1.0), Microbatch((2,), 0.4, 1.0), Microbatch((11, 5, 3), 0.2, 1.0)]
 
 
 def test_workers_make_the_same_batches_in_the_same_order(frames: Path) -> None:
@@ -153,7 +153,7 @@ def test_batches_from_the_cache_are_those_without_one(
     workers: int, frames: Path, tmp_path: Path
 ) -> None:
     # Both workers want the same frames at once, first to fill the cache and then from it.
-    parts = [Part((0, 1, 2, 3, 4, 5), 0.2, 1.0)] * 4 + [*PARTS, Part((7, 6), 0.4, 1.0)]
+    parts = [Microbatch((0, 1, 2, 3, 4, 5), 0.2, 1.0)] * 4 + [*PARTS, Microbatch((7, 6), 0.4, 1.0)]
     plain = samples_with_cache(frames, None, **OFF)
     cached = samples_with_cache(frames, tmp_path / "voxels", **OFF)
     made = [list(load_parts(samples, iter(parts), workers)) for samples in (plain, cached)]
@@ -188,7 +188,7 @@ def test_frames_that_augmentation_changes_are_voxelised_anew(
 
 
 def drawn(samples: TrainingSamples, numbers: Iterable[int]) -> list[ScanPair]:
-    made = samples[Part(tuple(numbers), 0.2, 1.0)]
+    made = samples[Microbatch(tuple(numbers), 0.2, 1.0)]
     assert isinstance(made, Batch)
     return list(made.pairs)
 
@@ -236,7 +236,7 @@ def test_a_frame_that_can_not_be_used_is_named(workers: int, frames: Path, tmp_p
 
 
 class Dying(TrainingSamples):
-    def __getitem__(self, part: Part) -> InputError:
+    def __getitem__(self, part: Microbatch) -> InputError:
         os._exit(9)
 
 

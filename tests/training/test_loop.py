@@ -6,9 +6,10 @@ import torch
 
 from radarsparse.config import config_to_yaml, validate_config
 from radarsparse.errors import InputError
-from radarsparse.training.checkpoint import load_diffusion, load_state, load_vae, save_model
+from radarsparse.models.weights import load_diffusion, load_vae, save_model
+from radarsparse.training.checkpoint import load_state
 from radarsparse.training.loop import train
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
 from tests.conftest import tiny_config
 
 

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from radarsparse.config import Config, validate_config
-from radarsparse.data.prepared import write_frame
 from radarsparse.errors import InputError
+from radarsparse.formats.prepared import write_frame
 from radarsparse.training.checkpoint import load_state, save_state
 from radarsparse.training.loop import train
 from radarsparse.training.trainer import Trainer
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
 from tests.conftest import tiny_config, tiny_pair
 from tests.processes import ROOT, environment
 

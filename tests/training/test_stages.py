@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from radarsparse.config import EdmConfig, VaeConfig
-from radarsparse.data.batch import make_batch
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.training.checkpoint import load_vae
+from radarsparse.models.weights import load_vae
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import EdmStage, TrainingBatch, VaeStage
+from radarsparse.voxels.batch import make_batch
 from tests.conftest import tiny_config, tiny_pair
 
 WEIGHTS = {

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from radarsparse.data.batch import Batch
-from radarsparse.data.prepared import PreparedFrames
 from radarsparse.errors import InputError
+from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.training.devices import start_fabric
 from radarsparse.training.loader import Rank, TrainingSamples, load_parts, plan_windows
 from radarsparse.training.stages import TrainingBatch, VaeStage
 from radarsparse.training.trainer import LackOfMemoryError, Trainer
+from radarsparse.voxels.batch import Batch
 from tests.conftest import tiny_config
 
 

@@ -7,10 +7,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from radarsparse.config import Config, ValidationSettings, validate_config
 from radarsparse.errors import InputError
-from radarsparse.training.checkpoint import load_vae
+from radarsparse.models.weights import load_vae
 from radarsparse.training.loop import train
 from radarsparse.training.validate import Best, choose_frames
-from radarsparse.view import render_clouds
+from radarsparse.viewer.plots import render_clouds
 from tests.conftest import tiny_config
 
 

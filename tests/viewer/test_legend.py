@@ -1,10 +1,10 @@
 import numpy as np
 
+from radarsparse.viewer.layers import COLORINGS, LAYER_COLORS, Layer, Look, ShownFrame, rgb
 from radarsparse.viewer.legend import draw_legend, overlay
-from radarsparse.viewer.scene import COLORINGS, LAYER_COLORS, Frame, Layer, Look, rgb
 
 POINTS = np.zeros((3, 3), dtype=np.float32)
-FRAME = Frame("000012", tuple(Layer(name, POINTS, {}) for name in ("radar", "lidar")))
+FRAME = ShownFrame("000012", tuple(Layer(name, POINTS, {}) for name in ("radar", "lidar")))
 LOOK = Look("error", {"error": (0.0, 2.0)})
 
 

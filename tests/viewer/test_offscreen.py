@@ -7,8 +7,8 @@ import pytest
 from radarsparse.errors import InputError
 from radarsparse.viewer import offscreen
 from radarsparse.viewer.camera import Camera
+from radarsparse.viewer.layers import BACKGROUND, LAYER_COLORS, Layer, Look, ShownFrame, rgb
 from radarsparse.viewer.offscreen import View, draw_views, missing_packages, orbit
-from radarsparse.viewer.scene import BACKGROUND, LAYER_COLORS, Frame, Layer, Look, rgb
 
 MISSING = missing_packages()
 needs_open3d = pytest.mark.skipif(bool(MISSING), reason=f"missing: {', '.join(MISSING)}")
@@ -28,7 +28,7 @@ def wall(name: str, y_m: float) -> Layer:
 
 
 # Enhanced to the left, LiDAR to the right.
-FRAME = Frame("000007", (wall("enhanced", 5.0), wall("lidar", -5.0)))
+FRAME = ShownFrame("000007", (wall("enhanced", 5.0), wall("lidar", -5.0)))
 
 
 def places(image: np.ndarray, layer: str) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_without_a_package_the_view_is_from_above_and_the_log_says_why(
 def test_axes_stay_over_the_pictures_of_a_film():
     wide = FRAME.layers[0]
     half = Layer(wide.name, wide.points[wide.points[:, 1] > 5.0], {})
-    views = [View(Frame("1", (layer,)), CAMERA) for layer in (wide, half)]
+    views = [View(ShownFrame("1", (layer,)), CAMERA) for layer in (wide, half)]
     whole, part = (places(image, "enhanced") for image in draw_views(views, LOOK, SIZE_PX))
     assert {tuple(place) for place in part} <= {tuple(place) for place in whole}
     assert len(part) < len(whole)
@@ -115,7 +115,7 @@ def test_open3d_hides_layers_and_draws_larger_points():
 @needs_open3d
 def test_open3d_draws_100k_points_in_10_seconds():
     points = np.random.default_rng(0).uniform(-20, 20, (100_000, 3)).astype(np.float32)
-    frame = Frame("0", (Layer("lidar", points, {"height": points[:, 2]}),))
+    frame = ShownFrame("0", (Layer("lidar", points, {"height": points[:, 2]}),))
     start = time.perf_counter()
     next(draw_views([View(frame, CAMERA)], LOOK, (1280, 800)))
     assert time.perf_counter() - start < 10.0

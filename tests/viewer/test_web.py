@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from radarsparse.data.prepared import read_frame
 from radarsparse.errors import InputError
+from radarsparse.formats.prepared import read_frame
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.frames import FrameSet
-from radarsparse.viewer.scene import LAYER_COLORS, Look, measure_bounds, rgb
+from radarsparse.viewer.layers import LAYER_COLORS, Look, measure_bounds, rgb
+from radarsparse.viewer.shown import ShownFrames
 from radarsparse.viewer.web import Site, make_server
 
 BROWSER = next(
@@ -34,7 +34,7 @@ NAMES = ("000000", "000001", "000002")
 
 @pytest.fixture(scope="module")
 def site(frames: Path) -> Site:
-    shown = FrameSet.find({"radar": frames, "lidar": frames}).first(3)
+    shown = ShownFrames.find({"radar": frames, "lidar": frames}).first(3)
     look = Look("layer", measure_bounds(shown.read("000000")), frozenset({"lidar"}), 4.0)
     return Site(shown, look, Camera(), 5.0)
 
@@ -117,7 +117,7 @@ def test_nothing_else_is_served(address: str, path: str):
 
 def test_a_frame_that_cannot_be_read_is_told_of(tmp_path: Path, frames: Path):
     shutil.copytree(frames / "frames", tmp_path / "frames")
-    shown = FrameSet.find({"radar": tmp_path}).first(2)
+    shown = ShownFrames.find({"radar": tmp_path}).first(2)
     look = Look("layer", measure_bounds(shown.read("000000")))
     (tmp_path / "frames" / "000001.npz").write_bytes(b"broken")
     with running(make_server(Site(shown, look, Camera(), 5.0), 0)) as at:
@@ -135,7 +135,7 @@ def test_a_taken_port_is_named(address: str, site: Site):
 
 def test_unknown_values_are_no_numbers(tmp_path: Path):
     np.savez(tmp_path / "a.npz", points=np.ones((2, 3), dtype=np.float32))
-    shown = FrameSet.find({"enhanced": tmp_path / "a.npz"})
+    shown = ShownFrames.find({"enhanced": tmp_path / "a.npz"})
     look = Look("layer", measure_bounds(shown.read("a")))
     Site(shown, look, Camera(), 5.0).write(tmp_path / "site")
     values = np.fromfile(tmp_path / "site" / "clouds" / "0-enhanced.bin", dtype="<f4")

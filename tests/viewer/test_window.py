@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from radarsparse.errors import InputError
-from radarsparse.viewer.frames import FrameSet
-from radarsparse.viewer.scene import Look
+from radarsparse.viewer.layers import Look
+from radarsparse.viewer.shown import ShownFrames
 from radarsparse.viewer.window import Desk, load_open3d
 
 BOUNDS = {"height": (0.0, 1.0), "doppler": (-1.0, 1.0)}
@@ -13,7 +13,7 @@ BOUNDS = {"height": (0.0, 1.0), "doppler": (-1.0, 1.0)}
 
 @pytest.fixture
 def desk(frames: Path) -> Desk:
-    return Desk(FrameSet.find({"radar": frames, "lidar": frames}), Look("height", BOUNDS))
+    return Desk(ShownFrames.find({"radar": frames, "lidar": frames}), Look("height", BOUNDS))
 
 
 def test_arrows_step_through_all_frames_and_around_the_end(desk: Desk):

@@ -1,15 +1,15 @@
 """Losses on sparse tensors; each is a mean per sample, then over the batch."""
 
+from radarsparse.models.losses.by_level import by_noise_level, divide_by_shares
 from radarsparse.models.losses.composite import latent_terms, occupancy_terms, point_terms
-from radarsparse.models.losses.detail import Match, intensity_loss, kl_loss, offset_loss
-from radarsparse.models.losses.noise import by_noise_level, divide_by_shares
+from radarsparse.models.losses.detail import ComparedVoxels, intensity_loss, kl_loss, offset_loss
 from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_loss
 from radarsparse.models.losses.perceptual import PerceptualLoss, random_pyramid
 from radarsparse.models.losses.reduce import Term, mean_per_sample, means_by_sample, weigh
 from radarsparse.models.losses.structure import least_direction, neighbour_loss, normal_loss
 
 __all__ = [
-    "Match",
+    "ComparedVoxels",
     "PerceptualLoss",
     "Term",
     "by_noise_level",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from radarsparse.config import VaeSettings
-from radarsparse.models.losses.detail import Match, intensity_loss, kl_loss, offset_loss
+from radarsparse.models.losses.detail import ComparedVoxels, intensity_loss, kl_loss, offset_loss
 from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_loss
 from radarsparse.models.losses.reduce import Term
 from radarsparse.models.losses.structure import neighbour_loss, normal_loss
@@ -26,7 +26,7 @@ def occupancy_terms(splits: Sequence[Split], settings: VaeSettings) -> list[Term
     return terms
 
 
-def point_terms(match: Match, settings: VaeSettings) -> list[Term]:
+def point_terms(match: ComparedVoxels, settings: VaeSettings) -> list[Term]:
     """What true voxels say of the points in them, alone and among their neighbours."""
     return [
         Term("offset", settings.offset_weight, lambda: offset_loss(match)),

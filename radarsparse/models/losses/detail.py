@@ -10,7 +10,7 @@ from radarsparse.sparse import SparseTensor, Support, look_up
 
 
 @dataclass(frozen=True)
-class Match:
+class ComparedVoxels:
     """Decoded voxels beside the true ones.
 
     Attributes:
@@ -26,10 +26,10 @@ class Match:
     true: Tensor
 
     @staticmethod
-    def of(decoded: SparseTensor, lidar: SparseTensor) -> "Match":
+    def of(decoded: SparseTensor, lidar: SparseTensor) -> "ComparedVoxels":
         """Look the true features up at the decoded voxels."""
         target, true = look_up(lidar, decoded.coords)
-        return Match(decoded.support, widen(decoded.feats), target, true)
+        return ComparedVoxels(decoded.support, widen(decoded.feats), target, true)
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean of [n] values over the true voxels of each sample, then over samples."""
@@ -37,12 +37,12 @@ class Match:
         return mean_per_sample(values, sample, self.support.batch_size, weights)
 
 
-def offset_loss(match: Match) -> Tensor:
+def offset_loss(match: ComparedVoxels) -> Tensor:
     """Error of the sub-voxel offset at true voxels, in half voxels."""
     return match.mean((match.feats[:, :3] - match.target[:, :3]).abs().mean(1))
 
 
-def intensity_loss(match: Match) -> Tensor:
+def intensity_loss(match: ComparedVoxels) -> Tensor:
     """Error of the intensity (0 to 1) at true voxels."""
     return match.mean((match.feats[:, 3] - match.target[:, 3]).abs())
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from radarsparse.data.voxelize import LIDAR_FEATURES
 from radarsparse.models.blocks import ChannelBlock, Pyramid
 from radarsparse.models.losses.reduce import mean_per_sample, widen
 from radarsparse.sparse import SparseTensor, look_up
+from radarsparse.voxels.voxelize import LIDAR_FEATURES
 
 _CHANNELS = (16, 32, 48, 64)
 

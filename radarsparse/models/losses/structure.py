@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from radarsparse.models.losses.detail import Match
+from radarsparse.models.losses.detail import ComparedVoxels
 from radarsparse.models.losses.reduce import mean_per_sample
 from radarsparse.sparse.plan import submanifold_plan
 
@@ -20,7 +20,7 @@ _GAP_MIN = 1e-3
 Pairs = tuple[Tensor, Tensor]
 
 
-def neighbour_loss(match: Match) -> Tensor:
+def neighbour_loss(match: ComparedVoxels) -> Tensor:
     """Error of the vector between the points of true voxels that touch, in half voxels.
 
     An error that neighbours share costs nothing here.
@@ -32,7 +32,7 @@ def neighbour_loss(match: Match) -> Tensor:
     return mean_per_sample(between, sample, match.support.batch_size, torch.ones_like(between))
 
 
-def normal_loss(match: Match) -> Tensor:
+def normal_loss(match: ComparedVoxels) -> Tensor:
     """Squared sine of the angle between decoded and true normals, where the truth is planar.
 
     A normal is the direction of least spread of the points in the 3x3x3 true voxels around one.
@@ -84,7 +84,7 @@ class _LeastDirection(torch.autograd.Function):
         return 0.5 * (grad + grad.transpose(1, 2))
 
 
-def _true_pairs(match: Match) -> Pairs:
+def _true_pairs(match: ComparedVoxels) -> Pairs:
     """Rows of true voxels that touch by a side, an edge or a corner; every pair once."""
     pairs = submanifold_plan(match.support, _KERNEL).pairs
     once = len(pairs.input_rows) // 2
@@ -93,7 +93,7 @@ def _true_pairs(match: Match) -> Pairs:
     return a[both], b[both]
 
 
-def _covariance(match: Match, offset: Tensor, pairs: Pairs) -> Tensor:
+def _covariance(match: ComparedVoxels, offset: Tensor, pairs: Pairs) -> Tensor:
     """Covariance of the points of a voxel and of its true neighbours, [n, 3, 3]."""
     # Each voxel meets itself and, both ways round, its neighbours.
     own = torch.arange(len(offset), device=offset.device)

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 import torch
 from torch import Tensor
 
-from radarsparse.gpu.loader import Kernels, load_kernels
+from radarsparse.gpu.compiler import Kernels, load_kernels
 
 # The constants of kernels/gather.cu.
 _THREADS = 256

@@ -1,10 +1,10 @@
 """What each training stage learns: its network and its losses for some scan pairs."""
 
-from radarsparse.training.stages.batch import Cloud, TrainingBatch, to_points
-from radarsparse.training.stages.denoiser import DenoiserStage
-from radarsparse.training.stages.edm import EdmStage
+from radarsparse.training.stages.denoiser_stage import DenoiserStage
+from radarsparse.training.stages.edm_stage import EdmStage
 from radarsparse.training.stages.few_step import DistillStage, EctStage, FewStepStage
-from radarsparse.training.stages.vae import VaeStage
+from radarsparse.training.stages.training_batch import Cloud, TrainingBatch, to_points
+from radarsparse.training.stages.vae_stage import VaeStage
 
 Stage = VaeStage | DenoiserStage
 

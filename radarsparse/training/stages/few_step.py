@@ -10,8 +10,13 @@ from radarsparse.diffusion.consistency import earlier_sigma, pair_weight, scale_
 from radarsparse.diffusion.schedule import lognormal_sigma
 from radarsparse.models.latent_diffusion import LatentDiffusion, on_rows
 from radarsparse.sparse import SparseTensor
-from radarsparse.training.stages.batch import TrainingBatch
-from radarsparse.training.stages.denoiser import DenoiserStage, Task, add_noise, read_condition
+from radarsparse.training.stages.denoiser_stage import (
+    DenoiserStage,
+    Task,
+    add_noise,
+    read_condition,
+)
+from radarsparse.training.stages.training_batch import TrainingBatch
 
 
 class FewStepStage(DenoiserStage):

@@ -1,1 +1,0 @@
-"""Scan pairs, data sets, the simulator, voxels and batches."""

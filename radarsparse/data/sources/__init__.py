@@ -1,1 +1,0 @@
-"""Data sets in their own layouts, a file each."""

@@ -1,0 +1,1 @@
+"""Files of clouds, frames and bags: one reader per format."""

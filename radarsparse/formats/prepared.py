@@ -1,0 +1,348 @@
+"""Prepared frames: a folder of `frames/NNNNNN.npz` with `split.yaml` and `dataset.yaml`."""
+
+import hashlib
+import logging
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from radarsparse.config import read_yaml
+from radarsparse.errors import InputError
+from radarsparse.files import replacing
+from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair
+
+FRAMES_FOLDER = "frames"
+SPLIT_FILE = "split.yaml"
+CARD_FILE = "dataset.yaml"
+RIGID_TOLERANCE = 1e-3
+TIME_GAP = "time_gap_s"
+
+# What np.load raises on damaged archives; RuntimeError stands for flags that zipfile can't serve.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, RuntimeError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+
+Split = Mapping[str, Sequence[Sequence[int]]]
+"""Inclusive ranges of frame numbers by split, such as `{"train": [[0, 378]]}`."""
+
+_log = logging.getLogger("radarsparse")
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What a user must know of a data set before using it.
+
+    Attributes:
+        name: the data set.
+        radar_sensor: maker and model of the radar.
+        lidar_sensor: maker and model of the LiDAR.
+        field_of_view_deg: the radar's full azimuth and elevation angles.
+        radar_rate_hz: radar frames per second.
+        lidar_rate_hz: LiDAR sweeps per second.
+        licence: under which terms the points may be used.
+        citation: what to cite.
+        provenance: what the frames were made from; two cards differ if this differs.
+    """
+
+    name: str
+    radar_sensor: str
+    lidar_sensor: str
+    field_of_view_deg: tuple[float, float]
+    radar_rate_hz: float
+    lidar_rate_hz: float
+    licence: str
+    citation: str
+    provenance: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def write_frame(folder: Path, pair: ScanPair) -> None:
+    """Write `folder/frames/<name>.npz`.
+
+    Args:
+        folder: the root of the prepared frames; made where missing.
+        pair: the frame.
+    """
+    path = folder / FRAMES_FOLDER / f"{pair.name}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **_arrays(pair))
+
+
+def _arrays(pair: ScanPair) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        "radar": pair.radar.astype(np.float32),
+        "lidar": pair.lidar.astype(np.float32),
+        "T_radar_lidar": pair.T_radar_lidar.astype(np.float64),
+    }
+    if pair.time_gap_s is not None:
+        arrays[TIME_GAP] = np.float64(pair.time_gap_s)
+    return arrays
+
+
+def read_frame(path: Path) -> ScanPair:
+    """Read one prepared frame and check it; rows with NaN or infinity are dropped and reported.
+
+    Args:
+        path: an .npz file as `write_frame` leaves it.
+
+    Raises:
+        InputError: the file is missing or corrupt, an array is missing or has the wrong shape, the
+            transform is not rigid, or no point is left.
+    """
+    arrays = _read_arrays(path)
+    radar = _columns(arrays["radar"], len(RADAR_COLUMNS), f"{path}: radar")
+    lidar = _columns(arrays["lidar"], len(LIDAR_COLUMNS), f"{path}: lidar")
+    return ScanPair(
+        name=path.stem,
+        radar=usable_points(radar, f"{path}: radar"),
+        lidar=usable_points(lidar, f"{path}: lidar"),
+        T_radar_lidar=rigid_transform(arrays["T_radar_lidar"], f"{path}: T_radar_lidar"),
+        time_gap_s=_time_gap_s(arrays.get(TIME_GAP), f"{path}: {TIME_GAP}"),
+    )
+
+
+def _time_gap_s(value: NDArray[Any] | None, source: str) -> float | None:
+    if value is None:
+        return None
+    if value.shape != () or value.dtype.kind not in "fiu" or not 0 <= value < np.inf:
+        raise InputError(f"{source} = {value}; must be one number of seconds, 0 or more")
+    return float(value)
+
+
+def usable_points(points: NDArray[Any], source: str) -> NDArray[np.float32]:
+    """Drop the rows that hold NaN or infinity and report how many they were.
+
+    Args:
+        points: [n, c] of any numeric type.
+        source: what to call them in messages.
+
+    Raises:
+        InputError: no row is left.
+    """
+    with np.errstate(over="ignore"):
+        single = points.astype(np.float32)
+    finite = np.isfinite(single).all(axis=1)
+    dropped = int(np.count_nonzero(~finite))
+    if dropped:
+        _log.warning(
+            "%s: dropped %d of %d points with NaN or infinity", source, dropped, len(single)
+        )
+    if dropped == len(single):
+        raise InputError(f"{source}: no usable point left of {len(single)}; at least 1 is needed")
+    return single[finite]
+
+
+def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
+    """Check that a value is a rigid 4x4 transform.
+
+    Args:
+        value: nested lists or an array.
+        source: what to call it in errors.
+
+    Raises:
+        InputError: it is not 4x4, not finite, or no rotation with a translation.
+    """
+    try:
+        transform = np.asarray(value, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"{source}: must be 4x4 numbers ({error})") from error
+    if transform.shape != (4, 4):
+        raise InputError(f"{source}: has shape {transform.shape}; must be (4, 4)")
+    rotation = transform[:3, :3]
+    with np.errstate(over="ignore", invalid="ignore"):
+        skew = np.abs(rotation @ rotation.T - np.eye(3)).max()
+        error = skew + np.abs(transform[3] - (0, 0, 0, 1)).max()
+    if not (
+        np.isfinite(transform).all() and error <= RIGID_TOLERANCE and np.linalg.det(rotation) > 0
+    ):
+        raise InputError(
+            f"{source}: is not rigid (off by {error:.3g}, at most {RIGID_TOLERANCE:g} allowed;"
+            " a rotation without mirroring over the row 0 0 0 1 is expected)"
+        )
+    return transform
+
+
+def write_split(folder: Path, split: Split) -> None:
+    """Write `split.yaml`: inclusive ranges of frame numbers by split."""
+    plain = {name: [list(bounds) for bounds in ranges] for name, ranges in split.items()}
+    write_yaml(folder / SPLIT_FILE, plain)
+
+
+def read_split(folder: Path) -> dict[str, list[list[int]]]:
+    """Read `split.yaml`: inclusive ranges of frame numbers by split.
+
+    Raises:
+        InputError: the file is missing or a range is malformed.
+    """
+    path = folder / SPLIT_FILE
+    content = read_yaml(path)
+    for name, ranges in content.items():
+        if not isinstance(ranges, list) or not all(_is_range(bounds) for bounds in ranges):
+            raise InputError(
+                f"{path}: {name} = {ranges!r}; must be a list of [first, last]"
+                " with 0 <= first <= last"
+            )
+    return content
+
+
+def write_dataset_card(folder: Path, card: DatasetCard) -> None:
+    """Write `dataset.yaml`."""
+    write_yaml(folder / CARD_FILE, _plain_card(card))
+
+
+@dataclass(frozen=True)
+class PreparedFrames(Sequence[ScanPair]):
+    """The frames of one split, read when asked for.
+
+    Attributes:
+        root: folder of the prepared frames.
+        names: the frames' names, sorted.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+
+    @staticmethod
+    def open(root: Path, split: str) -> "PreparedFrames":
+        """Find the frames of a split.
+
+        Args:
+            root: folder that holds `frames/` and `split.yaml`.
+            split: a key of `split.yaml`.
+
+        Raises:
+            InputError: a folder or file is missing, the split is unknown or holds no frame.
+        """
+        _check_folders(root)
+        splits = read_split(root)
+        if split not in splits:
+            raise InputError(
+                f"{root / SPLIT_FILE}: no split {split!r}; there are: {', '.join(map(str, splits))}"
+            )
+        names = tuple(name for name in frame_names(root) if _in_ranges(int(name), splits[split]))
+        if not names:
+            raise InputError(f"{root}: split {split!r} = {splits[split]} holds none of the frames")
+        return PreparedFrames(root, names)
+
+    @staticmethod
+    def open_all(root: Path) -> "PreparedFrames":
+        """Find the frames of all splits, and those of none.
+
+        Args:
+            root: folder that holds `frames/`.
+
+        Raises:
+            InputError: a folder is missing, or there is no frame.
+        """
+        _check_folders(root)
+        names = frame_names(root)
+        if not names:
+            raise InputError(f"{root / FRAMES_FOLDER}: holds no frame such as 000000.npz")
+        return PreparedFrames(root, names)
+
+    @property
+    def fingerprint(self) -> str:
+        """How many frames there are, and a hash of their names and sizes."""
+        folder = self.root / FRAMES_FOLDER
+        parts = [f"{name} {(folder / f'{name}.npz').stat().st_size}" for name in self.names]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return f"{len(self.names)} frames, {digest}"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> ScanPair:  # type: ignore[override]
+        return read_frame(self.root / FRAMES_FOLDER / f"{self.names[index]}.npz")
+
+
+def is_prepared(file: Path) -> bool:
+    """Whether a file is a prepared frame; one that can't be opened isn't."""
+    if file.suffix.lower() != ".npz":
+        return False
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return "lidar" in arrays
+    except (*UNREADABLE, AttributeError, TypeError):
+        return False
+
+
+def _check_folders(root: Path) -> None:
+    for folder in (root, root / FRAMES_FOLDER):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; prepared frames are expected there")
+
+
+def frame_names(root: Path) -> tuple[str, ...]:
+    """Names of all numbered frames in a folder of prepared frames, sorted."""
+    stems = (path.stem for path in (root / FRAMES_FOLDER).glob("*.npz"))
+    return tuple(sorted(stem for stem in stems if stem.isdecimal()))
+
+
+def holds_card(folder: Path, card: DatasetCard) -> bool:
+    """Whether a folder's `dataset.yaml` says exactly this."""
+    path = folder / CARD_FILE
+    return path.is_file() and read_yaml(path) == _plain_card(card)
+
+
+def _plain_card(card: DatasetCard) -> dict[str, Any]:
+    return asdict(card) | {
+        "field_of_view_deg": list(card.field_of_view_deg),
+        "provenance": dict(card.provenance),
+    }
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    wanted = ("radar", "lidar", "T_radar_lidar")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            known = (TIME_GAP,) if TIME_GAP in archive else ()
+            arrays = {key: archive[key] for key in (*wanted, *known)}
+    except KeyError as error:
+        raise InputError(f"{path}: lacks an array ({error}); needs {', '.join(wanted)}") from error
+    except UNREADABLE as error:
+        raise InputError(f"{path}: is no readable .npz file ({error})") from error
+    except (AttributeError, TypeError, IndexError) as error:
+        # np.load hands back a bare array where a .npy file was renamed to .npz
+        raise InputError(
+            f"{path}: holds one array, not an archive of {', '.join(wanted)}"
+        ) from error
+    return arrays
+
+
+def _columns(points: NDArray[Any], columns: int, source: str) -> NDArray[Any]:
+    if points.ndim != 2 or points.shape[1] != columns:
+        raise InputError(f"{source} has shape {points.shape}; must be (n, {columns})")
+    if points.dtype.kind not in "fiu":
+        raise InputError(f"{source} has type {points.dtype}; must be real numbers")
+    return points
+
+
+def _is_range(bounds: object) -> bool:
+    if not (isinstance(bounds, list) and len(bounds) == 2):
+        return False
+    if not all(type(bound) is int for bound in bounds):
+        return False
+    return 0 <= bounds[0] <= bounds[1]
+
+
+def _in_ranges(number: int, ranges: Sequence[Sequence[int]]) -> bool:
+    return any(first <= number <= last for first, last in ranges)

@@ -1,0 +1,191 @@
+"""Exact nearest neighbours between clouds, on the CPU and on CUDA, as torch operators."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from radarsparse.errors import InputError
+from radarsparse.metrics.nearest.tree import nearest_both_on_cpu, nearest_on_cpu
+
+Found = tuple[Tensor, Tensor]
+FoundBoth = tuple[Tensor, Tensor, Tensor, Tensor]
+Bounds = tuple[Tensor | None, Tensor | None]
+
+
+def nearest(
+    query: Tensor,
+    target: Tensor,
+    query_offsets: Tensor | None = None,
+    target_offsets: Tensor | None = None,
+) -> Found:
+    """Squared distance and index of the target point nearest to each query point.
+
+    Differences are taken before squares, in float64 on the CPU and, about a common origin, in
+    float32 on CUDA; the result is the same at every call.
+
+    Args:
+        query: [n, 3] metres; n may be 0.
+        target: [m, 3] metres, same frame and device as the query.
+        query_offsets: int [b + 1], for b clouds one after the other: cloud i owns the rows
+            query_offsets[i] .. query_offsets[i + 1]. One cloud by default.
+        target_offsets: int [b + 1], the same for the target.
+
+    Returns:
+        The squared distances [n] in square metres, in the query's dtype, and the rows of the
+        target [n], int64. Which of several equally near points is named is left open. In a batch,
+        a query whose target cloud is empty has distance infinity and row -1.
+
+    Raises:
+        InputError: clouds, offsets, dtypes or devices don't fit, a coordinate isn't finite, or
+            the only target is empty.
+    """
+    bounds = _check(query, target, query_offsets, target_offsets)
+    if target_offsets is None and len(target) == 0:
+        raise InputError("target: 0 points found, at least 1 expected")
+    found = torch.ops.radarsparse.nearest(query.detach(), target.detach(), *bounds)
+    return found[0], found[1]
+
+
+def nearest_both(
+    a: Tensor,
+    b: Tensor,
+    a_offsets: Tensor | None = None,
+    b_offsets: Tensor | None = None,
+) -> FoundBoth:
+    """`nearest(a, b)` and `nearest(b, a)` at once, which share work and threads.
+
+    An empty cloud gives distance infinity and row -1 to every point of the other.
+
+    Args:
+        a: [n, 3] metres.
+        b: [m, 3] metres.
+        a_offsets: int [k + 1], as in `nearest`.
+        b_offsets: int [k + 1].
+
+    Returns:
+        Squared distances and rows from `a` to `b`, then those from `b` to `a`.
+
+    Raises:
+        InputError: as in `nearest`.
+    """
+    bounds = _check(a, b, a_offsets, b_offsets)
+    found = torch.ops.radarsparse.nearest_both(a.detach(), b.detach(), *bounds)
+    return found[0], found[1], found[2], found[3]
+
+
+def _check(
+    query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
+) -> Bounds:
+    """All but whether coordinates are finite, which the operators see to while they search."""
+    if (query_offsets is None) != (target_offsets is None):
+        raise InputError("offsets of one cloud found, those of both or of neither expected")
+    for name, points in (("query", query), ("target", target)):
+        _check_points(name, points)
+    if query.device != target.device:
+        raise InputError(f"target is on {target.device}, query on {query.device}; must be equal")
+    if query_offsets is None or target_offsets is None:
+        return None, None
+    bounds = (
+        _bounds("query", len(query), query_offsets).to(query.device),
+        _bounds("target", len(target), target_offsets).to(query.device),
+    )
+    if len(bounds[0]) != len(bounds[1]):
+        raise InputError(
+            f"target: {len(bounds[1]) - 1} clouds found, {len(bounds[0]) - 1} expected as in query"
+        )
+    return bounds
+
+
+def _check_points(name: str, points: Tensor) -> None:
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
+    if points.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
+
+
+def _check_finite(query: Tensor, target: Tensor) -> None:
+    for name, points in (("query", query), ("target", target)):
+        if not points.isfinite().all():
+            row = int((~points.isfinite()).any(dim=1).nonzero()[0])
+            raise InputError(f"{name}: row {row} is {points[row].tolist()}, finite values expected")
+
+
+def _bounds(name: str, rows: int, offsets: Tensor) -> Tensor:
+    if offsets.ndim != 1 or offsets.is_floating_point() or len(offsets) == 0:
+        raise InputError(
+            f"{name}: offsets {offsets.dtype} {tuple(offsets.shape)} found, int (b + 1,) expected"
+        )
+    if offsets[0] != 0 or offsets[-1] != rows or (offsets.diff() < 0).any():
+        raise InputError(f"{name}: offsets {offsets.tolist()} must ascend from 0 to {rows}")
+    return offsets.long()
+
+
+def _whole(points: Tensor, offsets: Tensor | None) -> Tensor:
+    return torch.tensor([0, len(points)]) if offsets is None else offsets
+
+
+def _nearest_cpu(
+    query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
+) -> Found:
+    _check_finite(query, target)
+    bounds = _whole(query, query_offsets), _whole(target, target_offsets)
+    distance2, index = nearest_on_cpu(query, target, *bounds)
+    return distance2.to(query.dtype), index
+
+
+def _nearest_cuda(query: Tensor, target: Tensor, *bounds: Tensor | None) -> Found:
+    with _cuda().FiniteCheck(query.device) as check:
+        distance2, index = _cuda().nearest_cuda(query, target, *bounds, check)
+    if not check.passed:
+        _check_finite(query, target)
+    return distance2.to(query.dtype), index
+
+
+def _nearest_fake(query: Tensor, _target: Tensor, *_bounds: Tensor | None) -> Found:
+    return query.new_empty(len(query)), query.new_empty(len(query), dtype=torch.int64)
+
+
+def _nearest_both_cpu(
+    a: Tensor, b: Tensor, a_offsets: Tensor | None, b_offsets: Tensor | None
+) -> FoundBoth:
+    _check_finite(a, b)
+    bounds = _whole(a, a_offsets), _whole(b, b_offsets)
+    there2, there, back2, back = nearest_both_on_cpu(a, b, *bounds)
+    return there2.to(a.dtype), there, back2.to(b.dtype), back
+
+
+def _nearest_both_cuda(a: Tensor, b: Tensor, *bounds: Tensor | None) -> FoundBoth:
+    with _cuda().FiniteCheck(a.device) as check:
+        there2, there, back2, back = _cuda().nearest_both_cuda(a, b, *bounds, check)
+    if not check.passed:
+        _check_finite(a, b)
+    return there2.to(a.dtype), there, back2.to(b.dtype), back
+
+
+def _nearest_both_fake(a: Tensor, b: Tensor, *_bounds: Tensor | None) -> FoundBoth:
+    return *_nearest_fake(a, b), *_nearest_fake(b, a)
+
+
+def _cuda() -> Any:
+    # Imported where it is needed: it asks for packages that only CUDA users have.
+    from radarsparse.metrics.nearest import cuda  # noqa: PLC0415
+
+    return cuda
+
+
+# By hand, since `torch.library.custom_op` imports a compiler, which takes a second.
+_LIBRARY = torch.library.Library("radarsparse", "DEF")
+_LIBRARY.define(
+    "nearest(Tensor q, Tensor t, Tensor? q_offsets, Tensor? t_offsets) -> (Tensor, Tensor)"
+)
+_LIBRARY.define(
+    "nearest_both(Tensor a, Tensor b, Tensor? a_offsets, Tensor? b_offsets)"
+    " -> (Tensor, Tensor, Tensor, Tensor)"
+)
+_LIBRARY.impl("nearest", _nearest_cpu, "CPU")
+_LIBRARY.impl("nearest", _nearest_cuda, "CUDA")
+_LIBRARY.impl("nearest_both", _nearest_both_cpu, "CPU")
+_LIBRARY.impl("nearest_both", _nearest_both_cuda, "CUDA")
+torch.library.register_fake("radarsparse::nearest", _nearest_fake, lib=_LIBRARY)
+torch.library.register_fake("radarsparse::nearest_both", _nearest_both_fake, lib=_LIBRARY)

@@ -1,0 +1,187 @@
+"""Means over frames, how sure they are, tables to print and files to keep."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radarsparse.errors import InputError
+from radarsparse.files import replacing, to_json
+from radarsparse.metrics.cloud import COUNTS
+
+COLUMNS = {
+    "chamfer_sum_m": "Chamfer sum [m]",
+    "hausdorff95_m": "Hausdorff95 [m]",
+    "fscore@0.2m": "F@0.2 m",
+    "fscore@0.5m": "F@0.5 m",
+    "fscore@1.0m": "F@1 m",
+    "iou@0.2m": "IoU@0.2 m",
+    "feature_mae": "intensity MAE",
+    "density_ratio": "points ratio",
+}
+ABSENT = "-"
+
+RESAMPLES = 1000
+INTERVAL_PERCENTILES = (2.5, 97.5)
+# Resamples drawn at once, so that memory doesn't grow with their number.
+RESAMPLES_BLOCK = 100
+
+PerFrame = Sequence[Mapping[str, float]]
+
+
+def summarize(per_frame: PerFrame) -> dict[str, float]:
+    """Mean of every metric over the frames in which it is a number; counts are summed.
+
+    Args:
+        per_frame: what `evaluate` returned for each frame.
+
+    Returns:
+        One value per key; NaN where no frame has a number.
+
+    Raises:
+        InputError: there are no frames.
+    """
+    return {key: _combine(key, values) for key, values in _columns(per_frame).items()}
+
+
+def count_left_out(per_frame: PerFrame) -> dict[str, int]:
+    """How many frames have no number and so no part in `summarize`'s mean, by key.
+
+    Args:
+        per_frame: what `evaluate` returned for each frame.
+
+    Raises:
+        InputError: there are no frames.
+    """
+    columns = _columns(per_frame)
+    return {key: sum(map(math.isnan, values)) for key, values in columns.items()}
+
+
+def bootstrap_intervals(
+    per_frame: PerFrame, resamples: int = RESAMPLES
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of the means, from frames drawn anew with replacement.
+
+    The same frames give the same intervals. A draw without a number of some key has no part in
+    that key's interval. Counts have none.
+
+    Args:
+        per_frame: what `evaluate` returned for each frame.
+        resamples: how many times as many frames are drawn as there are.
+
+    Returns:
+        Lower and upper bound by key, NaN where no frame has a number.
+
+    Raises:
+        InputError: there are no frames, or `resamples` isn't positive.
+
+    Source:
+        Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7(1), 1979.
+    """
+    if resamples < 1:
+        raise InputError(f"{resamples} resamples: must be 1 or more")
+    columns = {key: row for key, row in _columns(per_frame).items() if key not in COUNTS}
+    values = np.array(list(columns.values())).reshape(len(columns), len(per_frame)).T
+    means = _resampled_means(values, resamples)
+    bounds = [_percentiles(draws[~np.isnan(draws)]) for draws in means.T]
+    return dict(zip(columns, bounds, strict=True))
+
+
+def _columns(per_frame: PerFrame) -> dict[str, list[float]]:
+    if not per_frame:
+        raise InputError("0 frames to summarize, at least 1 expected")
+    keys = dict.fromkeys(key for frame in per_frame for key in frame)
+    return {key: [frame.get(key, math.nan) for frame in per_frame] for key in keys}
+
+
+def _combine(key: str, values: Sequence[float]) -> float:
+    numbers = [value for value in values if not math.isnan(value)]
+    if key in COUNTS:
+        return math.fsum(numbers)
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
+
+
+def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.float64]:
+    """Means [resamples, k] of the numbers among values [n, k], rows drawn with replacement."""
+    random = np.random.default_rng(0)
+    frames, there = len(values), ~np.isnan(values)
+    numbers = np.where(there, values, 0.0)
+    means = []
+    for first in range(0, resamples, RESAMPLES_BLOCK):
+        draws = min(RESAMPLES_BLOCK, resamples - first)
+        # How often each frame is drawn: a product then sums the drawn rows.
+        times = random.multinomial(frames, np.full(frames, 1 / frames), draws).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            means.append((times @ numbers) / (times @ there))
+    return np.concatenate(means)
+
+
+def _percentiles(draws: NDArray[np.float64]) -> tuple[float, float]:
+    if len(draws) == 0:
+        return math.nan, math.nan
+    low, high = np.percentile(draws, INTERVAL_PERCENTILES).tolist()
+    return low, high
+
+
+def format_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Lay out summaries as a plain-text table, one line per name.
+
+    Args:
+        rows: `summarize`'s answer for each name, such as `raw radar`; metrics that are missing
+            or NaN show as `-`.
+    """
+    name_width = max(map(len, rows), default=0)
+    header = "  ".join([" " * name_width, *COLUMNS.values()])
+    return "\n".join([header, *(_line(f"{name:<{name_width}}", rows[name]) for name in rows)])
+
+
+def _line(name: str, row: Mapping[str, float]) -> str:
+    cells = [f"{_cell(row.get(key, math.nan)):>{len(title)}}" for key, title in COLUMNS.items()]
+    return "  ".join([name, *cells])
+
+
+def _cell(value: float) -> str:
+    return ABSENT if math.isnan(value) else f"{value:.3f}"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write nested mappings, sequences and numbers as strict JSON, NaN and infinity as null.
+
+    The file appears whole or not at all.
+
+    Raises:
+        InputError: the folder of `path` doesn't exist.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: no such folder: {path.parent}")
+    with replacing(path) as part:
+        part.write_text(to_json(content, indent=2) + "\n")
+
+
+def write_csv(path: Path, lines: Sequence[Mapping[str, float | str]]) -> None:
+    """Write lines of a table as CSV under one header, NaN as an empty cell.
+
+    The file appears whole or not at all.
+
+    Args:
+        path: where to.
+        lines: by column; a column that a line lacks stays empty.
+
+    Raises:
+        InputError: the folder of `path` doesn't exist.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: no such folder: {path.parent}")
+    header = dict.fromkeys(key for line in lines for key in line)
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(header), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _filled(value) for key, value in line.items()} for line in lines)
+
+
+def _filled(value: float | str) -> float | str:
+    return "" if isinstance(value, float) and math.isnan(value) else value

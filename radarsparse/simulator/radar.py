@@ -1,0 +1,310 @@
+"""Frames of a 4D radar.
+
+Echoes come from strong scatterers on visible surfaces, not from the surfaces evenly: rays find the
+surfaces, a heavy-tailed radar cross-section decides which of them answer, and each that does, or
+its ghost, gives a cluster of detections. Clutter is added, then polar noise.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radarsparse.simulator.radar_models import (
+    ERROR_RANGE_M,
+    PolarNoise,
+    PowerScale,
+    RadarModel,
+    Row,
+    Steps,
+)
+from radarsparse.simulator.raycast import NOTHING, Hits, cast_rays
+from radarsparse.simulator.world import Floats, Material, World
+
+GHOST_DETOUR_M = 12.0
+GHOST_LOSS_DB = 4.0
+# data-formats.md, section 10.2: 5-10 % of points lie below the ground.
+MIRROR_SHARE = 0.05
+MIRROR_HEIGHT_MIN_M = 0.5
+MIRROR_LOSS_DB = 3.0
+
+# Section 10.3: SNR falls with 40 log10(r / r0) beyond about 50 m, up to where a
+# gain that rises with range keeps the list flat; clusters of 1 to 10 detections. A probe stands for
+# a patch that grows with the range squared, which takes 20 log10(r / r0) off both losses.
+GAIN_FLAT_TO_M = 50.0
+SNR_SLOPE_NEAR = -20.0
+SNR_SLOPE_FAR = 20.0
+DETECTION_WIDTH_DB = 1.5
+CLUSTER_MAX = 10
+CLUSTER_SHARED_NOISE = 0.88
+
+# Lowest cross-section of a patch seen head-on, in dB over the threshold at GAIN_FLAT_TO_M, by
+# Material; chosen so that counts and magnitudes match Astyx (about 2000 points, median 50.5 dB,
+# 95 % at 65 dB). Each surface is a few dB off, each patch has a heavy tail above.
+LEVEL_DB = np.zeros(len(Material))
+LEVEL_DB[Material.ROAD] = -18.0
+LEVEL_DB[Material.BUILDING] = -4.0
+LEVEL_DB[Material.VEHICLE] = 2.0
+LEVEL_DB[Material.METAL] = 4.0
+LEVEL_DB[Material.VEGETATION] = -5.0
+LEVEL_DB[Material.PERSON] = -4.0
+TAIL_DB = 7.0
+SURFACE_STD_DB = 5.0
+CLUSTER_SPREAD_DB = 2.0
+
+# Share of probes that go on through what they meet first, by Material: between leaves, and below a
+# vehicle by way of the road; chosen so that as many points as in Astyx lie behind what stops its
+# LiDAR.
+PASS_SHARE = np.zeros(len(Material))
+PASS_SHARE[Material.VEHICLE] = 0.5
+PASS_SHARE[Material.VEGETATION] = 0.8
+PASS_LOSS_DB = 3.0
+
+COS_INCIDENCE_MIN = 0.05
+ELEVATION_MEAN_DEG = 0.7
+CLUTTER_MEAN = 25.0
+CLUTTER_DOPPLER_STD_MPS = 3.0
+CLUTTER_TAIL_DB = 2.0
+
+
+@dataclass(frozen=True)
+class _Echoes:
+    """Where the radar gets power from.
+
+    Attributes:
+        points: [n, 3] metres, radar frame, before noise.
+        doppler_mps: [n] negative when approaching.
+        snr_db: [n] over the threshold of detection.
+    """
+
+    points: Floats
+    doppler_mps: Floats
+    snr_db: Floats
+
+    def take(self, index: NDArray[Any]) -> "_Echoes":
+        return _Echoes(self.points[index], self.doppler_mps[index], self.snr_db[index])
+
+    @property
+    def range_m(self) -> Floats:
+        return np.linalg.norm(self.points, axis=1)
+
+
+def scan_radar(world: World, model: RadarModel, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One frame of detections.
+
+    Args:
+        world: what can be seen.
+        model: the sensor.
+        rng: source of scatterers and noise.
+
+    Returns:
+        float32 [n, 5] x, y, z in metres, Doppler in m/s (negative when approaching, not
+        ego-compensated, folded where the sensor's is) and power in dB, radar frame.
+    """
+    detections = _detections(world, model, rng)
+    polar = _noisy_polar(detections.points, model.noise, 1.0 - CLUSTER_SHARED_NOISE, rng)
+    points = _cartesian(*_on_polar_grid(polar, model.steps))
+    noise_mps = rng.normal(0.0, model.noise.doppler_std_mps, len(points))
+    doppler = _folded(detections.doppler_mps + noise_mps, model.doppler_max_mps)
+    doppler = _on_grid(doppler, model.steps.doppler_mps)
+    power = _on_grid(_power_db(detections, model.power), model.steps.power_db)
+    table = np.concatenate([points, doppler[:, None], power[:, None]], axis=1)
+    seen = np.flatnonzero(_in_view(points, model))
+    return table[_strongest(seen, detections.snr_db, model.points_max)].astype(np.float32)
+
+
+def _detections(world: World, model: RadarModel, rng: np.random.Generator) -> _Echoes:
+    echoes = _detected(_scatterers(world, model, rng), rng)
+    ghosts = [_ground_mirrored(echoes, world, rng), _detoured(echoes, model.ghost_share, rng)]
+    return _join([_clustered(_join([echoes, *ghosts]), model, rng), _clutter(model, rng)])
+
+
+def _scatterers(world: World, model: RadarModel, rng: np.random.Generator) -> _Echoes:
+    """Candidate scatterers on visible surfaces."""
+    directions = _probe_directions(model, rng)
+    rotation, origin_m = world.T_world_radar[:3, :3], world.T_world_radar[:3, 3]
+    in_world = directions @ rotation.T
+    hits = cast_rays(world, origin_m, in_world)
+    passed = (hits.owner != NOTHING) & (rng.random(len(in_world)) < PASS_SHARE[hits.material])
+    direct = _answers(world, model, directions[~passed], hits.take(~passed), rng)
+    farther = cast_rays(_opaque(world), origin_m, in_world[passed])
+    behind = _answers(world, model, directions[passed], farther, rng)
+    return _join([direct, replace(behind, snr_db=behind.snr_db - PASS_LOSS_DB)])
+
+
+def _opaque(world: World) -> World:
+    """What is left of a scene where probes go through all that lets some pass."""
+    return replace(
+        world,
+        boxes=tuple(box for box in world.boxes if not PASS_SHARE[box.material]),
+        cylinders=tuple(part for part in world.cylinders if not PASS_SHARE[part.material]),
+    )
+
+
+def _answers(
+    world: World, model: RadarModel, directions: Floats, hits: Hits, rng: np.random.Generator
+) -> _Echoes:
+    """What probes, radar frame, get back from where they end."""
+    in_world = directions @ world.T_world_radar[:3, :3].T
+    closing = hits.velocity_mps - np.asarray(world.ego_velocity_mps)
+    level = _cross_section_db(hits, rng)
+    seen = np.flatnonzero((hits.range_m > model.range_min_m) & (hits.range_m < model.range_max_m))
+    range_m = hits.range_m[seen]
+    return _Echoes(
+        directions[seen] * range_m[:, None],
+        (in_world[seen] * closing[seen]).sum(axis=1),
+        level[seen] - _range_loss_db(range_m) + model.sensitivity_db,
+    )
+
+
+def _cross_section_db(hits: Hits, rng: np.random.Generator) -> Floats:
+    surface = rng.normal(0.0, SURFACE_STD_DB, hits.owner.max(initial=NOTHING) + 2)
+    incidence = 10.0 * np.log10(np.maximum(hits.cos_incidence, COS_INCIDENCE_MIN))
+    tail = rng.exponential(TAIL_DB, len(hits.owner))
+    return LEVEL_DB[hits.material] + surface[hits.owner] + incidence + tail
+
+
+def _range_loss_db(range_m: Floats) -> Floats:
+    decades = _decades(range_m)
+    return np.where(decades > 0, SNR_SLOPE_FAR, SNR_SLOPE_NEAR) * decades
+
+
+def _decades(range_m: Floats) -> Floats:
+    return np.log10(range_m / GAIN_FLAT_TO_M)
+
+
+def _probe_directions(model: RadarModel, rng: np.random.Generator) -> Floats:
+    count, highest_deg = model.probes, model.elevation_max_deg
+    azimuth = np.radians(rng.uniform(-model.azimuth_max_deg, model.azimuth_max_deg, count))
+    elevation_deg = rng.normal(ELEVATION_MEAN_DEG, model.elevation_std_deg, count)
+    elevation_deg = np.clip(elevation_deg, -highest_deg, highest_deg)
+    return _cartesian(np.ones(count), azimuth, np.radians(elevation_deg))
+
+
+def _detected(echoes: _Echoes, rng: np.random.Generator) -> _Echoes:
+    probability = 1.0 / (1.0 + np.exp(-np.clip(echoes.snr_db / DETECTION_WIDTH_DB, -50.0, 50.0)))
+    return echoes.take(np.flatnonzero(rng.random(len(probability)) < probability))
+
+
+def _clustered(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> _Echoes:
+    """Several detections of each echo; part of the noise they have in common."""
+    count = np.minimum(rng.geometric(1.0 / model.cluster_mean, len(echoes.snr_db)), CLUSTER_MAX)
+    member = np.repeat(np.arange(len(count)), count)
+    polar = _noisy_polar(echoes.points, model.noise, CLUSTER_SHARED_NOISE, rng)
+    points = _cartesian(*polar)[member]
+    weaker = np.abs(rng.normal(0.0, CLUSTER_SPREAD_DB, len(member)))
+    return _Echoes(points, echoes.doppler_mps[member], echoes.snr_db[member] - weaker)
+
+
+def _ground_mirrored(echoes: _Echoes, world: World, rng: np.random.Generator) -> _Echoes:
+    """Echoes that came by way of the road and so appear below it."""
+    rotation, origin_m = world.T_world_radar[:3, :3], world.T_world_radar[:3, 3]
+    in_world = echoes.points @ rotation.T + origin_m
+    ground_m = world.relief.height_m(in_world[:, 0], in_world[:, 1])
+    high = in_world[:, 2] - ground_m > MIRROR_HEIGHT_MIN_M
+    chosen = np.flatnonzero(high & (rng.random(len(high)) < MIRROR_SHARE))
+    below = in_world[chosen] * (1.0, 1.0, -1.0)
+    below[:, 2] += 2.0 * ground_m[chosen]
+    mirrored = (below - origin_m) @ rotation
+    source = echoes.take(chosen)
+    return _Echoes(mirrored, source.doppler_mps, source.snr_db - MIRROR_LOSS_DB)
+
+
+def _detoured(echoes: _Echoes, share: Row, rng: np.random.Generator) -> _Echoes:
+    """Echoes that came by way of another surface and so appear farther away."""
+    odds = np.interp(echoes.range_m, ERROR_RANGE_M, share)
+    chosen = np.flatnonzero(rng.random(len(odds)) < odds / (1.0 - odds))
+    source = echoes.take(chosen)
+    detour_m = 2.0 + rng.exponential(GHOST_DETOUR_M, len(chosen))
+    stretch = 1.0 + detour_m / source.range_m
+    return _Echoes(
+        source.points * stretch[:, None], source.doppler_mps, source.snr_db - GHOST_LOSS_DB
+    )
+
+
+def _clutter(model: RadarModel, rng: np.random.Generator) -> _Echoes:
+    count = rng.poisson(CLUTTER_MEAN) + 1
+    azimuth = np.radians(rng.uniform(-model.azimuth_max_deg, model.azimuth_max_deg, count))
+    elevation = np.radians(rng.uniform(-model.elevation_max_deg, model.elevation_max_deg, count))
+    range_m = rng.uniform(model.range_min_m, model.range_max_m, count)
+    points = _cartesian(range_m, azimuth, elevation)
+    doppler = rng.normal(0.0, CLUTTER_DOPPLER_STD_MPS, count)
+    return _Echoes(points, doppler, rng.exponential(CLUTTER_TAIL_DB, count))
+
+
+def _join(parts: Sequence[_Echoes]) -> _Echoes:
+    return _Echoes(
+        np.concatenate([part.points for part in parts]),
+        np.concatenate([part.doppler_mps for part in parts]),
+        np.concatenate([part.snr_db for part in parts]),
+    )
+
+
+def _noisy_polar(
+    points: Floats, noise: PolarNoise, variance_share: float, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Range, azimuth and elevation with part of a radar's noise."""
+    range_m = np.linalg.norm(points, axis=1)
+    azimuth = np.arctan2(points[:, 1], points[:, 0])
+    elevation = np.arcsin(np.clip(points[:, 2] / range_m, -1.0, 1.0))
+    unit = rng.normal(0.0, np.sqrt(variance_share), (3, len(points)))
+    spread = [
+        np.interp(range_m, noise.at_range_m, std)
+        for std in (noise.range_std_m, noise.azimuth_std_deg, noise.elevation_std_deg)
+    ]
+    return (
+        range_m + unit[0] * spread[0],
+        azimuth + unit[1] * np.radians(spread[1]),
+        elevation + unit[2] * np.radians(spread[2]),
+    )
+
+
+def _on_polar_grid(
+    polar: tuple[Floats, Floats, Floats], steps: Steps
+) -> tuple[Floats, Floats, Floats]:
+    range_m, azimuth, elevation = polar
+    return (
+        _on_grid(range_m, steps.range_m),
+        _on_grid(azimuth, float(np.radians(steps.azimuth_deg))),
+        _on_grid(elevation, float(np.radians(steps.elevation_deg))),
+    )
+
+
+def _on_grid(values: Floats, step: float) -> Floats:
+    return np.round(values / step) * step if step > 0 else values
+
+
+def _folded(doppler_mps: Floats, max_mps: float) -> Floats:
+    """What is measured of a Doppler beyond the span that a radar can tell apart."""
+    if math.isinf(max_mps):
+        return doppler_mps
+    return doppler_mps - 2.0 * max_mps * np.round(doppler_mps / (2.0 * max_mps))
+
+
+def _cartesian(range_m: Floats, azimuth: Floats, elevation: Floats) -> Floats:
+    level_m = range_m * np.cos(elevation)
+    columns = (level_m * np.cos(azimuth), level_m * np.sin(azimuth), range_m * np.sin(elevation))
+    return np.stack(columns, axis=1)
+
+
+def _power_db(echoes: _Echoes, scale: PowerScale) -> Floats:
+    at_threshold_db = scale.threshold_db + scale.per_decade_db * _decades(echoes.range_m)
+    over_db = scale.per_db * np.abs(echoes.snr_db)
+    return np.clip(at_threshold_db + over_db, scale.min_db, scale.max_db)
+
+
+def _in_view(points: Floats, model: RadarModel) -> NDArray[np.bool_]:
+    azimuth = np.abs(np.arctan2(points[:, 1], points[:, 0]))
+    range_m = np.linalg.norm(points, axis=1)
+    height_m = np.sin(np.radians(model.elevation_listed_max_deg)) * range_m
+    inside = (range_m >= model.range_min_m) & (range_m <= model.range_max_m)
+    inside &= np.abs(points[:, 2]) <= height_m
+    return inside & (azimuth <= np.radians(model.azimuth_max_deg))
+
+
+def _strongest(rows: NDArray[np.int64], snr_db: Floats, count: int) -> NDArray[np.int64]:
+    """The rows with the highest values, in their old order."""
+    return np.sort(rows[np.argsort(-snr_db[rows], kind="stable")[:count]])

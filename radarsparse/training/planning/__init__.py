@@ -1,0 +1,1 @@
+"""What a run would need and where its time goes, before it begins."""

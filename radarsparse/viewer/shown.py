@@ -1,0 +1,141 @@
+"""Which frames can be shown, and how one is read: only when it is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from plyfile import PlyData
+
+from radarsparse.errors import InputError
+from radarsparse.formats.clouds import list_clouds, read_radar, read_rows, unique_names
+from radarsparse.formats.prepared import is_prepared, read_frame
+from radarsparse.metrics import nearest
+from radarsparse.viewer.layers import LAYER_NAMES, Floats, Layer, ShownFrame
+
+RADAR, ENHANCED, LIDAR = LAYER_NAMES
+
+
+@dataclass(frozen=True)
+class ShownFrames:
+    """Frames of which every layer has a file.
+
+    Attributes:
+        names: sorted.
+        files: the file of each frame, by layer.
+    """
+
+    names: tuple[str, ...]
+    files: Mapping[str, Mapping[str, Path]]
+
+    @staticmethod
+    def find(paths: Mapping[str, Path]) -> "ShownFrames":
+        """List the frames that all paths have, without opening a file.
+
+        Args:
+            paths: a file, a folder of clouds or prepared frames, by layer. Single files belong
+                together whatever their names.
+
+        Raises:
+            InputError: nothing is given, a path is missing or empty, or they share no name.
+        """
+        if not paths:
+            raise InputError("nothing to show: give prepared frames, or clouds of a layer")
+        ordered = {name: paths[name] for name in LAYER_NAMES if name in paths}
+        files = {name: unique_names(list_clouds(path)) for name, path in ordered.items()}
+        if all(path.is_file() for path in ordered.values()):
+            return _of_one_frame(ordered)
+        shared = set.intersection(*(set(named) for named in files.values()))
+        if not shared:
+            listed = ", ".join(map(str, dict.fromkeys(ordered.values())))
+            raise InputError(f"{listed}: share no file name, so no frame has all layers")
+        return ShownFrames(tuple(sorted(shared)), files)
+
+    def only(self, name: str) -> "ShownFrames":
+        """The set of one frame.
+
+        Raises:
+            InputError: there is no such frame.
+        """
+        if name not in self.names:
+            ends = f"{self.names[0]} to {self.names[-1]}"
+            raise InputError(f"frame {name}: not among the {len(self.names)} frames {ends}")
+        return replace(self, names=(name,))
+
+    def first(self, count: int) -> "ShownFrames":
+        """The set of the first frames."""
+        return replace(self, names=self.names[:count])
+
+    def read(self, name: str) -> ShownFrame:
+        """Read a frame.
+
+        Raises:
+            InputError: a file can't be read or is of another kind.
+        """
+        files = {layer: named[name] for layer, named in self.files.items()}
+        layers = {layer: _READERS[layer](file) for layer, file in files.items()}
+        if LIDAR in layers:
+            target = layers[LIDAR].points
+            for other in set(layers) - {LIDAR}:
+                layers[other] = _with_error(layers[other], target)
+        return ShownFrame(name, tuple(layers.values()))
+
+
+def _of_one_frame(paths: Mapping[str, Path]) -> ShownFrames:
+    names = {layer: path.stem for layer, path in paths.items()}
+    name = " + ".join(dict.fromkeys(names.values()))
+    return ShownFrames((name,), {layer: {name: path} for layer, path in paths.items()})
+
+
+def _read_radar_layer(file: Path) -> Layer:
+    rows = read_radar(file)
+    values = {"height": rows[:, 2], "doppler": rows[:, 3], "power": rows[:, 4]}
+    return Layer(RADAR, rows[:, :3], values)
+
+
+def _read_lidar_layer(file: Path) -> Layer:
+    if not is_prepared(file):
+        return _cloud_layer(LIDAR, file, None)
+    rows = read_frame(file).lidar_in_radar_frame
+    return Layer(LIDAR, rows[:, :3], {"height": rows[:, 2], "intensity": rows[:, 3]})
+
+
+def _read_enhanced_layer(file: Path) -> Layer:
+    return _cloud_layer(ENHANCED, file, _read_probability(file))
+
+
+_READERS = {RADAR: _read_radar_layer, ENHANCED: _read_enhanced_layer, LIDAR: _read_lidar_layer}
+
+
+def _cloud_layer(name: str, file: Path, probability: Floats | None) -> Layer:
+    rows = read_rows(file).astype(np.float32)
+    kept = np.isfinite(rows[:, :3]).all(axis=1)
+    values = {"height": rows[:, 2]}
+    if rows.shape[1] == 4:
+        values["intensity"] = rows[:, 3]
+    if probability is not None and len(probability) == len(rows):
+        values["probability"] = probability
+    return Layer(name, rows[kept, :3], {key: column[kept] for key, column in values.items()})
+
+
+def _read_probability(file: Path) -> Floats | None:
+    """The column or array `probability` of a file that has one, [n]."""
+    found: NDArray[np.generic] | None = None
+    if file.suffix.lower() == ".ply":
+        vertex = PlyData.read(str(file))["vertex"].data
+        found = vertex["probability"] if "probability" in (vertex.dtype.names or ()) else None
+    elif file.suffix.lower() == ".npz":
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            found = arrays.get("probability")
+    return None if found is None else found.astype(np.float32).reshape(-1)
+
+
+def _with_error(layer: Layer, target: Floats) -> Layer:
+    if not len(layer.points) or not len(target):
+        return layer
+    # the rows of one file are a slice of a wider table
+    clouds = (torch.from_numpy(np.ascontiguousarray(cloud)) for cloud in (layer.points, target))
+    squared_m2, _ = nearest(*clouds)
+    return replace(layer, values={**layer.values, "error": squared_m2.sqrt().numpy()})

@@ -1,0 +1,1 @@
+"""From points to sparse voxels: features, batches, augmentation, cache."""

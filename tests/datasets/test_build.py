@@ -1,0 +1,88 @@
+"""Building folders of prepared frames."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each, read_skipped
+from radarsparse.errors import InputError
+from radarsparse.formats.prepared import DatasetCard, frame_names, write_dataset_card, write_frame
+from radarsparse.scan import ScanPair
+from tests.formats.test_prepared import CARD, make_pair
+
+
+def make_plan(
+    target: Path, frames: int, make: Callable[[str], ScanPair] = make_pair, skip: bool = False
+) -> PreparedPlan:
+    names = tuple(f"{number:06d}" for number in range(frames))
+    split = {"train": [[0, frames - 1]]}
+    return PreparedPlan(target, Source(CARD, split, names, partial(read_each, make)), skip)
+
+
+def test_an_interrupted_build_is_resumed(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> ScanPair:
+        made.append(name)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return make_pair(name)
+
+    plan = make_plan(tmp_path / "out", 2, make)
+    with pytest.raises(KeyboardInterrupt):
+        build_prepared(plan)
+    assert not plan.target.exists()
+    assert build_prepared(plan) == {}
+    assert made == ["000000", "000001", "000001"]
+    assert plan.is_built()
+    assert not plan.partial.exists()
+
+
+def make_even(name: str) -> ScanPair:
+    if int(name) % 2:
+        raise InputError(f"{name}.bin: is odd")
+    return make_pair(name)
+
+
+def test_an_unusable_frame_stops_the_build_or_is_left_out_and_listed(tmp_path: Path) -> None:
+    strict, lenient = (make_plan(tmp_path / "out", 4, make_even, skip) for skip in (False, True))
+    with pytest.raises(InputError, match=r"000001\.bin: is odd; --skip-unusable"):
+        build_prepared(strict)
+    skipped = build_prepared(lenient)
+    assert skipped == {name: f"{name}.bin: is odd" for name in ("000001", "000003")}
+    assert read_skipped(lenient.target) == skipped
+    assert frame_names(lenient.target) == ("000000", "000002")
+    assert lenient.is_built()
+
+
+def test_a_source_without_any_usable_frame_is_refused(tmp_path: Path) -> None:
+    def fail(name: str) -> ScanPair:
+        raise InputError(name)
+
+    with pytest.raises(InputError, match="none of 2 frames is usable"):
+        build_prepared(make_plan(tmp_path / "out", 2, fail, skip=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_another_build_left_is_not_kept(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path / "out", 1)
+    write_dataset_card(plan.partial, DatasetCard("y", "", "", (1.0, 1.0), 1.0, 1.0, "", ""))
+    write_frame(plan.partial, make_pair("000005"))
+    build_prepared(plan)
+    assert [path.name for path in (plan.target / "frames").iterdir()] == ["000000.npz"]
+
+
+def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path / "out", 1)
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial/diary.txt").write_text("mine")
+    with pytest.raises(InputError, match="in the way"):
+        build_prepared(plan)
+    (tmp_path / "out").mkdir()
+    assert not plan.is_built()
+    (tmp_path / "out/diary.txt").write_text("mine")
+    with pytest.raises(InputError, match="other contents"):
+        plan.is_built()
+    assert (tmp_path / "out.partial/diary.txt").read_text() == "mine"

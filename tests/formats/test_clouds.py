@@ -1,0 +1,364 @@
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plyfile import PlyData, PlyElement
+from pypcd4.pypcd4 import Encoding, PointCloud
+
+from radarsparse.errors import InputError
+from radarsparse.formats.clouds import list_clouds, read_cloud, read_radar, read_rows, write_cloud
+
+RADAR = np.array([[6.25, 1.5, -0.5, 3.25, 47.0], [10.0, -2.0, 0.125, -1.5, 52.5]], dtype=np.float32)
+CLOUD = np.array([[1.0, 2.0, 3.0, 0.0], [-4.5, 5.25, 6.125, 255.0]], dtype=np.float32)
+RADAR_NAMES = ("x", "y", "z", "doppler_mps", "power_db")
+CLOUD_NAMES = ("x", "y", "z", "intensity")
+
+Writer = Callable[[Path, np.ndarray, tuple[str, ...]], None]
+
+
+def records(points: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    return np.array([tuple(point) for point in points], dtype=[(name, "<f4") for name in names])
+
+
+def put_ply(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    PlyData([PlyElement.describe(records(points, names), "vertex")]).write(str(path))
+
+
+def put_ascii_ply(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    header = ["ply", "format ascii 1.0", f"element vertex {len(points)}"]
+    header += [*(f"property double {name}" for name in names), "end_header"]
+    path.write_text("\n".join([*header, *(" ".join(map(str, p)) for p in points.tolist()), ""]))
+
+
+def put_pcd(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    PointCloud.from_points(points, names, [np.float32] * len(names)).save(path)
+
+
+def put_ascii_pcd(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    cloud = PointCloud.from_points(points, names, [np.float32] * len(names))
+    cloud.save(path, Encoding.ASCII)
+
+
+def put_npy(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    np.save(path, points.astype(np.float64))
+
+
+def put_bin(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    points.tofile(path)
+
+
+def put_txt(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    rows = "\n".join(" ".join(map(str, point)) for point in points.tolist())
+    path.write_text(f"\nX Y Z V_r Mag\n{rows}\n")
+
+
+def put_npz(path: Path, points: np.ndarray, names: tuple[str, ...]) -> None:
+    key = "radar" if len(names) == 5 else "points"
+    np.savez(path, **{key: points, "T_radar_lidar": np.eye(4)})
+
+
+NAMED: list[tuple[str, Writer]] = [
+    (".ply", put_ply),
+    (".ply", put_ascii_ply),
+    (".pcd", put_pcd),
+    (".pcd", put_ascii_pcd),
+]
+BOTH: list[tuple[str, Writer]] = [*NAMED, (".npy", put_npy), (".npz", put_npz), (".NPY", put_npy)]
+RADAR_FORMATS: list[tuple[str, Writer]] = [*BOTH, (".bin", put_bin), (".txt", put_txt)]
+
+
+@pytest.mark.parametrize(("suffix", "put"), RADAR_FORMATS)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_radar_of_every_format(tmp_path: Path, suffix: str, put: Writer, rows: int) -> None:
+    path = tmp_path / f"radar{suffix}"
+    put(path.with_suffix(suffix.lower()), RADAR[:rows], RADAR_NAMES)
+    path.with_suffix(suffix.lower()).rename(path)
+    radar = read_radar(path)
+    assert radar.dtype == np.float32
+    np.testing.assert_array_equal(radar, RADAR[:rows])
+
+
+@pytest.mark.parametrize(("suffix", "put"), BOTH)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_cloud_of_every_format(tmp_path: Path, suffix: str, put: Writer, rows: int) -> None:
+    path = tmp_path / f"cloud{suffix}"
+    put(path.with_suffix(suffix.lower()), CLOUD[:rows], CLOUD_NAMES)
+    path.with_suffix(suffix.lower()).rename(path)
+    cloud = read_cloud(path)
+    assert cloud.dtype == np.float32
+    np.testing.assert_array_equal(cloud, CLOUD[:rows])
+
+
+@pytest.mark.parametrize(("suffix", "put"), [*NAMED, (".npy", put_npy)])
+def test_missing_intensity_is_zero(tmp_path: Path, suffix: str, put: Writer) -> None:
+    path = tmp_path / f"cloud{suffix}"
+    put(path, CLOUD[:, :3], CLOUD_NAMES[:3])
+    np.testing.assert_array_equal(read_cloud(path), CLOUD * [1, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("X", "Y", "Z", "Doppler", "Power"), ("x", "y", "z", "V_r", "SNR"), RADAR_NAMES],
+)
+@pytest.mark.parametrize(("suffix", "put"), NAMED)
+def test_other_names_and_orders_of_columns(
+    tmp_path: Path, suffix: str, put: Writer, names: tuple[str, ...]
+) -> None:
+    path = tmp_path / f"radar{suffix}"
+    put(path, RADAR[:, ::-1].copy(), names[::-1])
+    np.testing.assert_array_equal(read_radar(path), RADAR)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_written_clouds_read_back(tmp_path: Path, suffix: str, dtype: type) -> None:
+    path = tmp_path / f"cloud{suffix}"
+    write_cloud(path, np.zeros((9, 4), dtype=dtype))
+    write_cloud(path, CLOUD.astype(dtype))
+    np.testing.assert_array_equal(read_cloud(path), CLOUD)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_can_read_what_is_written(tmp_path: Path) -> None:
+    write_cloud(tmp_path / "cloud.ply", CLOUD)
+    ply = PlyData.read(str(tmp_path / "cloud.ply"))
+    assert not ply.text
+    assert ply["vertex"].data.dtype.names == CLOUD_NAMES
+    write_cloud(tmp_path / "cloud.pcd", CLOUD)
+    pcd = PointCloud.from_path(tmp_path / "cloud.pcd")
+    assert pcd.fields == CLOUD_NAMES
+    np.testing.assert_array_equal(pcd.numpy(), CLOUD)
+
+
+def test_cloud_of_a_bin_file_has_four_columns(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.bin"
+    put_bin(path, CLOUD, CLOUD_NAMES)
+    np.testing.assert_array_equal(read_cloud(path), CLOUD)
+    put_bin(path, CLOUD[:, :3], CLOUD_NAMES)
+    with pytest.raises(InputError, match=r"cloud\.bin: 24 bytes found, a multiple of 16"):
+        read_cloud(path)
+
+
+@pytest.mark.parametrize(("suffix", "put"), BOTH)
+def test_rows_are_what_the_file_holds(tmp_path: Path, suffix: str, put: Writer) -> None:
+    points = CLOUD.copy()
+    points[0, 1] = np.nan
+    path = tmp_path / f"cloud{suffix.lower()}"
+    put(path, points, CLOUD_NAMES)
+    np.testing.assert_array_equal(read_rows(path), points)
+    put(path, points[:, :3], CLOUD_NAMES[:3])
+    np.testing.assert_array_equal(read_rows(path), points[:, :3])
+
+
+def test_rows_are_real_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.npy"
+    np.save(path, CLOUD.astype(int))
+    np.testing.assert_array_equal(read_rows(path), CLOUD.astype(int))
+    np.save(path, CLOUD.astype(complex))
+    with pytest.raises(InputError, match=r"cloud\.npy: type complex128 found, real numbers"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz"])
+def test_probability_lies_beside_the_cloud(tmp_path: Path, suffix: str) -> None:
+    path, probability = tmp_path / f"cloud{suffix}", np.linspace(0, 1, len(CLOUD))
+    write_cloud(path, CLOUD, probability)
+    np.testing.assert_array_equal(read_cloud(path), CLOUD)
+    if suffix == ".ply":
+        found = PlyData.read(str(path))["vertex"]["probability"]
+    elif suffix == ".pcd":
+        found = PointCloud.from_path(path).pc_data["probability"]
+    else:
+        with np.load(path) as arrays:
+            found = arrays["probability"]
+    np.testing.assert_array_equal(found, probability.astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".pcd", ".npz"])
+def test_an_empty_cloud_can_be_written_and_is_named_when_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cloud{suffix}"
+    write_cloud(path, np.zeros((0, 4)))
+    with pytest.raises(InputError, match=rf"cloud{suffix}: 0 points found, at least 1 expected"):
+        read_cloud(path)
+    assert read_rows(path).shape == (0, 4)
+
+
+def test_write_refuses_other_shapes_suffixes_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.ply: shape \(2, 3\) given, \(n, 4\) expected"):
+        write_cloud(tmp_path / "a.ply", CLOUD[:, :3])
+    with pytest.raises(InputError, match=r"a\.las: unknown suffix '\.las'; known: \.npz, \.pcd, "):
+        write_cloud(tmp_path / "a.las", CLOUD)
+    with pytest.raises(InputError, match=r"a\.ply: no such folder: .*missing"):
+        write_cloud(tmp_path / "missing" / "a.ply", CLOUD)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cloud.ply"
+    write_cloud(path, CLOUD)
+
+    def fail(*_: object) -> None:
+        raise OSError("no rename")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no rename"):
+        write_cloud(path, np.zeros((5, 4)))
+    np.testing.assert_array_equal(read_cloud(path), CLOUD)
+
+
+@pytest.mark.parametrize("read", [read_radar, read_cloud])
+def test_missing_files_and_unknown_suffixes(
+    tmp_path: Path, read: Callable[[Path], np.ndarray]
+) -> None:
+    with pytest.raises(InputError, match=r"gone\.npy: no such file"):
+        read(tmp_path / "gone.npy")
+    with pytest.raises(InputError, match=r"a\.csv: unknown suffix '\.csv'; known: .*\.npy, "):
+        read(tmp_path / "a.csv")
+    with pytest.raises(InputError, match=r"plain: unknown suffix ''; known: "):
+        read(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".ply", ".pcd", ".txt"])
+@pytest.mark.parametrize("content", [b"\x93\xff\x00garbage\n" * 9, b"plain words\nmore\n"])
+def test_corrupt_files_are_named(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"bad{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"bad{suffix}: "):
+        read_radar(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "put"), [(s, p) for s, p in BOTH if p not in (put_ascii_ply, put_ascii_pcd)]
+)
+def test_files_that_were_cut_off_are_refused(tmp_path: Path, suffix: str, put: Writer) -> None:
+    path = tmp_path / f"cut{suffix.lower()}"
+    put(path, np.tile(RADAR, (20, 1)), RADAR_NAMES)
+    whole = path.read_bytes()
+    for missing in (1, RADAR[0].nbytes, 300):
+        path.write_bytes(whole[:-missing])
+        with pytest.raises(InputError, match=r"cut\.[a-z]+: "):
+            read_radar(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".ply", ".pcd", ".bin", ".txt"])
+def test_files_of_zero_bytes_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"hollow{suffix}"
+    path.touch()
+    with pytest.raises(InputError, match=rf"hollow{suffix}: "):
+        read_radar(path)
+
+
+def test_wrong_shapes_name_what_was_found_and_expected(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((7, 6)))
+    with pytest.raises(InputError, match=r"a\.npy: shape \(7, 6\) found, \(n, 5\) expected"):
+        read_radar(path)
+    with pytest.raises(InputError, match=r"a\.npy: shape \(7, 6\) found, \(n, 3 or 4\) expected"):
+        read_cloud(path)
+    np.save(path, np.zeros(5))
+    with pytest.raises(InputError, match=r"shape \(5,\) found"):
+        read_radar(path)
+    path = tmp_path / "a.bin"
+    np.zeros(12, dtype=np.float32).tofile(path)
+    with pytest.raises(InputError, match=r"a\.bin: 48 bytes found, a multiple of 20 .* expected"):
+        read_radar(path)
+
+
+@pytest.mark.parametrize(("suffix", "put"), NAMED)
+def test_missing_columns_are_named(tmp_path: Path, suffix: str, put: Writer) -> None:
+    path = tmp_path / f"a{suffix}"
+    put(path, CLOUD, CLOUD_NAMES)
+    with pytest.raises(InputError, match=r"no column doppler_mps; found x, y, z, intensity"):
+        read_radar(path)
+    put(path, CLOUD, ("x", "y", "height", "intensity"))
+    with pytest.raises(InputError, match=r"no column z; found x, y, height, intensity"):
+        read_cloud(path)
+
+
+def test_missing_keys_and_elements_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", lidar=CLOUD, stamp=1)
+    with pytest.raises(InputError, match=r"a\.npz: no array 'radar'; found lidar, stamp"):
+        read_radar(tmp_path / "a.npz")
+    with pytest.raises(InputError, match=r"a\.npz: no array 'points'; found lidar, stamp"):
+        read_cloud(tmp_path / "a.npz")
+    PlyData([PlyElement.describe(records(CLOUD, CLOUD_NAMES), "splat")]).write(
+        str(tmp_path / "a.ply")
+    )
+    with pytest.raises(InputError, match=r"a\.ply: no element 'vertex'; found splat"):
+        read_cloud(tmp_path / "a.ply")
+
+
+def test_uneven_text_rows_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\n\nX Y Z V_r Mag\n1 2 3 4 5\n1 2 3\n")
+    with pytest.raises(InputError, match=r"a\.txt: a row of 3 values found, 5 expected"):
+        read_radar(path)
+    path.write_text("X Y Z V_r Mag\n")
+    with pytest.raises(InputError, match=r"a\.txt: 0 points found"):
+        read_radar(path)
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"a\.npy: unreadable: ValueError"):
+        read_radar(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_rows_that_are_not_finite_are_dropped_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: float
+) -> None:
+    points = np.concatenate([RADAR, RADAR, RADAR]).astype(np.float64)
+    points[1, 3] = points[4, 0] = value
+    np.save(tmp_path / "a.npy", points)
+    with caplog.at_level(logging.WARNING, logger="radarsparse"):
+        radar = read_radar(tmp_path / "a.npy")
+    np.testing.assert_array_equal(radar, points[[0, 2, 3, 5]].astype(np.float32))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.npy'}: dropped 2 of 6 points: NaN or inf"
+    ]
+
+
+def test_clean_files_are_read_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    np.save(tmp_path / "a.npy", CLOUD)
+    read_cloud(tmp_path / "a.npy")
+    assert caplog.records == []
+
+
+def test_files_without_a_finite_row_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.full((3, 5), np.nan))
+    with pytest.raises(InputError, match=r"a\.npy: none of its 3 points is finite"):
+        read_radar(tmp_path / "a.npy")
+
+
+def test_list_of_a_folder_is_sorted_and_holds_known_files_only(tmp_path: Path) -> None:
+    for name in ("b.ply", "a.npz", "c.PCD", "notes.md", ".hidden.ply", ".b.ply.7.part"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.ply").mkdir()
+    assert [path.name for path in list_clouds(tmp_path)] == ["a.npz", "b.ply", "c.PCD"]
+
+
+def test_list_of_a_file_is_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").touch()
+    assert list_clouds(tmp_path / "a.npz") == [tmp_path / "a.npz"]
+
+
+def test_list_of_a_prepared_data_set_is_its_frames(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "LICENSE.txt").touch()
+    (tmp_path / "frames" / "000001.npz").touch()
+    assert list_clouds(tmp_path) == [tmp_path / "frames" / "000001.npz"]
+
+
+def test_list_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone: no such file or folder"):
+        list_clouds(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"no file ending in \.bin, .*\.txt"):
+        list_clouds(tmp_path)
