@@ -4,6 +4,7 @@ import argparse
 import ast
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,7 +37,9 @@ def _files() -> dict[str, Path]:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    version = f"{PROGRAM} {radarsparse.__version__}"
+    weights = Path(next(iter(radarsparse.__path__))) / "weights" / "model.safetensors"
+    digest = sha256(weights.read_bytes()).hexdigest()
+    version = f"{PROGRAM} {radarsparse.__version__}, weights SHA-256 {digest[:12]}"
     parser.add_argument("--version", action="version", version=version)
     named = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, file in _files().items():

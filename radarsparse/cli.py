@@ -8,13 +8,16 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from radarsparse.errors import EXIT_INPUT_ERROR, InputError
+from radarsparse.errors import EXIT_INPUT_ERROR, InputError, printable
 from radarsparse.files import to_json
+
+if TYPE_CHECKING:
+    from radarsparse.formats.columns import Fields
 
 # Read when torch is loaded, after this module: its profiler, which measures memory on the CPU,
 # would write lines of its own to stderr.
@@ -75,6 +78,30 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     add("--verbose", help="a traceback of an error, too")
 
 
+def add_fields(parser: argparse.ArgumentParser) -> None:
+    """Add what the columns are, and the numbers of files that don't say it themselves."""
+    text = (
+        "names of x, y, z, Doppler and power in radar clouds (default: by their usual names); of"
+        " all columns in order for .bin and .npy (default: these five)"
+    )
+    parser.add_argument("--fields", metavar="NAME,NAME,...", help=text)
+    text = "numbers of .bin files of radar clouds (default: float32)"
+    parser.add_argument("--bin-type", choices=("float32", "float64"), default="float32", help=text)
+
+
+def read_fields(arguments: argparse.Namespace) -> "Fields":
+    """What was said of them.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    # Here, since NumPy takes time that help and complaints don't need.
+    from radarsparse.formats.columns import Fields  # noqa: PLC0415
+
+    said = Fields() if arguments.fields is None else Fields.parse(arguments.fields)
+    return replace(said, bin_type=arguments.bin_type)
+
+
 def parse(command: Command, words: Sequence[str], program: str | None = None) -> argparse.Namespace:
     """Read the words that follow a command's name.
 
@@ -103,7 +130,9 @@ def run(
         program: what its help calls it (default: the name of the script).
     """
     words = sys.argv[1:] if words is None else words
-    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Lines())
+    logging.basicConfig(handlers=[lines])
     logging.getLogger("radarsparse").setLevel(logging.INFO)
     flags = _read_shared(words)
     try:
@@ -127,7 +156,14 @@ def describe_error(error: InputError | OSError) -> str:
     if not isinstance(error, OSError):
         return str(error)
     reason = error.strerror or str(error) or type(error).__name__
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
+    return printable(f"{error.filename}: {reason}" if error.filename is not None else reason)
+
+
+class _Lines(logging.Formatter):
+    """Messages alone, in one line each."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(record.getMessage())
 
 
 def config_path(text: str) -> Path:

@@ -13,19 +13,29 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from radarsparse.config import LATTICE_STRIDE, DenoiserConfig, SamplingSettings, VolumeSettings
+from radarsparse.config import (
+    LATTICE_STRIDE,
+    DenoiserConfig,
+    SamplingSettings,
+    VolumeSettings,
+    check_whole,
+)
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
-from radarsparse.models.consensus import Scene, draw_consensus, read_scene
+from radarsparse.models.consensus import draw_consensus
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
-from radarsparse.scan import RADAR_COLUMNS, ScanPair
+from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.scene import Scene, make_scene, make_views
 from radarsparse.voxels.voxelize import place_points
+
+SEED_MOST = 2**63 - 1
+COUNT_MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -82,16 +92,13 @@ class Enhancer:
     def __init__(
         self, network: LatentDiffusion, config: DenoiserConfig, tiles: Tiles | None = None
     ) -> None:
-        self._tile_cells = None
-        if tiles is None:
-            network.add_module("denoiser", CapturedDenoiser(network.denoiser))
-        else:
-            self._tile_cells = _whole_cells(tiles.side_m, config.volume, 1)
-            overlap = denoiser_reach(network.denoiser)
+        denoiser, self._decode = network.denoiser, network.decode
+        if tiles is not None:
+            side, overlap = _whole_cells(tiles.side_m, config.volume, 1), denoiser_reach(denoiser)
             if tiles.overlap_m is not None:
                 overlap = _whole_cells(tiles.overlap_m, config.volume, 0)
-            tiled = TiledDenoiser(network.denoiser, self._tile_cells, overlap)
-            network.add_module("denoiser", tiled)
+            network.run_denoiser = TiledDenoiser(denoiser, side, overlap)
+            self._decode = partial(decode_tiles, network.decode, side)
         self.network = network.eval()
         self.engine = config.engine
         self.sampling: SamplingSettings = config.sampling
@@ -119,8 +126,11 @@ class Enhancer:
         """
         try:
             self.network.to(device)
-        except (RuntimeError, AssertionError) as error:  # what torch raises, by its build
-            raise InputError(f"device {device!r}: can't be used ({error})") from error
+        except (AssertionError, RuntimeError, TypeError) as error:  # by torch's build
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"device {device!r}: can't be used ({reason})") from error
+        if self.device.type == "cuda" and self.network.run_denoiser is None:
+            self.network.run_denoiser = CapturedDenoiser(self.network.denoiser)
         return self
 
     @property
@@ -144,24 +154,27 @@ class Enhancer:
     ) -> EnhancedCloud:
         """Draw a LiDAR-like cloud; the mean of several draws where the config says so.
 
+        Points that no radar measured are left out with a warning, see `radarsparse.scan.BOUNDS`.
+
         Args:
             points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame; an array or a tensor.
-            seed: the same seed gives the same cloud.
-            steps: noise levels of the sampler; the config's by default.
-            samples: draws whose mean is taken, of each view; the config's by default.
+            seed: the same seed gives the same cloud, 0 to `SEED_MOST`.
+            steps: noise levels of the sampler, 1 to `COUNT_MOST`; the config's by default.
+            samples: draws whose mean is taken, of each view, 1 to `COUNT_MOST`; the config's by
+                default.
             name: what to call the cloud in errors.
 
         Raises:
-            InputError: the cloud has other columns or no point in the volume, or there are less
-                than one step or sample.
+            InputError: the cloud has other columns, values that no radar measures or no point in
+                the volume, or a number is no whole one or out of its bounds.
         """
         started = perf_counter()
-        table = _check_radar(points, name)
-        sampling = _change_sampling(self.sampling, steps, samples)
+        seed, sampling = check_whole("seed", seed, 0, SEED_MOST), self._sampling(steps, samples)
+        radar = _look_at(points, name)
         with self._working():
-            scene = self._read(table, name)
-            found = draw_consensus(self.network, table, scene, seed, sampling)
-            cloud = self.decode(found.state, found.draws, scene)
+            views = make_views(radar, self.volume, self.device, sampling.views, name)
+            drawn = draw_consensus(self.network, views, seed, sampling)
+            cloud = self.decode(drawn.state, drawn.draws, views[0])
         return replace(cloud, seconds=perf_counter() - started)
 
     def batch(
@@ -175,19 +188,17 @@ class Enhancer:
         """Draw several clouds side by side; each is what a call for it alone gives.
 
         Args:
-            clouds: each as for a call.
+            clouds: each as for a call; further arguments, too.
             seed: of every cloud.
-            steps: as for a call.
-            samples: as for a call.
+            steps: of every cloud.
+            samples: of every cloud.
             workers: clouds that are worked on at once, by threads.
 
         Raises:
             InputError: a cloud can't be used, see a call; there is less than one worker.
         """
-        if workers < 1:
-            raise InputError(f"workers = {workers}: must be 1 or more")
         draw = partial(self.__call__, seed=seed, steps=steps, samples=samples)
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(check_whole("workers", workers, 1, COUNT_MOST)) as pool:
             jobs = [
                 pool.submit(draw, cloud, name=f"radar cloud {number}")
                 for number, cloud in enumerate(clouds)
@@ -204,10 +215,10 @@ class Enhancer:
         """Draw clouds one after another as they come; none is kept.
 
         Args:
-            clouds: each as for a call.
+            clouds: each as for a call; further arguments, too.
             seed: of every cloud.
-            steps: as for a call.
-            samples: as for a call.
+            steps: of every cloud.
+            samples: of every cloud.
 
         Raises:
             InputError: a cloud can't be used, see a call.
@@ -221,12 +232,15 @@ class Enhancer:
         Args:
             points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
             name: what to call the cloud in errors.
+
+        Raises:
+            InputError: the cloud can't be used, see a call.
         """
         started = perf_counter()
-        table = _check_radar(points, name)
+        radar = _look_at(points, name)
         with self._working():
-            scene = self._read(table, name)
-            state = self.network.regress(self.network.read_radar(scene.radar, scene.cells))
+            scene = make_scene(radar, self.volume, self.device, name)
+            state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
             cloud = self.decode(state, state[None], scene)
         return replace(cloud, seconds=perf_counter() - started)
 
@@ -235,21 +249,9 @@ class Enhancer:
         started = perf_counter()
         with self._working():
             batch = make_batch([pair], self.volume).to(self.device)
-            latent = self.network.vae.encode(batch.lidar)
-            voxels = self.network.vae.decode(latent, batch.radar)
-            state = self.network.clean_state(batch)
-            cloud = self._to_cloud(voxels, state[None], batch.lattice)
+            voxels = self.network.vae.decode(self.network.vae.encode(batch.lidar), batch.radar)
+            cloud = self._place(voxels, self.network.clean_state(batch)[None], batch.lattice)
         return replace(cloud, seconds=perf_counter() - started)
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        """The modes of a call; what it keeps for later ones must not be of the caller's modes."""
-        single = torch.autocast(self.device.type, enabled=False)
-        with torch.inference_mode(False), torch.no_grad(), single, use_engine(self.engine):
-            yield
-
-    def _read(self, table: NDArray[np.float32], name: str) -> Scene:
-        return read_scene(table, self.volume, self.device, name)
 
     def decode(self, state: torch.Tensor, draws: torch.Tensor, scene: Scene) -> EnhancedCloud:
         """The cloud of a state; its `seconds` are 0, since the state came from elsewhere.
@@ -257,20 +259,16 @@ class Enhancer:
         Args:
             state: [n, c] on all lattice rows.
             draws: [k, n, c] whose spread is told of.
-            scene: of `read_scene`.
+            scene: what the state was drawn for.
         """
-        radar, cells = scene.radar, scene.cells
-        if self._tile_cells is None:
-            voxels = self.network.decode(state, cells, radar, self.sampling)
-        else:
-            voxels = decode_tiles(
-                self.network, state, cells, radar, self.sampling, self._tile_cells
-            )
-        return self._to_cloud(voxels, draws, cells)
+        chosen = self.network.choose(state, scene.cells.support, self.sampling)
+        voxels = self._decode(state, chosen, scene.cells, scene.radar, self.sampling)
+        return self._place(voxels, draws, scene.cells)
 
-    def _to_cloud(
+    def _place(
         self, voxels: SparseTensor, draws: torch.Tensor, cells: SparseTensor
     ) -> EnhancedCloud:
+        """Points where voxels say, and how likely each is."""
         index, feats = voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy()
         table = place_points(index, feats, self.volume)
         flags = flags_at(draws, voxels.coords, cells.support)
@@ -279,36 +277,40 @@ class Enhancer:
         spread = (probability - mean).square().mean(0).sqrt()
         return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy(), 0.0)
 
+    def _sampling(self, steps: int | None, samples: int | None) -> SamplingSettings:
+        asked = {"steps": steps, "samples": samples}
+        given = {name: value for name, value in asked.items() if value is not None}
+        changed = {name: check_whole(name, value, 1, COUNT_MOST) for name, value in given.items()}
+        return self.sampling.model_copy(update=changed)
 
-def _change_sampling(
-    sampling: SamplingSettings, steps: int | None, samples: int | None
-) -> SamplingSettings:
-    asked = {"steps": steps, "samples": samples}
-    changed = {name: count for name, count in asked.items() if count is not None}
-    for name, count in changed.items():
-        if count < 1:
-            raise InputError(f"{name} = {count}: must be 1 or more")
-    return sampling.model_copy(update=changed)
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """The modes of a call; what it keeps for later ones must not be of the caller's modes."""
+        single = torch.autocast(self.device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), single, use_engine(self.engine):
+            yield
 
 
-def _check_radar(points: ArrayLike, name: str) -> NDArray[np.float32]:
+def _look_at(points: ArrayLike, name: str) -> NDArray[np.float32]:
+    """The usable points of a radar cloud."""
     if isinstance(points, torch.Tensor):
         points = points.detach().cpu()
-    table = np.asarray(points, dtype=np.float32)
+    try:
+        table = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: must be an array of numbers ({error})") from error
     if table.ndim != 2 or table.shape[1] != len(RADAR_COLUMNS):
         raise InputError(
             f"{name}: has shape {list(table.shape)}, needed is [n, {len(RADAR_COLUMNS)}]:"
             f" {', '.join(RADAR_COLUMNS)}"
         )
-    if not np.isfinite(table).all():
-        raise InputError(f"{name}: holds values that are not finite")
-    return table
+    return usable_points(table, RADAR_COLUMNS, name)
 
 
 def _whole_cells(length_m: float, volume: VolumeSettings, least: int) -> int:
     """A length in lattice cells, rounded down to what tiles are aligned to."""
     step_m = ALIGNMENT * LATTICE_STRIDE * volume.voxel_size_m
-    steps = int(length_m / step_m + 1e-6)
+    steps = int(length_m / step_m + 1e-6) if 0.0 <= length_m < np.inf else -1
     if steps < least:
         raise InputError(
             f"tiles of {length_m:g} m: must be at least {step_m:g} m, {ALIGNMENT} lattice cells"

@@ -1,32 +1,30 @@
-"""Writing: a file that appears whole or not at all, and long work that goes on where it stopped."""
+"""Writing: what appears whole or not at all, and long work that goes on where it stopped."""
 
+import errno
+import fcntl
 import json
 import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from radarsparse.errors import InputError
 
-_CLAIM_FILE = "made_with.json"
+_CLAIM_FILE, _LOCK_FILE = "made_with.json", ".lock"
+_PROBE_BYTES = 2**16
 
 _log = logging.getLogger("radarsparse")
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A hidden path to write to, which takes the name `path` if the block ends without an error."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def count_of(count: int, noun: str) -> str:
+    """A number of things in words, such as `1 frame` and `2 frames`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def to_json(content: Any, indent: int | None = None) -> str:
@@ -47,92 +45,262 @@ def _without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def check_file(path: Path) -> None:
+    """Make sure, before long work, that `replacing` will be able to write a file.
+
+    Raises:
+        InputError: its folder is missing or closed, its name is too long or that of something else.
+    """
+    with _naming(path):
+        part = _part_of(path)
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, a file expected")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no file that could be replaced")
+        part.touch()
+        part.unlink()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden path to write to, which takes the name `path` if the block ends without an error.
+
+    Raises:
+        InputError: its folder is missing, or the file can't be written, as when the disk is full.
+    """
+    part = _part_of(path)
+    try:
+        yield part
+        part.replace(path)
+    except InputError:
+        raise
+    except Exception as error:
+        if reason := _why_unwritten(part, error):
+            raise InputError(f"{path}: can't be written ({reason})") from error
+        raise
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _part_of(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: no such folder: {path.parent}")
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _why_unwritten(part: Path, error: Exception) -> str | None:
+    """What the system said against a file; None where something else went wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename in (None, str(part), part) else None
+    # Libraries swallow the reason; who writes some more is told again.
+    try:
+        with part.open("ab") as stream:
+            stream.write(bytes(_PROBE_BYTES))
+    except OSError as found:
+        return found.strerror
+    return None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: can't be written ({reason})") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A block in which no other process gets the lock of a folder; it ends with the process.
+
+    Args:
+        folder: that exists; holds the file `.lock` meanwhile.
+
+    Raises:
+        InputError: another process has the lock.
+    """
+    path = folder / _LOCK_FILE
+    with ExitStack() as stack:
+        with _naming(folder):
+            stream = stack.enter_context(path.open("ab"))
+            if _is_taken(stream.fileno()):
+                raise InputError(f"{folder}: another process is writing there")
+        try:
+            yield
+        finally:
+            # Else it went with its folder, and what stands there is another's.
+            if os.fstat(stream.fileno()).st_nlink:
+                path.unlink()
+
+
+def _is_taken(file: int) -> bool:
+    try:
+        # Not `flock`, whose locks children inherit and keep when their parent was killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Otherwise a file system that knows no locks.
+        return error.errno in (errno.EAGAIN, errno.EACCES)
+    return os.fstat(file).st_nlink == 0  # removed by the process that had it until just now
+
+
 @dataclass(frozen=True)
 class Unfinished:
-    """A folder `<out>.partial` in which results gather until all are there.
+    """A folder in which results gather until all are there: what is made appears whole.
+
+    It stands beside `out` and is called `<out>.partial`; in an empty folder that exists already,
+    which may be a mount or a link, it is `.partial`. It goes away with the last result.
 
     Attributes:
         out: where the finished file or folder will stand.
         claim: what the results are made from and how, as plain JSON types; a folder of another
             claim is refused.
+        assemble: makes the file that will stand at `out` from the folder of results, beside it;
+            without it, the folder itself will stand there.
     """
 
     out: Path
     claim: Mapping[str, Any]
+    assemble: Callable[[Path], Path] | None = None
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        """What `finish` removes."""
-        out = self.out.resolve()
-        return out.with_name(out.name + ".partial")
+        """Holds the results, what they are made with, and nothing else."""
+        beside = Path(f"{self._place}.partial")
+        if self.assemble or beside.exists() or not self._place.is_dir():
+            return beside
+        return self._place / ".partial"
 
     @property
-    def results(self) -> Path:
-        """The folder of the results, each of which must appear whole or not at all."""
-        return self.folder / "results"
+    def is_begun(self) -> bool:
+        """Whether an earlier call left work."""
+        return (self.folder / _CLAIM_FILE).is_file()
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """A block that adds results; if it ends early, those that are done stay.
+    @property
+    def _place(self) -> Path:
+        return Path(os.path.realpath(self.out))
+
+    def check(self) -> None:
+        """Make sure that the work can begin or go on; nothing is written.
 
         Raises:
-            InputError: the folder is of another claim or something else is in the way.
+            InputError: something else is in the way, or unfinished work of another claim.
         """
-        self._start()
-        try:
-            yield
-        except BaseException:
-            if any(self.results.iterdir()):
-                _log.info(
-                    "%s: keeps what is done; the same command goes on from there", self.folder
+        with _naming(self.out):
+            claim, moved = self._read_claim()
+            if claim is not None:
+                self._compare(claim)
+            elif self.folder.exists() and _is_of_others(self.folder):
+                raise InputError(
+                    f"{self.folder}: is in the way and no unfinished work of this command;"
+                    " move it elsewhere"
                 )
-            else:
-                shutil.rmtree(self.folder)
-            raise
+            if not moved and not self._is_free():
+                raise InputError(f"{self.out}: exists with other contents; choose another name")
 
-    def finish(self, made: Path) -> None:
-        """Move the finished file or folder to its place and remove the rest.
+    def _is_free(self) -> bool:
+        if self.assemble or not self.out.is_dir():
+            return not self.out.exists()
+        return all(each == self.folder for each in self._place.iterdir())
 
-        Args:
-            made: in `folder`.
-        """
-        if self.out.is_dir():
-            self.out.rmdir()
-        made.rename(self.out)
-        shutil.rmtree(self.folder)
+    def _read_claim(self) -> tuple[Mapping[str, Any] | None, bool]:
+        """The claim of an earlier call, and whether its results are done and on their way."""
+        if not self.is_begun:
+            return None, False
+        path = self.folder / _CLAIM_FILE
+        try:
+            found = json.loads(path.read_text())
+            return dict(found["claim"]), bool(found["moved"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: can't be read by this version; remove its folder") from error
 
-    def _start(self) -> None:
-        claim_file = self.folder / _CLAIM_FILE
-        if claim_file.is_file():
-            self._compare(_read_claim(claim_file))
-        elif self.folder.exists() and _holds_files(self.folder):
-            raise InputError(f"{self.folder}: is in the way and no unfinished work; remove it")
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(claim_file) as part:
-                part.write_text(json.dumps(self.claim, indent=1))
-        self.results.mkdir(exist_ok=True)
-        for path in self.results.glob(".*"):  # halves, left by a process that was killed
-            path.unlink()
+    def _write_claim(self, moved: bool) -> None:
+        with replacing(self.folder / _CLAIM_FILE) as part:
+            part.write_text(json.dumps({"moved": moved, "claim": self.claim}, indent=1))
 
     def _compare(self, found: Mapping[str, Any]) -> None:
-        keys = [key for key in {**found, **self.claim} if found.get(key) != self.claim.get(key)]
+        claim = json.loads(json.dumps(self.claim))
+        keys = [key for key in {**found, **claim} if found.get(key) != claim.get(key)]
         if keys:
-            begun = ", ".join(f"{key} {found.get(key)}" for key in keys)
-            asked = ", ".join(f"{key} {self.claim.get(key)}" for key in keys)
+            begun, asked = (
+                ", ".join(f"{key} {each.get(key)}" for key in keys) for each in (found, claim)
+            )
             raise InputError(
                 f"{self.folder}: was begun with {begun}; now it is {asked}; go on with the former,"
                 " or remove the folder"
             )
 
+    @contextmanager
+    def working(self) -> Iterator[Path]:
+        """A block that adds what its folder of results lacks, each file whole or not at all.
 
-def _holds_files(path: Path) -> bool:
-    return path.is_file() or any(not each.name.startswith(".") for each in path.iterdir())
+        If it ends without an error, `out` appears; otherwise, what is done stays.
+
+        Yields:
+            The folder of results.
+
+        Raises:
+            InputError: see `check`; the folder can't be made, or another process is writing there.
+        """
+        self.check()
+        with _naming(self.out):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            self.check()
+            results = self._take_up()
+            try:
+                yield results
+                self._finish(self.assemble(results) if self.assemble else results)
+            except BaseException:
+                if results.is_dir() and not any(results.iterdir()):
+                    self._remove()
+                else:
+                    text = "%s: keeps what is done; the same command goes on from there"
+                    _log.info(text, self.folder)
+                raise
+
+    def _take_up(self) -> Path:
+        results, (_, moved) = self.folder / "results", self._read_claim()
+        with _naming(self.folder):
+            if moved and self._place.is_dir():
+                # An earlier call was stopped while it moved its results.
+                if results.exists():
+                    self._move(results)
+                return self._place
+            self._write_claim(moved)
+            results.mkdir(exist_ok=True)
+            for half in results.rglob(".*.part"):  # left by a process that was killed
+                half.unlink()
+        return results
+
+    def _finish(self, made: Path) -> None:
+        with _naming(self.out):
+            self._write_claim(moved=True)
+            if made != self._place:
+                self._move(made)
+            self._remove()
+
+    def _move(self, made: Path) -> None:
+        if self.folder.parent != self._place:
+            made.rename(self._place)
+            return
+        for each in list(made.iterdir()):
+            each.rename(self._place / each.name)
+
+    def _remove(self) -> None:
+        """The claim at last, so that the same command can go on from here, too."""
+        claim_file = self.folder / _CLAIM_FILE
+        for path in set(self.folder.iterdir()) - {claim_file}:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        claim_file.unlink()
+        self.folder.rmdir()
 
 
-def _read_claim(path: Path) -> Mapping[str, Any]:
-    try:
-        claim = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: is no JSON ({error}); remove its folder") from error
-    return claim if isinstance(claim, dict) else {}
+def _is_of_others(path: Path) -> bool:
+    """Whether it holds more than what a call leaves that is killed before it wrote its claim."""
+    ours = (_LOCK_FILE, f".{_CLAIM_FILE}.")
+    return path.is_file() or not all(each.name.startswith(ours) for each in path.iterdir())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,13 @@ def transform_points(T_to_from: Floats, points: Floats) -> Floats:
 def azimuth_rad(points: Floats) -> Floats:
     """Angle of each point to the left of straight ahead, in radians."""
     return np.arctan2(points[:, 1], points[:, 0])
+
+
+def cartesian(range_m: Floats | float, azimuth: Floats, elevation: Floats) -> NDArray[np.float64]:
+    """Points [..., 3] in metres at ranges and angles in radians, which are broadcast."""
+    level_m = range_m * np.cos(elevation)
+    x, y, z = level_m * np.cos(azimuth), level_m * np.sin(azimuth), range_m * np.sin(elevation)
+    return np.stack(np.broadcast_arrays(x, y, z), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -100,28 +108,22 @@ class Volume:
         """
         return _lattice(self, stride)
 
-    def _sees_part_of(self, low_m: Floats, high_m: Floats) -> NDArray[np.bool_]:
-        """Which ground rectangles, given by two corners [..., 2], share a point with the view.
-
-        Those have a corner in view, or an edge of the view passes through them.
-        """
-        x = np.stack([low_m[..., 0], low_m[..., 0], high_m[..., 0], high_m[..., 0]], axis=-1)
-        y = np.stack([low_m[..., 1], high_m[..., 1], low_m[..., 1], high_m[..., 1]], axis=-1)
-        seen = (np.abs(np.arctan2(y, x)) <= self.azimuth_max_rad).any(-1)
-        for azimuth in (-self.azimuth_max_rad, self.azimuth_max_rad):
-            seen |= _ray_meets(np.array([np.cos(azimuth), np.sin(azimuth)]), low_m, high_m)
-        return seen
-
 
 @lru_cache(maxsize=8)
 def _lattice(volume: Volume, stride: int) -> Ints:
-    x, y, z = (side // stride for side in volume.shape)
-    cells = np.stack(np.meshgrid(*map(np.arange, (x, y, z)), indexing="ij"), -1)
+    cells = np.stack([*np.indices([side // stride for side in volume.shape])], axis=-1)
     size_m = volume.voxel_size_m * stride
     low_m = cells[..., :2] * size_m + np.asarray(volume.minimum_m[:2])
-    seen = cells[volume._sees_part_of(low_m, low_m + size_m)].astype(np.int64)
-    seen.flags.writeable = False
-    return seen
+    high_m = low_m + size_m
+    # A cell has a corner in view, or an edge of the view passes through it.
+    seen = np.zeros(cells.shape[:-1], dtype=np.bool_)
+    for x_m, y_m in product((low_m[..., 0], high_m[..., 0]), (low_m[..., 1], high_m[..., 1])):
+        seen |= np.abs(np.arctan2(y_m, x_m)) <= volume.azimuth_max_rad
+    for azimuth in (-volume.azimuth_max_rad, volume.azimuth_max_rad):
+        seen |= _ray_meets(np.array([np.cos(azimuth), np.sin(azimuth)]), low_m, high_m)
+    lattice = cells[seen].astype(np.int64)
+    lattice.flags.writeable = False
+    return lattice
 
 
 def _ray_meets(direction: Floats, low_m: Floats, high_m: Floats) -> NDArray[np.bool_]:

@@ -1,15 +1,30 @@
-"""One radar cloud with its LiDAR cloud, and several radar sweeps as one."""
+"""Radar clouds, LiDAR clouds and pairs of them, and what is plausible in them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.errors import InputError
 from radarsparse.geometry import Floats, transform_points
 
 RADAR_COLUMNS = ("x", "y", "z", "doppler_mps", "power_db")
 LIDAR_COLUMNS = ("x", "y", "z", "intensity")
+
+# What no sensor on a road measures lies outside: drivers' marks for "no value", other units.
+BOUNDS = {
+    **dict.fromkeys(("x", "y", "z"), (-1000.0, 1000.0)),
+    "doppler_mps": (-200.0, 200.0),
+    "power_db": (-200.0, 200.0),
+    "intensity": (-1.0, 65535.0),
+}
+# Pulses without a return stand at the origin; no sensor sees what is this near.
+NO_RETURN_M = 0.1
+
+_log = logging.getLogger("radarsparse")
 
 
 @dataclass(frozen=True)
@@ -57,3 +72,54 @@ def merge_sweeps(
         for T_radar_sweep, sweep in zip(T_radar_sweeps, sweeps, strict=True)
     ]
     return np.concatenate(moved)
+
+
+def are_plausible(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[np.bool_]:
+    """Which points a sensor can have measured, [n]; says how many it can't and why.
+
+    Args:
+        points: [n, c] of any real type; NaN and infinity count as measured.
+        columns: what the c columns hold, names of `BOUNDS`; the first three are x, y, z.
+        source: what to call the points in messages.
+
+    Raises:
+        InputError: most of the points lie beyond a bound.
+    """
+    low, high = np.array([BOUNDS[name] for name in columns]).T
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.all(np.isfinite(points), axis=1, keepdims=True)
+        beyond = finite & ((points < low) | (points > high))
+        near = np.sum(points[:, :3].astype(np.float64) ** 2, axis=1) < NO_RETURN_M**2
+    for name, values, outside in zip(columns, points.T, beyond.T, strict=True):
+        if outside.any():
+            least, most = BOUNDS[name]
+            found = f"{name} {values[outside][0]:g} beyond {least:g} .. {most:g}"
+            if 2 * outside.sum() > len(points):
+                raise InputError(f"{source}: {found} in {outside.sum()} of {len(points)} points")
+            _tell(outside.sum(), len(points), found, source)
+    _tell(near.sum(), len(points), "no return, at the origin", source)
+    return ~(beyond.any(axis=1) | near)
+
+
+def plausible_points(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[Any]:
+    """The points that `are_plausible`."""
+    return points[are_plausible(points, columns, source)]
+
+
+def usable_points(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[np.float32]:
+    """The points that `are_plausible`, without those that hold NaN or infinity.
+
+    Raises:
+        InputError: most of the points lie beyond a bound, or none is left.
+    """
+    plausible = plausible_points(points, columns, source)
+    finite = np.isfinite(plausible).all(axis=1)
+    _tell((~finite).sum(), len(points), "NaN or infinity", source)
+    if not finite.any():
+        raise InputError(f"{source}: no usable point of {len(points)}; at least 1 is needed")
+    return plausible[finite].astype(np.float32)
+
+
+def _tell(dropped: int, count: int, reason: str, source: str) -> None:
+    if dropped:
+        _log.warning("%s: dropped %d of %d points: %s", source, dropped, count, reason)

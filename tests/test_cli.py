@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import hashlib
 import json
 import subprocess
 import sys
@@ -187,8 +188,11 @@ def test_the_console_command_lists_all_commands_without_loading_them():
     assert [name for name in NAMES if f"    {name} " in result.stdout.replace("\n", " \n")] == NAMES
 
 
-def test_the_console_command_says_its_version():
-    assert radarsparse("--version").stdout == f"radarsparse {__version__}\n"
+def test_the_console_command_says_its_version_and_that_of_the_weights():
+    weights = (ROOT / "radarsparse/weights/model.safetensors").read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()
+    expected = f"radarsparse {__version__}, weights SHA-256 {digest[:12]}\n"
+    assert radarsparse("--version").stdout == expected
 
 
 def test_an_unknown_command_is_answered_with_the_known_ones():

@@ -1,13 +1,19 @@
+import math
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from radarsparse.config import (
     AugmentSettings,
+    TrainSettings,
     config_to_yaml,
+    describe_faults,
     load_config,
     override_config,
+    parse_yaml,
     validate_config,
 )
 from radarsparse.errors import InputError
@@ -48,15 +54,31 @@ def test_shipped_configs_load(path):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("train.sampels=3", "train.sampels = 3: Extra inputs"),
-        ("train.samples=0", "train.samples = 0: .*greater than 0"),
-        ("train.samples=1.5", "train.samples = 1.5: .*integer"),
-        ("train.samples=true", "train.samples = True: .*integer"),
-        ("data.augment.mirror=2", "data.augment.mirror = 2: .*less than or equal to 1"),
-        ("stage=gan", "gan"),
+        ("train.sampels=3", "train.sampels = 3: is no key here"),
+        ("train.samples=0", "train.samples = 0: must be greater than 0"),
+        ("train.samples=1.5", "train.samples = 1.5: must be a valid integer"),
+        ("train.samples=true", "train.samples = True: must be a valid integer"),
+        ("data.augment.mirror=2", "data.augment.mirror = 2: must be less than or equal to 1"),
+        ("stage=gan", "stage = 'gan': must be one of vae, edm, ect, distill"),
         ("volume.maximum_m=[50, 25.6, 3.2]", "31.25 lattice cells of 1.6 m"),
         ("train.samples.more=1", "samples is a single value"),
         ("train.samples", "must read a.b=value"),
+        ("train.learning_rate=.inf", "train.learning_rate = '.inf': must be a valid number"),
+        (
+            "train.learning_rate=2020-01-01",
+            "train.learning_rate = '2020-01-01': must be a valid number",
+        ),
+        ("train.samples=1:30", "train.samples = '1:30': must be a valid integer"),
+        ("train.samples=2147483648", "train.samples = 2147483648: must be less than 2147483648"),
+        ("seed=-1", "seed = -1: must be greater than or equal to 0"),
+        ("model.channels=[1, 2]", r"model.channels.2: is missing"),
+        (
+            "model.channels=[1, 2, 3, 5000]",
+            r"model.channels.3 = 5000: must be less than or equal to 4096",
+        ),
+        ("train.precision=8", "train.precision = 8: must be '32', '16-mixed' or 'bf16-mixed'"),
+        ("train=[]", r"train = \[\]: must be a block of keys"),
+        ("volume.voxel_size_m=0.001", "box holds .* lattice cells .* must hold at most 4,000,000"),
     ],
 )
 def test_unusable_values_are_named(file, override, words):
@@ -88,9 +110,9 @@ def test_two_views_need_a_volume_with_two_equal_sides(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("train: {samples: 10, sampels: 3}", "train.sampels = 3: Extra inputs"),
-        ("train: {samples: ten}", "train.samples = 'ten': .*integer"),
-        ("train: {samples: -4}", "train.samples = -4: .*greater than 0"),
+        ("train: {samples: 10, sampels: 3}", "train.sampels = 3: is no key here"),
+        ("train: {samples: ten}", "train.samples = 'ten': must be a valid integer"),
+        ("train: {samples: -4}", "train.samples = -4: must be greater than 0"),
         ("train: {samples: 10, samples: 11}", "'samples' stands twice"),
     ],
 )
@@ -108,11 +130,17 @@ def test_faults_in_a_file_name_file_key_and_value(tmp_path, line, words):
         ("train: {samples: 1, samples: 2}\n", "'samples' stands twice"),
         ("- 1\n", "must be a mapping"),
         ("a: [1\n", "broken.yaml"),
-        ("a: 2020-13-45\n", "month must be in"),
-        ("{[1]: 2}\n", "unhashable"),
-        ("[" * 5000, "recursion"),
+        ("{[1]: 2}\n", "line 1: a list or a block can't be a key"),
+        ("[" * 5000, "nests more than 50 deep"),
+        ("a: &a [*a]\n", r"line 1: the alias \*a stands inside what it names"),
+        ("a: &a {x: 1}\nb: [" + "*a, " * 99_999 + "]\n", "has more than 300,000 characters"),
+        ("a: " + "9" * 4999, "line 1: 99999999999999999999: .* at most 64 bits"),
+        ("a: 1e999\n", "line 1: 1e999: is too large"),
+        ("a: !!python/name:os.system\n", "line 1: the tag .*os.system is not known here"),
+        ("a: \0\n", "character 0x00 at position 3 can't stand"),
+        ('a: "\\U00110000"\n', "holds an escape that means no character"),
         ("extends: broken.yaml\n", "extends itself"),
-        ("stage: vae\ntrain: {samples: 1}\n", "data: Field required"),
+        ("stage: vae\ntrain: {samples: 1}\n", "data: is missing"),
     ],
 )
 def test_unusable_files_are_named(tmp_path, text, words):
@@ -121,13 +149,45 @@ def test_unusable_files_are_named(tmp_path, text, words):
     with pytest.raises(InputError, match=words) as caught:
         load_config(path)
     assert "broken.yaml" in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_bytes(b"a: \xff\n")
-    with pytest.raises(InputError, match=r"broken\.yaml: can't be read"):
+    with pytest.raises(InputError, match=r"broken\.yaml: can't be read: byte 3 is no UTF-8"):
         load_config(path)
+
+
+def test_aliases_that_double_are_bounded_by_what_they_unfold_to():
+    lines = ["a0: &a0 [1, 1]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
+    begin = time.monotonic()
+    with pytest.raises(InputError, match="line 17: unfolds to more than 300,000 characters"):
+        parse_yaml("\n".join(lines), "text")
+    assert time.monotonic() - begin < 1
+    assert parse_yaml("\n".join(lines[:3]), "text")["a2"] == [[[1, 1]] * 2] * 2
+
+
+def test_words_of_yaml_mean_one_thing_each():
+    text = "[1, -2, 1_000, 0.5, .5, 1e-4, 1.5e3, true, null, 1:30, 007, 2020-01-01, .inf, =, 0x1F]"
+    assert parse_yaml(text, "text") == [
+        *(1, -2, 1000, 0.5, 0.5, 1e-4, 1500.0, True, None),
+        *("1:30", "007", "2020-01-01", ".inf", "=", "0x1F"),
+    ]
+
+
+def test_many_faults_are_one_short_line(file):
+    unknown = {f"key{number}\n": "x" * 1000 for number in range(1000)}
+    with pytest.raises(InputError, match="and 997 more") as caught:
+        validate_config(MINIMAL | unknown, "text")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+def test_numbers_that_are_not_finite_are_refused_in_python_too():
+    with pytest.raises(ValidationError) as caught:
+        TrainSettings(samples=1, learning_rate=math.inf)
+    assert describe_faults(caught.value) == "learning_rate = inf: must be a finite number"
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -137,7 +137,7 @@ def test_a_command_is_understood(call: Call) -> None:
         ("radarsparse train --config demo_vae --paint", "unrecognized arguments: --paint"),
         ("python tools/eval.py --pred clouds", "required: --out"),
         ("radarsparse train --config no_such", "no_such: no such file"),
-        ("tools/train.py --config demo_vae [--set model.vea=1]", "Extra inputs"),
+        ("tools/train.py --config demo_vae [--set model.vea=1]", "is no key here"),
         ("radarsparse paint --out DIR", "paint"),
         ("torchrun --procs=4 tools/eval.py --pred A --out FILE", "2"),
     ],
@@ -372,7 +372,7 @@ def test_files_that_are_named_are_there(file: Path) -> None:
 
 def test_a_missing_file_is_found() -> None:
     there = (
-        "radarsparse/data/sources/*.py",
+        "radarsparse/datasets/*.py",
         "sparse/tensor.py",
         "diffusion/samplers.py: multistep",
     )

@@ -7,7 +7,7 @@ from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.sparse.plan import strided_plan
-from radarsparse.voxels.batch import lattice
+from radarsparse.voxels.scene import lattice
 from tests.conftest import tiny_config, tiny_pair
 
 
@@ -74,10 +74,35 @@ def test_more_samples_are_a_mean_of_more_draws(enhancer):
 
 @pytest.mark.parametrize("name", ["steps", "samples"])
 def test_counts_below_one_are_refused(enhancer, name):
-    with pytest.raises(InputError, match=f"{name} = 0: must be 1 or more"):
+    with pytest.raises(InputError, match=f"{name} = 0: must be a whole number, 1 to 1000"):
         enhancer(tiny_pair(6).radar, **{name: 0})
-    with pytest.raises(InputError, match="workers = 0: must be 1 or more"):
+    with pytest.raises(InputError, match="workers = 0: must be a whole number, 1 to 1000"):
         enhancer.batch([], workers=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70, 1.5, "1", None])
+def test_seeds_that_no_generator_takes_are_refused(enhancer, seed):
+    with pytest.raises(InputError, match=r"seed = .*: must be a whole number, 0 to"):
+        enhancer(tiny_pair(6).radar, seed)
+
+
+@pytest.mark.parametrize("steps", [1.5, "2", [2], 10**9])
+def test_steps_that_are_no_count_are_refused(enhancer, steps):
+    with pytest.raises(InputError, match=r"steps = .*: must be a whole number, 1 to 1000"):
+        enhancer(tiny_pair(6).radar, steps=steps)
+
+
+def test_points_that_no_radar_measured_change_nothing_but_are_told_of(enhancer, caplog):
+    radar = tiny_pair(6).radar
+    wrong = radar[:3].astype(np.float64)
+    wrong[0, 3], wrong[1, 4], wrong[2, :3] = 3.4e38, np.nan, 0.0
+    found = enhancer(np.concatenate([wrong, radar]), name="scan").table
+    assert np.array_equal(found, enhancer(radar).table)
+    assert [record.getMessage() for record in caplog.records] == [
+        "scan: dropped 1 of 43 points: doppler_mps 3.4e+38 beyond -200 .. 200",
+        "scan: dropped 1 of 43 points: no return, at the origin",
+        "scan: dropped 1 of 43 points: NaN or infinity",
+    ]
 
 
 def test_unusable_clouds_of_a_batch_are_numbered(enhancer):
@@ -121,9 +146,12 @@ def test_regression_takes_no_seed_and_is_repeatable(enhancer):
     ("points", "message"),
     [
         (np.zeros((3, 4)), r"scan: has shape \[3, 4\], needed is \[n, 5\]"),
-        (np.full((3, 5), np.nan), "scan: holds values that are not finite"),
+        (np.full((3, 5), np.nan), "scan: no usable point of 3"),
         (np.full((3, 5), -50.0), "scan: none of 3 points lies in the box"),
-        (np.zeros((0, 5)), "scan: none of 0 points lies in the box"),
+        (np.zeros((0, 5)), "scan: no usable point of 0"),
+        (np.full((3, 5), 3.4e38), r"scan: x 3.4e\+38 beyond -1000 .. 1000 in 3 of 3 points"),
+        ([["a"] * 5], "scan: must be an array of numbers"),
+        ({"points": 3}, "scan: must be an array of numbers"),
     ],
 )
 def test_unusable_clouds_are_named(enhancer, points, message):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from radarsparse.geometry import Volume, observed_mask, transform_points
+from radarsparse.geometry import Volume, cartesian, observed_mask, transform_points
 
 VOLUME = Volume((0.0, -3.2, -1.6), (6.4, 3.2, 1.6), 0.2, np.radians(50.0))
 
@@ -25,6 +25,16 @@ def test_transform_and_back_keeps_points_and_further_columns(random):
     np.testing.assert_allclose(moved[:, :3], expected, atol=1e-12)
     np.testing.assert_array_equal(moved[:, 3:], points[:, 3:])
     np.testing.assert_allclose(transform_points(np.linalg.inv(T_to_from), moved), points)
+
+
+def test_range_and_angles_lead_back_to_the_points(random):
+    points = random.normal(size=(20, 3))
+    range_m, azimuth = np.linalg.norm(points, axis=1), np.arctan2(points[:, 1], points[:, 0])
+    elevation = np.arcsin(points[:, 2] / range_m)
+    np.testing.assert_allclose(cartesian(range_m, azimuth, elevation), points, atol=1e-14)
+    grid = cartesian(1.0, azimuth, elevation[:, None])
+    assert grid.shape == (20, 20, 3)
+    np.testing.assert_allclose(np.diagonal(grid).T, points / range_m[:, None], atol=1e-14)
 
 
 def test_a_voxel_holds_its_centre():

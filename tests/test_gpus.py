@@ -10,7 +10,7 @@ import torch
 from tests.processes import ROOT, environment
 
 # What machines with GPUs were seen to lack.
-LACKED = ("hypothesis", "plyfile", "pykdtree", "pypcd4", "rosbags", "sklearn")
+LACKED = ("hypothesis", "lzf", "plyfile", "pykdtree", "pypcd4", "rosbags", "sklearn")
 WITHOUT = f"""
 import sys
 from importlib.machinery import PathFinder

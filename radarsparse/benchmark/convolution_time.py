@@ -1,8 +1,9 @@
-"""One submanifold convolution, checked, then timed beside spconv's own where it is installed."""
+"""Submanifold convolutions, checked, then timed beside spconv's own where it is installed."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +17,7 @@ from radarsparse.config import VolumeSettings
 from radarsparse.geometry import Volume
 from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import SparseTensor, SubmanifoldConv3d, Support, use_engine
+from radarsparse.sparse.engines.torch import blocks_of
 from radarsparse.sparse.plan import submanifold_plan
 from radarsparse.training.planning.memory import peak_bytes
 from radarsparse.voxels.voxelize import voxelize_lidar
@@ -68,7 +70,7 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
     layers, plans = _layers(module, support)
     feats = torch.randn(len(support), channels, device=device, requires_grad=True)
     grad = torch.randn_like(feats)
-    forward = {name: _forward(layer, feats) for name, layer in layers.items()}
+    forward = {name: torch.no_grad()(partial(layer, feats)) for name, layer in layers.items()}
     both = {name: _both_ways(layer, feats, grad) for name, layer in layers.items()}
     times = {
         "plan_s": median_seconds(plans, repeats),
@@ -94,7 +96,7 @@ def _layers(
 ) -> tuple[dict[str, Layer], dict[str, Callable[[], object]]]:
     """The layer of every peer, which keeps its plan once called, and what builds such a plan."""
     layers: dict[str, Layer] = {"torch": lambda feats: _run(module, support, feats)}
-    plans: dict[str, Callable[[], object]] = {"torch": lambda: _build_plan(support)}
+    plans: dict[str, Callable[[], object]] = {"torch": partial(_build_plan, module, support)}
     if find_spec("spconv"):
         layers["spconv"], plans["spconv"] = _spconv_layer(module, support)
     return layers, plans
@@ -105,11 +107,11 @@ def _run(module: SubmanifoldConv3d, support: Support, feats: Tensor) -> Tensor:
         return module(SparseTensor.on(support, feats)).feats
 
 
-def _build_plan(support: Support) -> object:
+def _build_plan(module: SubmanifoldConv3d, support: Support) -> object:
     """In the form in which our engine executes it."""
     fresh = Support(support.keys, support.batch_size, support.stride)
     plan = submanifold_plan(fresh, 3)
-    return plan.table if support.coords.is_cuda else plan.pairs.blocks(len(fresh))
+    return plan.table if support.coords.is_cuda else blocks_of(plan, module.weight[0])
 
 
 def _spconv_layer(
@@ -142,10 +144,6 @@ def _spconv_layer(
         return search(coords, batch_size, shape, algo, *([n] * 3 for n in (3, 1, 1, 1, 0)), True)
 
     return run, plan
-
-
-def _forward(layer: Layer, feats: Tensor) -> Callable[[], object]:
-    return torch.no_grad()(lambda: layer(feats))
 
 
 def _both_ways(layer: Layer, feats: Tensor, grad: Tensor) -> Callable[[], object]:

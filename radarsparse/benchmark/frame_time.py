@@ -13,9 +13,9 @@ from radarsparse.benchmark.measure import find_device, name_device, seconds
 from radarsparse.enhancer import EnhancedCloud, Enhancer
 from radarsparse.metrics import evaluate
 from radarsparse.models.captured import CapturedDenoiser
-from radarsparse.models.consensus import read_scene
 from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import use_engine
+from radarsparse.voxels.scene import make_scene
 
 FRAMES = 8
 # Nearer than any offset that float32 leaves open, since voxels are 0.2 m wide.
@@ -76,11 +76,11 @@ def _compare(here: dict[str, Draw], there: dict[str, Draw], points: NDArray[np.f
 def _time_pass(enhancer: Enhancer, points: NDArray[np.float32]) -> dict[str, float]:
     """One pass of the denoiser, launched operation by operation and as a graph."""
     network = enhancer.network
-    captured = network.denoiser
+    captured = network.run_denoiser
     assert isinstance(captured, CapturedDenoiser)
-    scene = read_scene(points, enhancer.volume, enhancer.device, "frame")
+    scene = make_scene(points, enhancer.volume, enhancer.device)
     with use_engine("torch"):
-        context = network.read_radar(scene.radar, scene.cells).seen
+        context = network.condition_on(scene.radar, scene.cells).seen
         state = torch.randn(len(scene.cells.feats), network.state_channels, device=enhancer.device)
         label = state.new_full((1, 1), _SIGMA)
         ways = {"launched": captured.denoiser, "graph": captured}

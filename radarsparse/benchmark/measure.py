@@ -1,7 +1,7 @@
 """How long a call takes, and where."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 
 import torch
@@ -31,12 +31,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def median_seconds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median wall time of each call, taken in turns after one turn to warm up.
-
-    Args:
-        calls: what to time, by name.
-        repeats: turns that count.
-    """
+def median_seconds(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median wall time of each call, taken in so many turns after one turn to warm up."""
     turns = [{name: seconds(call) for name, call in calls.items()} for _ in range(repeats + 1)]
     return {name: median(turn[name] for turn in turns[1:]) for name in calls}

@@ -10,7 +10,7 @@ from torch import Tensor
 from radarsparse.benchmark.measure import find_device, median_seconds, name_device
 from radarsparse.benchmark.streets import lidar_pair
 from radarsparse.gpu.compiler import load_kernels
-from radarsparse.metrics.nearest.cuda.layout import PackedClouds
+from radarsparse.metrics.nearest.cuda.packed import PackedClouds
 from radarsparse.metrics.nearest.cuda.search import search_all
 from radarsparse.metrics.nearest.operator import nearest_both
 from radarsparse.metrics.statistics import summarize_both
@@ -25,6 +25,7 @@ CDIST_POINTS_MOST = 20_000
 _RELATIVE = 1e-6
 _ABSOLUTE_M = 1e-5
 
+# Squared distances from the first cloud to the second, and back.
 Both = tuple[Tensor, Tensor]
 Search = Callable[[], Both]
 
@@ -46,13 +47,12 @@ def time_nearest(points: int, repeats: int) -> dict[str, Any]:
         RuntimeError: a search gives other distances than SciPy's.
     """
     device, clouds = find_device(), tuple(map(torch.from_numpy, lidar_pair(points, 0)))
-    if device.type == "cuda":
-        searches, finish = _on_cuda(*(cloud.to(device) for cloud in clouds)), _statistics
-    else:
-        searches, finish = _on_cpu(*clouds), tuple
-    left_out = _drop_long(searches, points)
+    search_on = _on_cuda if device.type == "cuda" else _on_cpu
+    searches = search_on(*(cloud.to(device) for cloud in clouds))
+    takes_long = points > CDIST_POINTS_MOST and searches.pop("torch.cdist", None)
+    left_out = ["torch.cdist"] if takes_long else []
     _check(searches, *clouds)
-    calls = {name: _then(finish, search) for name, search in searches.items()}
+    calls = {name: _timed(search, device) for name, search in searches.items()}
     times = median_seconds(calls, repeats)
     ours, *others = times
     ratio = {other: times[ours] / times[other] for other in others}
@@ -62,7 +62,7 @@ def time_nearest(points: int, repeats: int) -> dict[str, Any]:
 
 def _on_cpu(pred: Tensor, target: Tensor) -> dict[str, Search]:
     return {
-        "radarsparse": lambda: _distances(nearest_both(pred, target)),
+        "radarsparse": lambda: _nearest(pred, target),
         "scipy": lambda: (_scipy(pred, target, 1), _scipy(target, pred, 1)),
         "scipy, all threads": lambda: (_scipy(pred, target, -1), _scipy(target, pred, -1)),
     }
@@ -75,28 +75,21 @@ def _on_cuda(pred: Tensor, target: Tensor) -> dict[str, Search]:
         return distance2[: len(pred)], distance2[len(pred) :]
 
     return {
-        "radarsparse": lambda: _distances(nearest_both(pred, target)),
+        "radarsparse": lambda: _nearest(pred, target),
         "all pairs": all_pairs,
         "torch.cdist": lambda: (_cdist(pred, target), _cdist(target, pred)),
     }
 
 
-def _drop_long(searches: dict[str, Search], points: int) -> list[str]:
-    """Drop what would take too long; their names."""
-    name = "torch.cdist"
-    return [name] if points > CDIST_POINTS_MOST and searches.pop(name, None) else []
+def _timed(search: Search, device: torch.device) -> Callable[[], object]:
+    if device.type == "cpu":
+        return search
+    return lambda: summarize_both(*search(), THRESHOLDS_M, QUANTILES)
 
 
-def _distances(found: tuple[Tensor, Tensor, Tensor, Tensor]) -> Both:
-    return found[0], found[2]
-
-
-def _then(finish: Callable[[Both], object], search: Search) -> Callable[[], object]:
-    return lambda: finish(search())
-
-
-def _statistics(distances2: Both) -> object:
-    return summarize_both(*distances2, THRESHOLDS_M, QUANTILES)
+def _nearest(pred: Tensor, target: Tensor) -> Both:
+    there2, _, back2, _ = nearest_both(pred, target)
+    return there2, back2
 
 
 def _scipy(query: Tensor, target: Tensor, workers: int) -> Tensor:

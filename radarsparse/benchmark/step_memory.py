@@ -1,7 +1,7 @@
 """Memory of training steps: the estimate beside what a run's own steps need."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, product
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -48,14 +48,10 @@ def time_memory(
         save_model(Path(folder), Vae(vae.model), vae, vae)
         model = edm.model.model_copy(update={"vae": folder})
         for config in (vae, edm.model_copy(update={"model": model})):
-            for batch_size in batch_sizes:
-                for checkpointing in (False, True):
-                    yield _row(_changed(config, batch_size, checkpointing), frames, steps)
-
-
-def _changed(config: Config, batch_size: int, checkpointing: bool) -> Config:
-    changes = {"batch_size": batch_size, "checkpoint_activations": checkpointing}
-    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
+            for batch_size, checkpointing in product(batch_sizes, (False, True)):
+                changes = {"batch_size": batch_size, "checkpoint_activations": checkpointing}
+                train = config.train.model_copy(update=changes)
+                yield _row(config.model_copy(update={"train": train}), frames, steps)
 
 
 def _row(config: Config, frames: Sequence[ScanPair], steps: int) -> dict[str, float | str]:

@@ -81,21 +81,19 @@ def time_vae(
     device = find_device()
     volume, stage = Volume.from_settings(config.volume), VaeStage(config).to(device)
     x, y, z = volume.shape
-    sparse = _sparse_step(stage, pair, volume, device)
     grids = {"dense": ORIGINAL_GRID, "dense_same_volume": (z, x, y)}
-    steps = {name: _dense_step(grid, device) for name, grid in grids.items()}
-    seconds_each = median_seconds({"sparse": sparse}, repeats)
-    for name, step in steps.items():
+    dense = {name: _dense_step(grid, device) for name, grid in grids.items()}
+    steps = {"sparse": _sparse_step(stage, pair, volume, device), **dense}
+    seconds_each = median_seconds({"sparse": steps["sparse"]}, repeats)
+    for name, step in dense.items():
         seconds_each |= median_seconds({name: step}, dense_repeats)
-    bytes_each = {
-        name: peak_bytes(step, device) for name, step in {"sparse": sparse, **steps}.items()
-    }
+    bytes_each = {name: peak_bytes(step, device) for name, step in steps.items()}
     return {
         "device": name_device(device),
         **{f"{name}_step_s": value for name, value in seconds_each.items()},
         **{f"{name}_peak_mib": value / 2**20 for name, value in bytes_each.items()},
-        **{f"{name}_to_sparse_s": seconds_each[name] / seconds_each["sparse"] for name in steps},
-        **{f"sparse_to_{name}_bytes": bytes_each["sparse"] / bytes_each[name] for name in steps},
+        **{f"{name}_to_sparse_s": seconds_each[name] / seconds_each["sparse"] for name in dense},
+        **{f"sparse_to_{name}_bytes": bytes_each["sparse"] / bytes_each[name] for name in dense},
         "sparse_parameters": float(sum(p.numel() for p in stage.parameters())),
         "dense_parameters": float(sum(p.numel() for p in DenseVae().parameters())),
     }

@@ -1,12 +1,10 @@
 """Measure radarsparse: speed beside its peers, memory of steps, quality of what it draws."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar, get_args
-
-from tqdm import tqdm
+from typing import Any, get_args
 
 from radarsparse.benchmark.convolution_time import CASES, CHANNELS, time_case
 from radarsparse.benchmark.frame_time import FRAMES as ENHANCED_FRAMES
@@ -21,6 +19,7 @@ from radarsparse.cli import Command, config_path
 from radarsparse.config import Config, EdmConfig, PrecisionName, VaeConfig, load_config
 from radarsparse.errors import InputError
 from radarsparse.evaluation.ladder import run_quality
+from radarsparse.files import check_file
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.metrics import write_json
 from radarsparse.simulator.pairs import simulate_pair
@@ -45,113 +44,94 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     for option in ("repeats", "dense-repeats"):
         if (value := getattr(arguments, option.replace("-", "_"))) < 1:
             raise InputError(f"--{option} {value}: must be 1 or more")
-    if arguments.out and not arguments.out.parent.is_dir():
-        raise InputError(f"--out {arguments.out}: no such folder: {arguments.out.parent}")
-    rows = RUNS[arguments.name](arguments)
-    if arguments.out and rows:
-        write_json(arguments.out, rows)
-    return {"name": arguments.name, "numbers": rows}
-
-
-def _config(stage: str) -> Config:
-    return load_config(config_path(f"astyx_{stage}"))
+    if arguments.out:
+        check_file(arguments.out)
+    numbers = RUNS[arguments.name](arguments)
+    if arguments.out and numbers:
+        write_json(arguments.out, numbers)
+    return {"name": arguments.name, "numbers": numbers}
 
 
 def _vae(arguments: argparse.Namespace) -> Any:
-    config = _config("vae")
+    config, root = _config("vae"), arguments.root
     assert isinstance(config, VaeConfig)
-    root = arguments.root
     pair = PreparedFrames.open(root, "train")[0] if root else simulate_pair(0, 0)
     if arguments.dry_run:
         print(f"would time a training step on frame {pair.name} of {root or 'the simulator'}")
         return None
     numbers = time_vae(config, pair, arguments.repeats, arguments.dense_repeats)
-    print(*number_lines(numbers), sep="\n")
+    print(number_lines(numbers))
     return numbers
 
 
 def _sparse(arguments: argparse.Namespace) -> Any:
-    if arguments.dry_run:
-        print(f"would time {len(CASES)} sets of voxels at {CHANNELS} channels")
-        return None
-    rows = []
-    device = name_device(find_device())
-    print(
-        f"{device}, median ms, torch / spconv: plan, forward, forward and backward;"
-        " peak over features"
-    )
-    for case, channels in tqdm(list(product(CASES, CHANNELS)), unit="case", disable=None):
-        row = time_case(case, channels, arguments.repeats)
-        rows.append(row)
-        tqdm.write(sparse_line(row, channels))
-    return rows
+    if not arguments.dry_run:
+        heading = "median ms, torch / spconv: plan, forward, forward and backward"
+        print(f"{name_device(find_device())}, {heading}; peak over features")
+    plan = f"time {len(CASES)} sets of voxels at {CHANNELS} channels"
+    rows = (time_case(*setting, arguments.repeats) for setting in product(CASES, CHANNELS))
+    return _show(arguments, plan, rows, sparse_line)
 
 
 def _nearest(arguments: argparse.Namespace) -> Any:
-    if arguments.dry_run:
-        print(f"would time both directions between clouds of {POINTS} points")
-        return None
-    rows = []
-    for points in POINTS:
-        rows.append(row := time_nearest(points, arguments.repeats))
-        print(nearest_line(row, points), flush=True)
-    return rows
-
-
-Trained = TypeVar("Trained", VaeConfig, EdmConfig)
-
-
-def _with_precision(config: Trained, precision: PrecisionName) -> Trained:
-    train = config.train.model_copy(update={"precision": precision})
-    return config.model_copy(update={"train": train})
+    plan = f"time both directions between clouds of {POINTS} points"
+    rows = (time_nearest(points, arguments.repeats) for points in POINTS)
+    return _show(arguments, plan, rows, nearest_line)
 
 
 def _memory(arguments: argparse.Namespace) -> Any:
-    vae, edm = _config("vae"), _config("edm")
+    precision = f"train.precision='{arguments.precision}'"
+    vae, edm = _config("vae", precision), _config("edm", precision)
     assert isinstance(vae, VaeConfig)
     assert isinstance(edm, EdmConfig)
     simulated = [simulate_pair(0, index) for index in range(FRAMES)]
-    sizes = arguments.batch_size or BATCH_SIZES
     frames = PreparedFrames.open(arguments.root, "train") if arguments.root else simulated
-    if arguments.dry_run:
-        print(f"would measure the memory of training steps at batch sizes {sizes}")
-        return None
-    vae, edm = _with_precision(vae, arguments.precision), _with_precision(edm, arguments.precision)
-    return _show(time_memory(vae, edm, frames, sizes, arguments.repeats))
+    sizes = arguments.batch_size or BATCH_SIZES
+    plan = f"measure the memory of training steps at batch sizes {sizes}"
+    return _show(arguments, plan, time_memory(vae, edm, frames, sizes, arguments.repeats))
 
 
 def _enhance(arguments: argparse.Namespace) -> Any:
-    if arguments.dry_run:
-        print(f"would draw {ENHANCED_FRAMES} simulated frames with the weights that ship")
-        return None
-    return _show(time_enhance(arguments.repeats))
-
-
-def _show(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Print rows as they come, and gather them."""
-    shown = []
-    for row in rows:
-        shown.append(row)
-        print(row_line(row), flush=True)
-    return shown
+    plan = f"draw {ENHANCED_FRAMES} simulated frames with the weights that ship"
+    return _show(arguments, plan, time_enhance(arguments.repeats))
 
 
 def _loading(arguments: argparse.Namespace) -> Any:
-    if arguments.dry_run:
-        print(f"would time {WORKERS} processes that load frames with and without a cache")
-        return None
+    plan = f"time {WORKERS} processes that load frames with and without a cache"
+    return _show(arguments, plan, _loading_rows(arguments))
+
+
+def _loading_rows(arguments: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
     if not arguments.root:
         raise InputError("benchmark loading: needs --root DIR with prepared frames")
-    frames, rows = PreparedFrames.open_all(arguments.root), []
+    frames = PreparedFrames.open_all(arguments.root)
     for stage in ("vae", "edm"):
-        for row in time_loading(_config(stage), frames, WORKERS, arguments.repeats):
-            rows.append(row)
-            print(f"{row['stage']} {row['voxels']:20s} {row['frames_per_s']:6.0f} frames/s")
-    return rows
+        yield from time_loading(_config(stage), frames, WORKERS, arguments.repeats)
 
 
 def _quality(arguments: argparse.Namespace) -> Any:
     return run_quality(arguments.runs, arguments.root, arguments.doc, arguments.dry_run)
+
+
+def _config(stage: str, *overrides: str) -> Config:
+    return load_config(config_path(f"astyx_{stage}"), overrides)
+
+
+def _show(
+    arguments: argparse.Namespace,
+    plan: str,
+    rows: Iterable[Mapping[str, Any]],
+    line_of: Callable[[Mapping[str, Any]], str] = row_line,
+) -> list[Mapping[str, Any]] | None:
+    """Print rows as they come, and gather them; in a dry run, only say what is planned."""
+    if arguments.dry_run:
+        print(f"would {plan}")
+        return None
+    shown = []
+    for row in rows:
+        shown.append(row)
+        print(line_of(row), flush=True)
+    return shown
 
 
 RUNS = dict(

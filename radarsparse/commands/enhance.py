@@ -5,7 +5,6 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,26 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from radarsparse.cli import Command
-from radarsparse.enhancer import EnhancedCloud, Enhancer, Tiles
+from radarsparse.cli import Command, add_fields, read_fields
+from radarsparse.config import check_whole
+from radarsparse.enhancer import COUNT_MOST, SEED_MOST, EnhancedCloud, Enhancer, Tiles
 from radarsparse.errors import InputError
-from radarsparse.files import Unfinished, replacing
-from radarsparse.formats.bags import (
-    RadarMessage,
-    RadarTopic,
-    encode_cloud,
-    find_kind,
-    is_bag,
-    open_radar_topic,
-    read_radar_topic,
-    write_bag,
-)
-from radarsparse.formats.clouds import list_clouds, read_radar, unique_names, write_cloud
+from radarsparse.files import Unfinished, count_of, replacing
+from radarsparse.formats.bags.kinds import find_kind
+from radarsparse.formats.bags.messages import Message
+from radarsparse.formats.bags.topics import RadarTopic, open_radar_topic, read_radar_topic
+from radarsparse.formats.bags.writing import encode_cloud, write_bag
+from radarsparse.formats.clouds import is_bag, list_clouds, read_radar, unique_names, write_cloud
 from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
 from radarsparse.models.weights import MODEL_FILE, SHIPPED, run_folder
-from radarsparse.scan import RADAR_COLUMNS
 
 EXAMPLES = """
 radarsparse enhance --input radar.pcd --out clouds
@@ -63,23 +56,20 @@ class Radar(NamedTuple):
     write: Callable[[Path, EnhancedCloud], None]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """All that is to be enhanced.
 
     Attributes:
         clouds: one by one, always in the same order.
-        count: how many they are.
+        total: how many they are.
         about: what they are, for a person.
-        made_with: what they are, so that another job is known from this one.
-        assemble: makes of the folder of results what the user asked for, itself or beside it.
+        unfinished: where results gather, and what becomes of them.
     """
 
     clouds: Iterable[Radar]
-    count: int
+    total: int
     about: str
-    made_with: Mapping[str, Any]
-    assemble: Callable[[Path], Path]
+    unfinished: Unfinished
 
 
 def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
@@ -90,44 +80,40 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """
     _check(arguments)
     T_radar_sensor = _read_transform(arguments.T_radar_sensor)
-    job = (
-        _open_bag(arguments, T_radar_sensor) if is_bag(arguments.input) else _open_files(arguments)
-    )
+    job = (_open_bag if is_bag(arguments.input) else _open_files)(arguments, T_radar_sensor)
+    job.unfinished.check()
     tiles = None
     if arguments.tile_m is not None:
         tiles = Tiles(arguments.tile_m, arguments.tile_overlap_m)
     enhancer = Enhancer.load(arguments.checkpoint, tiles).to(arguments.device)
-    result = {"out": str(arguments.out), "topic": job.made_with.get("topic")}
+    result = {"out": str(arguments.out), "topic": job.unfinished.claim.get("topic")}
     if arguments.dry_run:
-        print(f"would write {job.count} clouds ({job.about}) to {arguments.out}")
-        return {"clouds": job.count, "skipped": 0, "dry_run": True, **result}
-    unfinished = Unfinished(arguments.out, _claim(job, arguments))
-    with unfinished.working():
-        enhance = partial(_enhance, enhancer, arguments, T_radar_sensor)
-        skipped = _enhance_all(job, enhance, unfinished.results, arguments.skip_unusable)
-        made = job.assemble(unfinished.results)
-    unfinished.finish(made)
-    left_out = f", {skipped} left out" if skipped else ""
-    print(f"wrote {job.count - skipped} clouds ({job.about}) to {arguments.out}{left_out}")
-    return {"clouds": job.count - skipped, "skipped": skipped, "dry_run": False, **result}
+        next(iter(job.clouds)).read()
+        print(f"would write {count_of(job.total, 'cloud')} ({job.about}) to {arguments.out}")
+        return {"clouds": job.total, "skipped": 0, "dry_run": True, **result}
+
+    def enhance(radar: Radar) -> EnhancedCloud:
+        points = transform_points(T_radar_sensor, radar.read())
+        return enhancer(points, arguments.seed, arguments.steps, name=radar.source)
+
+    with job.unfinished.working() as results:
+        skipped = _enhance_all(job, enhance, results, arguments.skip_unusable)
+    written, left_out = job.total - skipped, f", {skipped} left out" if skipped else ""
+    print(f"wrote {count_of(written, 'cloud')} ({job.about}) to {arguments.out}{left_out}")
+    return {"clouds": written, "skipped": skipped, "dry_run": False, **result}
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.steps is not None and arguments.steps < 1:
-        raise InputError(f"--steps {arguments.steps}: must be 1 or more")
-    if arguments.seed < 0:
-        raise InputError(f"--seed {arguments.seed}: must be 0 or more")
-    out, bag = arguments.out, arguments.format == BAG_FORMAT
-    if out.exists() and (bag or not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists with other contents; choose another --out")
-    if is_bag(arguments.input):
-        suffix = find_kind(arguments.input).suffix
-        if bag and out.suffix != suffix:
-            raise InputError(f"--out {out}: must end in {suffix}, as {arguments.input} is such")
-    elif bag or arguments.topic or arguments.fields:
-        raise InputError(
-            f"--input {arguments.input}: is no bag, which --format bag, --topic and --fields need"
-        )
+    check_whole("--seed", arguments.seed, 0, SEED_MOST)
+    if arguments.steps is not None:
+        check_whole("--steps", arguments.steps, 1, COUNT_MOST)
+    source, bag = arguments.input, arguments.format == BAG_FORMAT
+    if not is_bag(source):
+        if bag or arguments.topic:
+            raise InputError(f"--input {source}: is no bag, which --format bag and --topic need")
+    elif bag and arguments.out.suffix != find_kind(source).suffix:
+        suffix = find_kind(source).suffix
+        raise InputError(f"--out {arguments.out}: must end in {suffix}, as {source} is such")
 
 
 def _read_transform(path: Path | None) -> NDArray[np.float64]:
@@ -137,49 +123,59 @@ def _read_transform(path: Path | None) -> NDArray[np.float64]:
     return rigid_transform(rows, str(path))
 
 
-def _open_files(arguments: argparse.Namespace) -> Job:
+def _unfinished(
+    arguments: argparse.Namespace, made_with: Mapping[str, Any], *assemble: Callable[[Path], Path]
+) -> Unfinished:
+    """The work that a later call goes on with; what its claim leaves out may be chosen anew."""
+    weights = (run_folder(arguments.checkpoint) / MODEL_FILE).read_bytes()
+    claim = {
+        "input": str(arguments.input.resolve()),
+        **made_with,
+        "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
+        "seed": arguments.seed,
+        "steps": arguments.steps,
+        "format": arguments.format,
+        "tile_m": arguments.tile_m,
+        "tile_overlap_m": arguments.tile_overlap_m,
+        "T_radar_sensor": _read_transform(arguments.T_radar_sensor).tolist(),
+    }
+    return Unfinished(arguments.out, claim, *assemble)
+
+
+def _open_files(arguments: argparse.Namespace, _: NDArray[np.float64]) -> Job:
     files = unique_names(list_clouds(arguments.input))
+    fields = read_fields(arguments)
     clouds = [
-        Radar(f"{name}.{arguments.format}", str(file), partial(read_radar, file), _write_file)
+        Radar(f"{name}.{arguments.format}", str(file), partial(read_radar, file, fields), _write)
         for name, file in files.items()
     ]
     size = sum(file.stat().st_size for file in files.values())
-    return Job(clouds, len(clouds), str(arguments.input), {"input_bytes": size}, _take_folder)
+    made_with = {"input_bytes": size, "fields": arguments.fields, "bin_type": arguments.bin_type}
+    return Job(clouds, len(clouds), str(arguments.input), _unfinished(arguments, made_with))
 
 
-def _write_file(path: Path, cloud: EnhancedCloud) -> None:
+def _write(path: Path, cloud: EnhancedCloud) -> None:
     write_cloud(path, cloud.table, cloud.probability)
 
 
-def _take_folder(results: Path) -> Path:
-    return results
-
-
 def _open_bag(arguments: argparse.Namespace, T_radar_sensor: NDArray[np.float64]) -> Job:
-    columns = _split_fields(arguments.fields)
+    fields = read_fields(arguments)
+    columns = fields.radar_names if fields.names else None
     topic = open_radar_topic(arguments.input, arguments.topic, columns)
     about = f"{topic.name}, {', '.join(topic.columns)}"
     files = arguments.input.iterdir() if arguments.input.is_dir() else [arguments.input]
-    made_with = {
-        "input_bytes": sum(file.stat().st_size for file in files),
-        "topic": topic.name,
-        "fields": list(topic.columns),
-    }
-    if arguments.format == BAG_FORMAT:
+    size = sum(file.stat().st_size for file in files)
+    made_with = {"input_bytes": size, "topic": topic.name, "fields": list(topic.columns)}
+    if arguments.format != BAG_FORMAT:
+        clouds, unfinished = (
+            _file_clouds(topic, arguments.format),
+            _unfinished(arguments, made_with),
+        )
+    else:
         clouds = _bag_clouds(topic, np.linalg.inv(T_radar_sensor).astype(np.float64))
         assemble = partial(_assemble_bag, topic, arguments.out.name)
-    else:
-        clouds, assemble = _file_clouds(topic, arguments.format), _take_folder
-    return Job(clouds, topic.count, about, made_with, assemble)
-
-
-def _split_fields(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    if len(names) != len(RADAR_COLUMNS) or not all(names):
-        raise InputError(f"--fields {text}: must be five names, for {', '.join(RADAR_COLUMNS)}")
-    return names
+        unfinished = _unfinished(arguments, made_with, assemble)
+    return Job(clouds, topic.count, about, unfinished)
 
 
 def _file_clouds(topic: RadarTopic, suffix: str) -> Iterator[Radar]:
@@ -193,7 +189,7 @@ def _file_clouds(topic: RadarTopic, suffix: str) -> Iterator[Radar]:
                 " stamps; --format bag keeps both"
             )
         name = f"{message.stamp_ns}.{suffix}"
-        yield Radar(name, message.source, message.read_points, _write_file)
+        yield Radar(name, message.source, message.read_points, _write)
 
 
 def _bag_clouds(topic: RadarTopic, T_sensor_radar: NDArray[np.float64]) -> Iterator[Radar]:
@@ -205,7 +201,7 @@ def _bag_clouds(topic: RadarTopic, T_sensor_radar: NDArray[np.float64]) -> Itera
 
 
 def _write_message(
-    message: RadarMessage, T_sensor_radar: NDArray[np.float64], path: Path, cloud: EnhancedCloud
+    message: Message, T_sensor_radar: NDArray[np.float64], path: Path, cloud: EnhancedCloud
 ) -> None:
     # Back in the frame that the header of the radar's message names.
     x, y, z = transform_points(T_sensor_radar, cloud.points).T
@@ -226,39 +222,13 @@ def _assemble_bag(topic: RadarTopic, name: str, results: Path) -> Path:
     return bag
 
 
-def _claim(job: Job, arguments: argparse.Namespace) -> Mapping[str, Any]:
-    """What a later call must share to go on; what is left out may be chosen anew."""
-    weights = (run_folder(arguments.checkpoint) / MODEL_FILE).read_bytes()
-    return {
-        "input": str(arguments.input.resolve()),
-        **job.made_with,
-        "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
-        "seed": arguments.seed,
-        "steps": arguments.steps,
-        "format": arguments.format,
-        "tile_m": arguments.tile_m,
-        "tile_overlap_m": arguments.tile_overlap_m,
-        "T_radar_sensor": _read_transform(arguments.T_radar_sensor).tolist(),
-    }
-
-
-def _enhance(
-    enhancer: Enhancer,
-    arguments: argparse.Namespace,
-    T_radar_sensor: NDArray[np.float64],
-    radar: Radar,
-) -> EnhancedCloud:
-    points = transform_points(T_radar_sensor, radar.read())
-    return enhancer(points, arguments.seed, arguments.steps, name=radar.source)
-
-
 def _enhance_all(
     job: Job, enhance: Callable[[Radar], EnhancedCloud], results: Path, skip_unusable: bool
 ) -> int:
     """Add the results that aren't there yet; returns how many clouds were left out."""
     skipped, done = 0, sum(1 for _ in results.iterdir())
     with tqdm(
-        total=job.count, initial=done, desc="enhance", unit="cloud", disable=None
+        total=job.total, initial=done, desc="enhance", unit="cloud", disable=None
     ) as progress:
         for radar in job.clouds:
             path = results / radar.name
@@ -272,8 +242,8 @@ def _enhance_all(
                 _log.warning("left out: %s", error)
                 skipped += 1
             progress.update()
-    if skipped == job.count:
-        raise InputError(f"none of {skipped} clouds is usable ({job.about})")
+    if skipped == job.total:
+        raise InputError(f"none of {count_of(skipped, 'cloud')} is usable ({job.about})")
     return skipped
 
 
@@ -306,8 +276,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
     text = "of the radar in the bag (default: the only one that holds radar clouds)"
     parser.add_argument("--topic", metavar="NAME", help=text)
-    text = "names of the bag's x, y, z, Doppler and power (default: by their usual names)"
-    parser.add_argument("--fields", metavar="X,Y,Z,D,P", help=text)
+    add_fields(parser)
     text = (
         "text of 4x4 numbers that turns a sensor's frame into x forward, y left, z up (p_radar ="
         " T_radar_sensor @ p_sensor); a bag's clouds are turned back into the sensor's frame"

@@ -1,25 +1,32 @@
 """Score enhanced clouds against LiDAR: a trained run on a split, or folders against each other."""
 
 import argparse
-import json
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from radarsparse.cli import CONFIG_HELP, Command, config_path
+from radarsparse.cli import CONFIG_HELP, Command, add_fields, config_path, read_fields
 from radarsparse.config import DenoiserConfig, VolumeSettings, load_config, override_config
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
-from radarsparse.evaluation import CropBox, FolderFrames, Folders, Output, RunFrames, parse_compared
-from radarsparse.evaluation.report import WORST
+from radarsparse.evaluation.crop import CropBox
+from radarsparse.evaluation.folders import FolderFrames, parse_compared
+from radarsparse.evaluation.frames import PREDICTION, RAW, FrameSource, frames_of_rows, rows_of_run
+from radarsparse.evaluation.pictures import save_pictures
+from radarsparse.evaluation.report import WORST, csv_lines, describe_report, make_report
 from radarsparse.evaluation.score import score_frames
 from radarsparse.evaluation.workers import Workers, start_workers
+from radarsparse.files import Unfinished, check_file, count_of
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
-from radarsparse.metrics.summary import RESAMPLES
+from radarsparse.metrics.summary import RESAMPLES, write_csv, write_json
 from radarsparse.models.weights import load_diffusion, run_folder
 
-FOLDERS_ONLY = ("target", "raw", "compare", "crop", "config")
+FOLDERS_ONLY = ("target", "raw", "fields", "compare", "crop", "config")
+# What pictures are made from, beside the frames.
+CLAIMED = ("checkpoint", "split", "seed", "pred", *FOLDERS_ONLY, "bin_type", "set", "worst")
 EXAMPLES = """
 radarsparse eval --checkpoint runs/edm --split val --out metrics.json
 radarsparse eval --pred clouds --target DIR --raw DIR --out metrics.json --pictures pictures
@@ -35,28 +42,40 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         The file and what it holds, without the scores of each frame.
     """
     with start_workers(arguments.workers) as workers:
-        return _evaluate(arguments, workers)
+        _check(arguments)
+        _check_places(arguments)
+        frames = _open_folders(arguments) if arguments.pred else _open_run(arguments)
+        if arguments.dry_run:
+            if workers.leads:
+                print(f"would score {count_of(len(frames.names), 'frame')}")
+            return {"frames": len(frames.names), "dry_run": True}
+        return _score(arguments, frames, workers)
 
 
-def _evaluate(arguments: argparse.Namespace, workers: Workers) -> Mapping[str, Any]:
-    _check(arguments)
-    output = Output(
-        arguments.out, arguments.csv, arguments.pictures, arguments.resamples, arguments.worst
-    )
-    output.check()
-    frames = _open_folders(arguments) if arguments.pred else _open_run(arguments)
-    if arguments.dry_run:
-        if workers.leads:
-            print(f"would score {len(frames.names)} frames")
-        return {"frames": len(frames.names), "dry_run": True}
-    frames = frames.check(workers)
-    scores = score_frames(frames, workers)
-    if not workers.leads:
-        return {}
-    print(output.write(scores, frames))
-    report = json.loads(output.json.read_text())
+def _score(
+    arguments: argparse.Namespace, frames: FolderFrames | FrameSource, workers: Workers
+) -> Mapping[str, Any]:
+    with ExitStack() as stack:
+
+        def begin_pictures() -> Path | None:
+            asked = arguments.pictures and workers.leads
+            return stack.enter_context(_unfinished(arguments).working()) if asked else None
+
+        pictures = workers.together(begin_pictures)[0]
+        if isinstance(frames, FolderFrames):
+            frames = frames.check(workers)
+        scores = score_frames(frames, workers)
+        if not workers.leads:
+            return {}
+        report = make_report(scores, frames, arguments.resamples, arguments.worst)
+        if pictures:
+            save_pictures(pictures, frames, report["worst"], scores)
+        if arguments.csv:
+            write_csv(arguments.csv, csv_lines(scores))
+        write_json(arguments.out, report)
+    print(describe_report(report))
     del report["per_frame"]
-    return {"file": str(output.json), **report}
+    return {"file": str(arguments.out), **report}
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -65,16 +84,34 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in FOLDERS_ONLY if arguments.checkpoint else ():
         if getattr(arguments, name):
             raise InputError(f"--{name}: goes with --pred DIR, not with --checkpoint RUN")
-    if arguments.seed < 0:
-        raise InputError(f"--seed {arguments.seed}: must be 0 or more")
+    for option, least in (("seed", 0), ("resamples", 1), ("worst", 0)):
+        if (number := getattr(arguments, option)) < least:
+            raise InputError(f"--{option} {number}: must be {least} or more")
 
 
-def _open_run(arguments: argparse.Namespace) -> RunFrames:
+def _check_places(arguments: argparse.Namespace) -> None:
+    check_file(arguments.out)
+    if arguments.csv:
+        check_file(arguments.csv)
+        if arguments.csv.resolve() == arguments.out.resolve():
+            raise InputError(f"--csv {arguments.csv}: is the file of --out")
+    if arguments.pictures:
+        _unfinished(arguments).check()
+
+
+def _unfinished(arguments: argparse.Namespace) -> Unfinished:
+    claim = {name: str(getattr(arguments, name)) for name in CLAIMED}
+    return Unfinished(arguments.pictures, claim)
+
+
+def _open_run(arguments: argparse.Namespace) -> FrameSource:
     network, config = load_diffusion(run_folder(arguments.checkpoint))
     changed = override_config(config, arguments.set)
     assert isinstance(changed, DenoiserConfig)
-    prepared = PreparedFrames.open(Path(changed.data.root), arguments.split)
-    return RunFrames.of(Enhancer(network, changed), prepared, arguments.seed)
+    pairs = PreparedFrames.open(Path(changed.data.root), arguments.split)
+    enhancer = Enhancer(network, changed)
+    rows = rows_of_run(enhancer, arguments.seed)
+    return frames_of_rows(rows, pairs.names, pairs, enhancer.volume)
 
 
 def _open_folders(arguments: argparse.Namespace) -> FolderFrames:
@@ -83,10 +120,12 @@ def _open_folders(arguments: argparse.Namespace) -> FolderFrames:
     settings = VolumeSettings()
     if arguments.config:
         settings = load_config(arguments.config, arguments.set).volume
-    compared = parse_compared(arguments.compare)
-    folders = Folders(arguments.pred, arguments.target, arguments.raw, compared)
+    folders = {PREDICTION: arguments.pred, **parse_compared(arguments.compare)}
+    if arguments.raw:
+        folders[RAW] = arguments.raw
     box = CropBox.parse(arguments.crop) if arguments.crop is not None else None
-    return FolderFrames.find(folders, box, Volume.from_settings(settings))
+    found = FolderFrames.find(folders, arguments.target, box, Volume.from_settings(settings))
+    return replace(found, fields=read_fields(arguments))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pred", type=Path, metavar="DIR", help="predicted clouds, radar frame")
     add("--target", type=Path, metavar="DIR", help="LiDAR clouds, radar frame, or prepared frames")
     add("--raw", type=Path, metavar="DIR", help="radar clouds or prepared frames, scored too")
+    add_fields(parser)
     text = "further predictions of the same frames, as row NAME; may be repeated"
     add("--compare", action="append", default=[], metavar="NAME=DIR", help=text)
     text = "crop all clouds to this box, metres (default: prepared frames to the config's volume)"

@@ -11,10 +11,11 @@ from radarsparse.datasets.build import PreparedPlan, build_prepared, read_skippe
 from radarsparse.datasets.check import BOUNDS_M, check_pairs, describe_check
 from radarsparse.datasets.layouts import LAYOUTS
 from radarsparse.datasets.tj4dradset import convert_tj4dradset
-from radarsparse.errors import InputError
+from radarsparse.files import count_of
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
 from radarsparse.viewer.check_plot import draw_check
+from radarsparse.viewer.film import PICTURE, check_path
 
 Step = Callable[[argparse.Namespace], Mapping[str, Any]]
 Layouts: TypeAlias = "argparse._SubParsersAction[Any]"
@@ -37,11 +38,11 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
 def _check(arguments: argparse.Namespace) -> Mapping[str, Any]:
     root, split, out = arguments.root, arguments.split, arguments.out
-    if out and not (out.parent.is_dir() and out.suffix == ".png"):
-        raise InputError(f"--out {out}: needed is a name in .png in a folder that exists")
+    if out:
+        check_path(out, (PICTURE,))
     frames = PreparedFrames.open(root, split) if split else PreparedFrames.open_all(root)
     if arguments.dry_run:
-        print(f"would look at {len(frames)} frames of {root}")
+        print(f"would look at {count_of(len(frames), 'frame')} of {root}")
         return {"frames": len(frames), "dry_run": True}
     found = check_pairs(frames, Volume.from_settings(VolumeSettings()))
     print(*describe_check(found), sep="\n")
@@ -53,20 +54,20 @@ def _check(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
 def _convert(arguments: argparse.Namespace) -> Mapping[str, Any]:
     source, target = arguments.source, arguments.target
-    what = f"radar clouds of {source} as NPY files at {target}"
+    what = f"of {source} as NPY files at {target}"
     if arguments.dry_run:
-        print(f"would write {what}")
+        print(f"would write the radar clouds {what}")
         return {"folder": str(target), "dry_run": True}
     clouds = convert_tj4dradset(source, target)
-    print(f"wrote {clouds} {what}")
+    print(f"wrote {count_of(clouds, 'radar cloud')} {what}")
     return {"folder": str(target), "clouds": clouds}
 
 
 def _prepare(arguments: argparse.Namespace) -> Mapping[str, Any]:
     source = LAYOUTS[arguments.layout].open(arguments.source)
-    plan = PreparedPlan(arguments.target, source, arguments.skip_unusable)
+    plan = PreparedPlan(arguments.target, source, arguments.skip_unusable, arguments.source)
     names = source.names
-    what = f"{len(names)} frames ({names[0]} .. {names[-1]}) at {plan.target}"
+    what = f"{count_of(len(names), 'frame')} ({names[0]} .. {names[-1]}) at {plan.target}"
     if plan.is_built():
         print(f"nothing to do: already {what}")
     elif arguments.dry_run:

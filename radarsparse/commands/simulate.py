@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from radarsparse.cli import Command
+from radarsparse.config import check_whole
 from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each
-from radarsparse.errors import InputError
 from radarsparse.simulator.lidar_models import LIDARS
 from radarsparse.simulator.pairs import SensorRig, frame_name, simulate_pair, simulation_card
 from radarsparse.simulator.radar_models import RADARS
 
-FRAMES_MIN = 3
-FRAMES_MAX = 1_000_000
-SWEEPS_MAX = 20
+# At least one frame for each split.
+BOUNDS = {"--frames": (3, 999_999), "--seed": (0, 2**63 - 1), "--radar-sweeps": (1, 20)}
 EXAMPLES = """
 radarsparse simulate --out data/sim --frames 200 --seed 0
 radarsparse simulate --out data/ars --frames 200 --seed 0 --radar ars548 --lidar livox-horizon
@@ -28,7 +27,8 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     Returns:
         How many frames the folder holds, or would.
     """
-    _check(arguments)
+    for option, (least, most) in BOUNDS.items():
+        check_whole(option, vars(arguments)[option.strip("-").replace("-", "_")], least, most)
     plan = _plan(arguments)
     what = f"{arguments.frames} simulated frames (seed {arguments.seed}) at {plan.target}"
     if plan.is_built():
@@ -39,18 +39,6 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         build_prepared(plan)
         print(f"wrote {what}")
     return {"folder": str(arguments.out), "frames": arguments.frames, "dry_run": arguments.dry_run}
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    frames, seed, radar_sweeps = arguments.frames, arguments.seed, arguments.radar_sweeps
-    if not FRAMES_MIN <= frames <= FRAMES_MAX:
-        raise InputError(
-            f"--frames {frames}: must be {FRAMES_MIN} .. {FRAMES_MAX}, one frame for each split"
-        )
-    if seed < 0:
-        raise InputError(f"--seed {seed}: must be 0 or more")
-    if not 1 <= radar_sweeps <= SWEEPS_MAX:
-        raise InputError(f"--radar-sweeps {radar_sweeps}: must be 1 .. {SWEEPS_MAX}")
 
 
 def _plan(arguments: argparse.Namespace) -> PreparedPlan:
@@ -71,11 +59,10 @@ def _split(frames: int) -> dict[str, list[list[int]]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how many frames, of which sensors, and where to."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
-    parser.add_argument(
-        "--frames", type=int, required=True, metavar="N", help="how many, 3 or more"
-    )
-    parser.add_argument("--seed", type=int, required=True, metavar="S", help="0 or more")
+    add = partial(parser.add_argument, required=True)
+    add("--out", type=Path, metavar="DIR", help="new folder")
+    add("--frames", type=int, metavar="N", help="how many, 3 or more")
+    add("--seed", type=int, metavar="S", help="0 or more")
     _add_sensor(parser, "--radar", "astyx-6455", RADARS)
     _add_sensor(parser, "--lidar", "vlp-16", LIDARS)
     text = "sweeps in each radar cloud, the newest and those before it (default: 1)"

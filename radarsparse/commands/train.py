@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from radarsparse.cli import CONFIG_HELP, Command, config_path
-from radarsparse.config import Config, config_to_yaml, load_config
+from radarsparse.config import config_to_yaml, load_config
 from radarsparse.errors import InputError
-from radarsparse.training.checkpoint import load_state
 from radarsparse.training.loop import train
 from radarsparse.training.planning.dry_run import check, suggest_batch_size, suggest_voxel_size
 from radarsparse.training.planning.profile import profile_steps
@@ -36,81 +35,50 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         raise InputError(f"--memory-gib {arguments.memory_gib:g}: goes with --find-batch-size")
     folder = arguments.out or Path("runs") / arguments.config.stem
     if arguments.dry_run:
-        return _dry_run(config, folder)
-    if arguments.find_batch_size:
-        return _tell(suggest_batch_size(config, arguments.memory_gib))
-    if arguments.voxel_budget is not None:
-        return _tell(suggest_voxel_size(config, arguments.voxel_budget))
+        found = check(config, folder)
+        print(config_to_yaml(config), found, sep="\n")
+        return {"config": config.model_dump(mode="json"), "found": found}
+    if arguments.find_batch_size or arguments.voxel_budget is not None:
+        if arguments.find_batch_size:
+            found = suggest_batch_size(config, arguments.memory_gib)
+        else:
+            found = suggest_voxel_size(config, arguments.voxel_budget)
+        print(found)
+        return {"found": found}
     if arguments.profile:
         times_ms = profile_steps(config, arguments.profile)
         print("milliseconds per step:", *(f"{k} {v:.1f}" for k, v in times_ms.items()))
         return {"times_ms": times_ms, "trace": str(arguments.profile)}
-    train(config, folder, render_clouds)
-    return _read_result(folder)
+    samples = train(config, folder, render_clouds)
+    return {"run": str(folder), "samples": samples, "last": _read_last(folder / "stats.jsonl")}
 
 
-def _dry_run(config: Config, folder: Path) -> Mapping[str, Any]:
-    found = check(config, folder)
-    print(config_to_yaml(config), found, sep="\n")
-    return {"config": config.model_dump(mode="json"), "found": found}
-
-
-def _tell(found: str) -> Mapping[str, Any]:
-    print(found)
-    return {"found": found}
-
-
-def _read_result(folder: Path) -> Mapping[str, Any]:
-    """What the run holds, as far as this machine has it."""
-    state, stats = load_state(folder) or {}, folder / "stats.jsonl"
+def _read_last(stats: Path) -> Mapping[str, Any]:
+    """The last value of every number, as far as this machine has them."""
     last: dict[str, Any] = {}
     for line in stats.read_text().splitlines() if stats.is_file() else ():
         last |= json.loads(line)
     last.pop("samples", None)
-    return {"run": str(folder), "samples": state.get("seen"), "last": last}
+    return last
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is trained, where to, and what to do instead of training."""
-    parser.add_argument(
-        "--config", type=config_path, required=True, metavar="YAML", help=CONFIG_HELP
-    )
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/<name of the config>)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=VALUE",
-        help="change one setting of the config; may be repeated",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check everything and print the config, train nothing",
-    )
-    parser.add_argument(
-        "--find-batch-size",
-        action="store_true",
-        help="print the largest batch that fits, by real steps that are thrown away",
-    )
-    parser.add_argument(
-        "--memory-gib",
-        type=float,
-        metavar="GIB",
-        help="memory for --find-batch-size (default: all that a CUDA device has)",
-    )
-    parser.add_argument(
-        "--voxel-budget",
-        type=int,
-        metavar="VOXELS",
-        help="print the finest voxel size at which 95 %% of frames have no more LiDAR voxels",
-    )
-    parser.add_argument(
-        "--profile",
-        type=Path,
-        metavar="TRACE.json",
-        help="train a few steps that are thrown away, print where time goes, write a trace",
-    )
+    add = parser.add_argument
+    add("--config", type=config_path, required=True, metavar="YAML", help=CONFIG_HELP)
+    add("--out", type=Path, help="run folder (default: runs/<name of the config>)")
+    text = "change one setting of the config; may be repeated"
+    add("--set", action="append", default=[], metavar="A.B=VALUE", help=text)
+    text = "check everything and print the config, train nothing"
+    add("--dry-run", action="store_true", help=text)
+    text = "print the largest batch that fits, by real steps that are thrown away"
+    add("--find-batch-size", action="store_true", help=text)
+    text = "memory for --find-batch-size (default: all that a CUDA device has)"
+    add("--memory-gib", type=float, metavar="GIB", help=text)
+    text = "print the finest voxel size at which 95 %% of frames have no more LiDAR voxels"
+    add("--voxel-budget", type=int, metavar="VOXELS", help=text)
+    text = "train a few steps that are thrown away, print where time goes, write a trace"
+    add("--profile", type=Path, metavar="TRACE.json", help=text)
 
 
 COMMAND = Command("train", str(__doc__), EXAMPLES, add_arguments, act)

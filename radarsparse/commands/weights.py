@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from radarsparse.cli import Command
-from radarsparse.commands._calls import call
+from radarsparse.commands._calls import add_out, call
 from radarsparse.models.weights import MODEL_FILE, save_half
 
 FRAMES = 3000
@@ -17,32 +17,24 @@ radarsparse weights --out out/weights
 
 
 def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
-    """Run the commands one after another; a second call goes on where the first one stopped.
+    """Run the commands one after another.
 
     Returns:
         The file that was written.
     """
-    out = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
-    data, vae, edm, ect = (out / name for name in ("data", "vae", "edm", "ect"))
-    root = f"data.root={data}"
+    names = ("data", "vae", "edm", "ect", "release")
+    data, vae, edm, ect, release = (arguments.out / name for name in names)
+    changes = ["--set", f"data.root={data}"]
     call("simulate", "--out", data, "--frames", FRAMES, "--seed", 0)
-    changes = ("--set", root)
     call("train", "--config", "release_vae", "--out", vae, *changes)
-    changes += ("--set", f"model.vae={vae}")
+    changes += ["--set", f"model.vae={vae}"]
     call("train", "--config", "release_edm", "--out", edm, *changes)
-    changes += ("--set", f"teacher={edm}")
+    changes += ["--set", f"teacher={edm}"]
     call("train", "--config", "release_ect", "--out", ect, *changes)
-    save_half(ect, out / "release")
-    file = out / "release" / MODEL_FILE
+    save_half(ect, release)
+    file = release / MODEL_FILE
     print(f"wrote {file}")
     return {"weights": str(file)}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where to write."""
-    text = "folder for the frames and the runs (default: out/weights)"
-    parser.add_argument("--out", type=Path, default=Path("out/weights"), help=text)
-
-
-COMMAND = Command("weights", str(__doc__), EXAMPLES, add_arguments, act)
+COMMAND = Command("weights", str(__doc__), EXAMPLES, partial(add_out, "out/weights"), act)

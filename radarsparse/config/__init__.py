@@ -1,71 +1,30 @@
 """Typed settings, read from YAML with `extends` and `a.b=value` overrides."""
 
-from radarsparse.config.reading import (
-    config_to_yaml,
-    load_config,
-    override_config,
-    parse_yaml,
-    read_yaml,
-    validate_config,
-)
-from radarsparse.config.settings import (
-    LATTICE_STRIDE,
-    AugmentSettings,
-    DataSettings,
-    DenoiserSettings,
-    DiffusionSettings,
-    DistillSettings,
-    EctSettings,
-    EngineName,
-    FewStepSamplingSettings,
-    PrecisionName,
-    SamplingSettings,
-    ScheduleName,
-    TrainSettings,
-    VaeSettings,
-    ValidationSettings,
-    VolumeSettings,
-    VoxelStep,
-)
-from radarsparse.config.stages import (
-    Config,
-    DenoiserConfig,
-    DistillConfig,
-    EctConfig,
-    EdmConfig,
-    FewStepConfig,
-    VaeConfig,
-)
-
-__all__ = [
-    "LATTICE_STRIDE",
-    "AugmentSettings",
-    "Config",
-    "DataSettings",
-    "DenoiserConfig",
-    "DenoiserSettings",
-    "DiffusionSettings",
-    "DistillConfig",
-    "DistillSettings",
-    "EctConfig",
-    "EctSettings",
-    "EdmConfig",
-    "EngineName",
-    "FewStepConfig",
-    "FewStepSamplingSettings",
-    "PrecisionName",
-    "SamplingSettings",
-    "ScheduleName",
-    "TrainSettings",
-    "VaeConfig",
-    "VaeSettings",
-    "ValidationSettings",
-    "VolumeSettings",
-    "VoxelStep",
-    "config_to_yaml",
-    "load_config",
-    "override_config",
-    "parse_yaml",
-    "read_yaml",
-    "validate_config",
-]
+from radarsparse.config.reading import check_whole as check_whole
+from radarsparse.config.reading import config_to_yaml as config_to_yaml
+from radarsparse.config.reading import describe_faults as describe_faults
+from radarsparse.config.reading import load_config as load_config
+from radarsparse.config.reading import override_config as override_config
+from radarsparse.config.reading import parse_yaml as parse_yaml
+from radarsparse.config.reading import read_yaml as read_yaml
+from radarsparse.config.reading import validate_config as validate_config
+from radarsparse.config.settings import LATTICE_STRIDE as LATTICE_STRIDE
+from radarsparse.config.settings import AugmentSettings as AugmentSettings
+from radarsparse.config.settings import Config as Config
+from radarsparse.config.settings import DataSettings as DataSettings
+from radarsparse.config.settings import DenoiserConfig as DenoiserConfig
+from radarsparse.config.settings import DenoiserSettings as DenoiserSettings
+from radarsparse.config.settings import DiffusionSettings as DiffusionSettings
+from radarsparse.config.settings import DistillConfig as DistillConfig
+from radarsparse.config.settings import EctConfig as EctConfig
+from radarsparse.config.settings import EdmConfig as EdmConfig
+from radarsparse.config.settings import EngineName as EngineName
+from radarsparse.config.settings import FewStepConfig as FewStepConfig
+from radarsparse.config.settings import FewStepSamplingSettings as FewStepSamplingSettings
+from radarsparse.config.settings import PrecisionName as PrecisionName
+from radarsparse.config.settings import SamplingSettings as SamplingSettings
+from radarsparse.config.settings import TrainSettings as TrainSettings
+from radarsparse.config.settings import VaeConfig as VaeConfig
+from radarsparse.config.settings import VaeSettings as VaeSettings
+from radarsparse.config.settings import ValidationSettings as ValidationSettings
+from radarsparse.config.settings import VolumeSettings as VolumeSettings

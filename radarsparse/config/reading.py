@@ -1,41 +1,107 @@
 """Settings from YAML with `extends` and `a.b=value` overrides."""
 
 import json
+import math
+import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from pydantic import ValidationError
 
-from radarsparse.config.stages import ADAPTER, Config
+from radarsparse.config.settings import STAGES, Config
 from radarsparse.errors import InputError
 
+# Of a file, and of what its aliases unfold to.
+_CHARACTERS_MAX = 300_000
+_DEPTH_MAX = 50
+_INTEGER = re.compile(r"[-+]?(0|[1-9](_?[0-9])*)$")
+_DECIMAL = re.compile(r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$")
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses doubled keys and reads `1e-4` as a number."""
+_FAULTS_MAX = 3
+_SHOWN_MAX, _LINE_MAX = 60, 500
+# Where pydantic's own are not "Input should be ...".
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no key here",
+    "model_type": "must be a block of keys",
+    "value_error": "{error}",
+    "json_invalid": "holds a text or a nesting that JSON can't hold",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose words mean one thing each, and which unfolds to no more than a bounded size.
+
+    Whatever isn't plainly null, true, false or a decimal number is text: dates, `1:30`, `.inf`.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (as the base class has it)
+        first: [(tag, words) for tag, words in pairs if tag.endswith((":null", ":bool"))]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._measured: dict[yaml.Node, tuple[int, int]] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Read one value, and add up how large and how deep it is once its aliases are unfolded."""
+        event = self.peek_event()
+        if getattr(event, "tag", None) is not None:
+            _refuse(event, f"the tag {event.tag} is not known here; leave it out")
+        node: Any = super().compose_node(parent, index)
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._measured:
+                _refuse(event, f"the alias *{event.anchor} stands inside what it names")
+            return node
+        if isinstance(node, yaml.ScalarNode):
+            inner = [(len(node.value), 0)]
+        else:
+            mapped = isinstance(node, yaml.MappingNode)
+            inner = [self._measured[v] for v in (chain(*node.value) if mapped else node.value)]
+        size = 1 + sum(size for size, _ in inner)
+        depth = 1 + max((depth for _, depth in inner), default=0)
+        self._measured[node] = size, depth
+        if size > _CHARACTERS_MAX:
+            _refuse(node, f"unfolds to more than {_CHARACTERS_MAX:,} characters and values")
+        if depth > _DEPTH_MAX:
+            _refuse(node, f"nests more than {_DEPTH_MAX} deep")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                _refuse(key_node, "a list or a block can't be a key")
             key = self.construct_object(key_node)
             if key in seen:
-                line = key_node.start_mark.line + 1
-                raise InputError(f"key {key!r} stands twice (line {line}); keep one")
+                _refuse(key_node, f"key {key!r} stands twice; keep one")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > 20 or not -(2**63) <= int(node.value) < 2**63:
+            _refuse(node, f"{node.value:.20}: must be a whole number of at most 64 bits")
+        return int(node.value)
 
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        if not math.isfinite(float(node.value)):
+            _refuse(node, f"{node.value:.20}: is too large for a number")
+        return float(node.value)
 
 
-# Of impossible dates, of keys that are lists or mappings, and of nesting without end.
-_UNREADABLE_YAML = (ValueError, TypeError, RecursionError)
+for _kind, _pattern in (("int", _INTEGER), ("float", _DECIMAL)):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+
+
+def _refuse(place: Any, problem: str) -> NoReturn:
+    raise yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -45,13 +111,26 @@ def parse_yaml(text: str, source: str) -> Any:
         text: the document.
         source: what to call it in errors, usually the file's path.
 
+    Returns:
+        Nested dicts, lists, texts, finite numbers that fit into 64 bits, booleans and None.
+
     Raises:
-        InputError: the text is no YAML or holds a doubled key.
+        InputError: the text is no YAML, holds a doubled key, or is too large or too deep.
     """
+    if len(text) > _CHARACTERS_MAX:
+        raise InputError(f"{source}: has more than {_CHARACTERS_MAX:,} characters")
     try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, InputError, *_UNREADABLE_YAML) as error:
-        raise InputError(f"{source}: {error}") from error
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{source}: line {line}: {error.problem!s:.{_LINE_MAX}}") from error
+    except yaml.reader.ReaderError as error:
+        at = f"{error.character:#04x} at position {error.position}"
+        raise InputError(f"{source}: character {at} can't stand in a text") from error
+    except RecursionError as error:
+        raise InputError(f"{source}: nests more than {_DEPTH_MAX} deep") from error
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{source}: holds an escape that means no character") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -63,9 +142,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_CHARACTERS_MAX + 1)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: can't be read: byte {error.start} is no UTF-8") from error
     content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         raise InputError(f"{path}: the top level must be a mapping of keys to values")
@@ -88,20 +168,36 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return validate_config(raw, str(path))
 
 
-def validate_config(raw: dict[str, Any], source: str) -> Config:
-    """Check plain values against the settings.
-
-    Args:
-        raw: nested plain values.
-        source: what to call them in errors.
+def validate_config(raw: Any, source: str) -> Config:
+    """Check nested plain values, which errors call `source`, against the settings.
 
     Raises:
         InputError: names every key that is unknown, missing, mistyped or out of its bounds.
     """
+    stage = raw.get("stage") if isinstance(raw, dict) else None
+    if str(stage) not in STAGES:
+        names = ", ".join(STAGES)
+        raise InputError(f"{source}: stage = {stage!r:.{_SHOWN_MAX}}: must be one of {names}")
     try:
-        return ADAPTER.validate_json(json.dumps(raw), strict=True)
+        return STAGES[str(stage)].model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        raise InputError(f"{source}: " + "; ".join(_describe(error))) from error
+        raise InputError(f"{source}: {describe_faults(error)}") from error
+
+
+def describe_faults(error: ValidationError) -> str:
+    """What is wrong with which keys of a block of settings, in one line."""
+    faults = error.errors(include_url=False)
+    found = []
+    for fault in faults[:_FAULTS_MAX]:
+        key, value = ".".join(map(str, fault["loc"])), fault["input"]
+        words = _WORDS.get(fault["type"], "{}").format(fault["msg"], **fault.get("ctx", {}))
+        words = words.replace("Input should", "must").replace("Tuple should", "must")
+        hidden = fault["type"] == "missing" or isinstance(value, dict)
+        shown = "" if hidden else f" = {value!r:.{_SHOWN_MAX}}"
+        found.append(f"{key}{shown}: {words}" if key else words)
+    if len(faults) > _FAULTS_MAX:
+        found.append(f"and {len(faults) - _FAULTS_MAX} more")
+    return "; ".join(found)[:_LINE_MAX]
 
 
 def override_config(config: Config, overrides: Sequence[str]) -> Config:
@@ -131,9 +227,9 @@ def config_to_yaml(config: Config) -> str:
 
 
 def _read_extended(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    raw = read_yaml(path)
     if path.resolve() in children:
         raise InputError(f"{path}: extends itself")
-    raw = read_yaml(path)
     parent = raw.pop("extends", None)
     if parent is None:
         return raw
@@ -162,9 +258,16 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     block[keys[-1]] = parse_yaml(text, f"--set {override}")
 
 
-def _describe(error: ValidationError) -> Iterable[str]:
-    for item in error.errors():
-        # The first part of a place is the stage, which is no key.
-        key = ".".join(str(part) for part in item["loc"][1:])
-        value = "" if item["type"] in ("missing", "model_type") else f" = {item['input']!r}"
-        yield f"{key or 'config'}{value}: {item['msg']}"
+def check_whole(name: str, value: object, least: int, most: int) -> int:
+    """A number that must be whole and within bounds.
+
+    Raises:
+        InputError: it isn't.
+    """
+    try:
+        number = operator.index(value)  # pyright: ignore[reportArgumentType] (that is the question)
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise InputError(f"{name} = {value!r}: must be a whole number, {least} to {most}")
+    return number

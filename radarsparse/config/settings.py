@@ -1,6 +1,7 @@
-"""Blocks of settings."""
+"""Blocks of settings, and what a run of each stage is made of."""
 
 from itertools import pairwise
+from math import prod
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,19 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Vector3 = tuple[float, float, float]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+Few = Annotated[int, Field(gt=0, le=4096)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 EngineName = Literal["auto", "torch", "spconv"]
 PrecisionName = Literal["32", "16-mixed", "bf16-mixed"]
 ScheduleName = Literal["constant", "cosine", "one_cycle", "inverse_sqrt"]
 
 LATTICE_STRIDE = 8
+_CELLS_MAX = 4_000_000
 
 
 class Settings(BaseModel):
-    """Base of every block of settings: immutable, unknown keys refused."""
+    """Base of every block of settings: immutable, unknown keys and infinite numbers refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class VolumeSettings(Settings):
@@ -38,13 +43,19 @@ class VolumeSettings(Settings):
     @model_validator(mode="after")
     def _whole_lattice_cells(self) -> "VolumeSettings":
         cell_m = self.voxel_size_m * LATTICE_STRIDE
-        for low, high in zip(self.minimum_m, self.maximum_m, strict=True):
-            cells = (high - low) / cell_m
-            if cells < 1 or abs(cells - round(cells)) > 1e-6:
+        sides = list(zip(self.minimum_m, self.maximum_m, strict=True))
+        counts = [(high - low) / cell_m for low, high in sides]
+        for (low, high), cells in zip(sides, counts, strict=True):
+            if cells < 1 or min(cells % 1, -cells % 1) > 1e-6:
                 raise ValueError(
                     f"the side {low} .. {high} m holds {cells:g} lattice cells of {cell_m:g} m;"
                     " it must hold a whole number, 1 or more"
                 )
+        if prod(counts) > _CELLS_MAX:
+            raise ValueError(
+                f"the box holds {prod(counts):.4g} lattice cells of {cell_m:g} m; it must hold at"
+                f" most {_CELLS_MAX:,}"
+            )
         return self
 
 
@@ -60,15 +71,15 @@ class AugmentSettings(Settings):
     mirror: Share = 0.5
     yaw_max_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 10.0
     quarter_turn: Share = 0.0
-    shift_std_m: Annotated[float, Field(ge=0.0)] = 0.1
+    shift_std_m: NotNegative = 0.1
     scale_max: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     radar_dropout: Share = 0.2
-    radar_range_std_m: Annotated[float, Field(ge=0.0)] = 0.0
+    radar_range_std_m: NotNegative = 0.0
     radar_azimuth_std_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     radar_elevation_std_deg: Annotated[float, Field(ge=0.0, le=90.0)] = 0.0
-    doppler_std_mps: Annotated[float, Field(ge=0.0)] = 0.0
-    power_std_db: Annotated[float, Field(ge=0.0)] = 1.0
-    power_point_std_db: Annotated[float, Field(ge=0.0)] = 0.0
+    doppler_std_mps: NotNegative = 0.0
+    power_std_db: NotNegative = 1.0
+    power_point_std_db: NotNegative = 0.0
     lidar_dropout: Share = 0.0
     cutout: Share = 0.0
     cutout_max_deg: Annotated[float, Field(gt=0.0, le=360.0)] = 30.0
@@ -90,7 +101,7 @@ class DataSettings(Settings):
 
     root: str
     cache: str | None = None
-    scenes_seed: Annotated[int, Field(ge=0)] | None = None
+    scenes_seed: Seed | None = None
     train_split: str = "train"
     val_split: str = "val"
     augment: AugmentSettings = AugmentSettings()
@@ -104,22 +115,22 @@ class VaeSettings(Settings):
     the encoder of the run folder `perceptual_vae`, or with a random network.
     """
 
-    channels: tuple[Count, Count, Count, Count] = (24, 48, 64, 96)
-    latent_channels: Count = 32
-    kl_weight: Annotated[float, Field(ge=0.0)] = 1e-4
-    split_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    channels: tuple[Few, Few, Few, Few] = (24, 48, 64, 96)
+    latent_channels: Few = 32
+    kl_weight: NotNegative = 1e-4
+    split_weight: NotNegative = 1.0
     positive_weight: Positive = 1.0
     split_balance: Share = 1.0
-    focal_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    dice_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    offset_weight: Annotated[float, Field(ge=0.0)] = 1.0
-    intensity_weight: Annotated[float, Field(ge=0.0)] = 0.2
-    neighbour_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    normal_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    perceptual_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    focal_weight: NotNegative = 0.0
+    dice_weight: NotNegative = 0.0
+    offset_weight: NotNegative = 1.0
+    intensity_weight: NotNegative = 0.2
+    neighbour_weight: NotNegative = 0.0
+    normal_weight: NotNegative = 0.0
+    perceptual_weight: NotNegative = 0.0
     perceptual_vae: str | None = None
-    latent_noise: Annotated[float, Field(ge=0.0)] = 0.1
-    false_parent_share: Annotated[float, Field(ge=0.0)] = 0.1
+    latent_noise: NotNegative = 0.1
+    false_parent_share: NotNegative = 0.1
     max_voxels_per_frame: Count = 60_000
 
     @model_validator(mode="after")
@@ -136,9 +147,9 @@ class DenoiserSettings(Settings):
     """Widths at strides 8, 16, 32 and the VAE whose latents are denoised."""
 
     vae: str
-    channels: tuple[Count, Count, Count] = (64, 96, 128)
-    blocks: Count = 2
-    condition_channels: tuple[Count, Count, Count, Count] = (16, 32, 48, 64)
+    channels: tuple[Few, Few, Few] = (64, 96, 128)
+    blocks: Few = 2
+    condition_channels: tuple[Few, Few, Few, Few] = (16, 32, 48, 64)
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
 
 
@@ -175,11 +186,11 @@ class SamplingSettings(Settings):
     exceeds `presence_threshold`; a voxel exists where it is likelier than `voxel_probability`.
     """
 
-    steps: Count = 18
-    samples: Count = 1
+    steps: Few = 18
+    samples: Few = 1
     start_sigma: Positive | None = None
     temperature: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
-    guidance: Annotated[float, Field(ge=0.0)] = 1.0
+    guidance: NotNegative = 1.0
     views: Literal[1, 2] = 1
     regression_share: Share = 0.0
     detail_sigma: Positive | None = None
@@ -190,7 +201,7 @@ class SamplingSettings(Settings):
 class FewStepSamplingSettings(SamplingSettings):
     """The same for a network that jumps to clean features; the last jump is from `last_sigma`."""
 
-    steps: Count = 2
+    steps: Few = 2
     last_sigma: Positive = 10.0
 
 
@@ -204,7 +215,7 @@ class EctSettings(Settings):
 
     p_mean: float = 0.8
     p_std: Positive = 1.4
-    halvings: Count = 4
+    halvings: Annotated[int, Field(gt=0, le=16)] = 4
 
 
 class DistillSettings(Settings):
@@ -213,7 +224,7 @@ class DistillSettings(Settings):
     Source: Song et al. 2023, Consistency Models.
     """
 
-    scales: Count = 18
+    scales: Few = 18
 
 
 class ValidationSettings(Settings):
@@ -244,11 +255,11 @@ class TrainSettings(Settings):
     """
 
     samples: Count
-    batch_size: Count = 4
-    accumulate: Count = 1
+    batch_size: Few = 4
+    accumulate: Few = 1
     precision: PrecisionName = "32"
     checkpoint_activations: bool = False
-    workers: Annotated[int, Field(ge=0)] = 1
+    workers: Annotated[int, Field(ge=0, le=4096)] = 1
     learning_rate: Positive = 1e-3
     schedule: ScheduleName = "cosine"
     warmup_samples: Count = 200
@@ -268,3 +279,75 @@ class TrainSettings(Settings):
                 f" {self.samples}"
             )
         return self
+
+
+class RunSettings(Settings):
+    """Everything that a run of any stage depends on."""
+
+    stage: Literal["vae", "edm", "ect", "distill"]
+    seed: Seed = 0
+    engine: EngineName = "auto"
+    data: DataSettings
+    volume: VolumeSettings = VolumeSettings()
+    train: TrainSettings
+
+    @model_validator(mode="after")
+    def _voxel_steps_fit(self) -> "RunSettings":
+        for step in self.train.voxel_steps:
+            self.volume.at(step.voxel_size_m)
+        return self
+
+
+class VaeConfig(RunSettings):
+    """Everything that a run of stage `vae` depends on."""
+
+    model: VaeSettings = VaeSettings()
+
+
+class DenoiserConfig(RunSettings):
+    """Everything that a run which trains a denoiser depends on."""
+
+    model: DenoiserSettings
+    diffusion: DiffusionSettings = DiffusionSettings()
+    sampling: SamplingSettings = SamplingSettings()
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> "DenoiserConfig":
+        right_m, left_m = self.volume.minimum_m[1], self.volume.maximum_m[1]
+        if self.sampling.views == 2 and abs(left_m + right_m) > 1e-6:
+            raise ValueError(
+                f"sampling.views = 2: the volume must reach as far to the left as to the right, y"
+                f" is {right_m:g} .. {left_m:g} m"
+            )
+        return self
+
+
+class EdmConfig(DenoiserConfig):
+    """Everything that a run of stage `edm` depends on."""
+
+
+class FewStepRun(DenoiserConfig):
+    """Everything that a run depends on which makes a finished run of stage `edm` need few steps.
+
+    `teacher` is its folder; `model`, `diffusion` and `volume` must be those of the teacher.
+    """
+
+    teacher: str
+    sampling: FewStepSamplingSettings = FewStepSamplingSettings()  # pyright: ignore[reportIncompatibleVariableOverride] (frozen)
+
+
+class EctConfig(FewStepRun):
+    """Everything that a run of stage `ect` depends on."""
+
+    consistency: EctSettings = EctSettings()
+
+
+class DistillConfig(FewStepRun):
+    """Everything that a run of stage `distill` depends on."""
+
+    consistency: DistillSettings = DistillSettings()
+
+
+FewStepConfig = EctConfig | DistillConfig
+Config = VaeConfig | DenoiserConfig
+STAGES = {"vae": VaeConfig, "edm": EdmConfig, "ect": EctConfig, "distill": DistillConfig}

@@ -1,6 +1,6 @@
 """Build a folder of prepared frames from a source, going on where an earlier build stopped."""
 
-import shutil
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,8 @@ from tqdm import tqdm
 
 from radarsparse.config import read_yaml
 from radarsparse.errors import InputError
+from radarsparse.files import Unfinished, count_of
 from radarsparse.formats.prepared import (
-    CARD_FILE,
-    FRAMES_FOLDER,
     DatasetCard,
     Split,
     frame_names,
@@ -28,12 +27,7 @@ SKIPPED_FILE = "skipped.yaml"
 
 
 class Unusable(NamedTuple):
-    """A frame that can't be made.
-
-    Attributes:
-        name: of the frame.
-        reason: names the file and what is wrong with it.
-    """
+    """A frame that can't be made; the reason names the file and what is wrong with it."""
 
     name: str
     reason: str
@@ -65,38 +59,37 @@ class PreparedPlan:
         source: what it is made from.
         skip_unusable: leave out frames that can't be made, and say which; otherwise the first of
             them ends the build.
+        root: where the source lies, if it is a folder.
     """
 
     target: Path
     source: Source
     skip_unusable: bool = False
+    root: Path | None = None
 
     @property
-    def partial(self) -> Path:
-        """Where the folder is built before it is renamed."""
-        resolved = self.target.resolve()
-        return resolved.with_name(resolved.name + ".partial")
+    def unfinished(self) -> Unfinished:
+        """The folder that is built before it stands at the target."""
+        card, names = self.source.card, self.source.names
+        digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
+        frames = f"{len(names)} ({names[0]} .. {names[-1]}, {digest})" if names else "0"
+        source = {"source": str(self.root.resolve())} if self.root else {}
+        claim = {"data_set": card.name, **source, **card.provenance, "frames": frames}
+        return Unfinished(self.target, claim)
 
     def is_built(self) -> bool:
         """Whether the target already holds exactly this.
 
         Raises:
-            InputError: the target holds something else.
+            InputError: the target holds something else, or another build isn't finished.
         """
-        if not self.target.exists():
-            return False
-        if not self.target.is_dir():
-            raise InputError(f"{self.target}: is a file; a new or empty folder is needed")
-        if not any(self.target.iterdir()):
-            return False
-        if not (holds_card(self.target, self.source.card) and self._is_complete()):
-            raise InputError(
-                f"{self.target}: exists with other contents; remove it or name a new folder"
-            )
-        return True
-
-    def _is_complete(self) -> bool:
-        return {*frame_names(self.target), *read_skipped(self.target)} == set(self.source.names)
+        unfinished = self.unfinished
+        if not unfinished.is_begun and holds_card(self.target, self.source.card):
+            found = {*frame_names(self.target), *read_skipped(self.target)}
+            if found == set(self.source.names):
+                return True
+        unfinished.check()
+        return False
 
 
 def read_each(
@@ -108,14 +101,12 @@ def read_each(
         make: gives the frame of a name; raises `InputError` where it can't.
         names: of the frames.
     """
-    return (_try(make, name) for name in names)
-
-
-def _try(make: Callable[[str], ScanPair], name: str) -> ScanPair | Unusable:
-    try:
-        return make(name)
-    except InputError as error:
-        return Unusable(name, str(error))
+    for name in names:
+        try:
+            frame = make(name)
+        except InputError as error:
+            frame = Unusable(name, str(error))
+        yield frame
 
 
 def read_skipped(folder: Path) -> dict[str, str]:
@@ -129,7 +120,7 @@ def read_skipped(folder: Path) -> dict[str, str]:
 
 
 def build_prepared(plan: PreparedPlan) -> dict[str, str]:
-    """Build the planned folder beside its target, resuming an interrupted build, and rename it.
+    """Build the planned folder; a build that was stopped goes on.
 
     Args:
         plan: what to build.
@@ -140,42 +131,28 @@ def build_prepared(plan: PreparedPlan) -> dict[str, str]:
     Raises:
         InputError: a frame can't be made, or a folder or file can't be written.
     """
-    try:
-        _start_partial(plan)
-        _add_frames(plan)
-        skipped = read_skipped(plan.partial)
+    with plan.unfinished.working() as folder:
+        skipped = _add_frames(plan, folder)
         if len(skipped) == len(plan.source.names):
-            raise InputError(f"{plan.target}: none of {len(skipped)} frames is usable")
-        plan.partial.replace(plan.target)
-    except OSError as error:
-        raise InputError(f"{plan.target}: can't be written ({error})") from error
+            raise InputError(f"{plan.target}: none of {count_of(len(skipped), 'frame')} is usable")
+        if skipped:
+            write_yaml(folder / SKIPPED_FILE, skipped)
+        write_split(folder, plan.source.split)
+        write_dataset_card(folder, plan.source.card)
     return skipped
 
 
-def _add_frames(plan: PreparedPlan) -> None:
-    skipped, names = read_skipped(plan.partial), plan.source.names
-    present = {*frame_names(plan.partial), *skipped}
-    missing = [name for name in names if name not in present]
+def _add_frames(plan: PreparedPlan, folder: Path) -> dict[str, str]:
+    names, present = plan.source.names, set(frame_names(folder))
+    missing, skipped = [name for name in names if name not in present], {}
     done, title = len(names) - len(missing), plan.target.name
     with tqdm(total=len(names), initial=done, desc=title, unit="frame", disable=None) as bar:
         for frame in plan.source.read(missing):
             if isinstance(frame, ScanPair):
-                write_frame(plan.partial, frame)
+                write_frame(folder, frame)
             elif plan.skip_unusable:
                 skipped[frame.name] = frame.reason
-                write_yaml(plan.partial / SKIPPED_FILE, skipped)
             else:
                 raise InputError(f"{frame.reason}; --skip-unusable leaves such frames out")
             bar.update()
-
-
-def _start_partial(plan: PreparedPlan) -> None:
-    """Empty what an interrupted run of another plan left, so that no foreign frame is kept."""
-    partial, source = plan.partial, plan.source
-    if partial.exists() and not holds_card(partial, source.card):
-        if any(partial.iterdir()) and not (partial / CARD_FILE).is_file():
-            raise InputError(f"{partial}: is in the way and no interrupted build; remove it")
-        shutil.rmtree(partial)
-    (partial / FRAMES_FOLDER).mkdir(parents=True, exist_ok=True)
-    write_dataset_card(partial, source.card)
-    write_split(partial, source.split)
+    return skipped

@@ -1,26 +1,21 @@
 """Dual-Radar in its own layout: Arbe Phoenix or ARS548 radar and RS-Ruby Lite LiDAR."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.datasets.build import Source, read_each
+from radarsparse.datasets.build import Source
 from radarsparse.datasets.kitti import list_numbers, read_image_sets
+from radarsparse.datasets.native import need_folder, source_of_files, usable_lidar
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard, Split, usable_points
-from radarsparse.formats.tables import (
-    INTENSITY_MAX,
-    check_bounds,
-    fingerprint,
-    need_folder,
-    read_float32,
-)
+from radarsparse.formats.prepared import DatasetCard
+from radarsparse.formats.tables import read_float32
 from radarsparse.geometry import transform_points
-from radarsparse.scan import ScanPair
+from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 
 LAYOUT = "Dual-Radar"
 PARTS = ("training", "testing")
@@ -56,38 +51,18 @@ _T_RADAR_ARBE = np.array(
 )
 
 
-@dataclass(frozen=True)
-class _Radar:
-    """One of the two radars.
-
-    Attributes:
-        folder: of its clouds.
-        sensor: maker and model.
-        field_of_view_deg: full azimuth and elevation angles.
-        T_radar_native: from the frame of its files to x forward, y left, z up.
-        T_radar_lidar: from the LiDAR's frame to x forward, y left, z up.
-    """
-
-    folder: str
-    sensor: str
-    field_of_view_deg: tuple[float, float]
-    T_radar_native: NDArray[np.float64]
-    T_radar_lidar: NDArray[np.float64]
-
-
-_ARBE = _Radar(
-    folder="arbe",
-    sensor="Arbe Phoenix",
+_CARD = DatasetCard(
+    name="Dual-Radar, Arbe Phoenix",
+    radar_sensor="Arbe Phoenix",
+    lidar_sensor="RoboSense RS-Ruby Lite",
     field_of_view_deg=(100.0, 30.0),
-    T_radar_native=_T_RADAR_ARBE,
-    T_radar_lidar=_T_RADAR_ARBE @ np.linalg.inv(_T_LIDAR_ARBE),
-)
-_ARS548 = _Radar(
-    folder="ars548",
-    sensor="Continental ARS548 RDI",
-    field_of_view_deg=(120.0, 28.0),
-    T_radar_native=np.eye(4),
-    T_radar_lidar=np.linalg.inv(_T_LIDAR_ARS548),
+    radar_rate_hz=20.0,
+    lidar_rate_hz=10.0,
+    licence="by agreement with the authors of Dual-Radar",
+    citation=(
+        "X. Zhang et al.: Dual Radar: A Multi-modal Dataset with Dual 4D Radar for Autonomous"
+        " Driving. arXiv:2310.07602, 2023 (Dual-Radar)."
+    ),
 )
 
 
@@ -99,100 +74,53 @@ def open_dual_radar_arbe(root: Path) -> Source:
 
     Raises:
         InputError: a folder is missing or holds no frame, or a list in `ImageSets` is malformed.
-    """
-    return _open(root, _ARBE)
-
-
-def open_dual_radar_ars548(root: Path) -> Source:
-    """Find the frames of the ARS548 in a native folder.
-
-    Args:
-        root: folder that holds `training` and `testing`, each with `ars548` and `robosense`.
-
-    Raises:
-        InputError: a folder is missing or holds no frame, or a list in `ImageSets` is malformed.
-    """
-    return _open(root, _ARS548)
-
-
-def _open(root: Path, radar: _Radar) -> Source:
-    parts = _find_frames(root, radar)
-    names = tuple(sorted(parts))
-    paths = (path for name in names for path in _native_paths(parts[name], name, radar))
-    card = _make_card(radar, fingerprint(root, paths))
-    read = partial(read_each, partial(_read_frame, parts, radar))
-    return Source(card, _find_split(root), names, read)
-
-
-def _find_frames(root: Path, radar: _Radar) -> dict[str, Path]:
-    """Which part of the data set holds each frame: numbers run on from one part to the other."""
-    found = [root / part for part in PARTS if (root / part).is_dir()] or [root / PARTS[0]]
-    for part in found:
-        need_folder(part / LIDAR_FOLDER, LAYOUT)
-    return {
-        f"{number:06d}": part
-        for part in found
-        for number in list_numbers(part / radar.folder, 6, LAYOUT)
-    }
-
-
-def _find_split(root: Path) -> Split:
-    folder = root / SPLIT_FOLDER
-    return read_image_sets(folder) if folder.is_dir() else _OFFICIAL_SPLIT
-
-
-def _make_card(radar: _Radar, digest: str) -> DatasetCard:
-    """The card of one radar's frames.
 
     Source: data-formats.md, sections 6 and 10.1.
     """
-    return DatasetCard(
-        name=f"Dual-Radar, {radar.sensor}",
-        radar_sensor=radar.sensor,
-        lidar_sensor="RoboSense RS-Ruby Lite",
-        field_of_view_deg=radar.field_of_view_deg,
-        radar_rate_hz=20.0,
-        lidar_rate_hz=10.0,
-        licence="by agreement with the authors of Dual-Radar",
-        citation=(
-            "X. Zhang et al.: Dual Radar: A Multi-modal Dataset with Dual 4D Radar for Autonomous"
-            " Driving. arXiv:2310.07602, 2023 (Dual-Radar)."
-        ),
-        provenance={"fingerprint": digest},
+    T_radar_lidar = _T_RADAR_ARBE @ np.linalg.inv(_T_LIDAR_ARBE)
+    return _open(root, "arbe", _CARD, partial(_read_frame, _T_RADAR_ARBE, T_radar_lidar))
+
+
+def open_dual_radar_ars548(root: Path) -> Source:
+    """Find the frames of the ARS548: as `open_dual_radar_arbe`, with `ars548` for `arbe`."""
+    sensor = "Continental ARS548 RDI"
+    card = replace(
+        _CARD, name=f"Dual-Radar, {sensor}", radar_sensor=sensor, field_of_view_deg=(120.0, 28.0)
     )
+    read = partial(_read_frame, np.eye(4), np.linalg.inv(_T_LIDAR_ARS548))
+    return _open(root, "ars548", card, read)
 
 
-def _read_frame(parts: Mapping[str, Path], radar: _Radar, name: str) -> ScanPair:
-    """Read one native frame.
-
-    Source: data-formats.md, section 6.
-    """
-    radar_path, lidar_path = _native_paths(parts[name], name, radar)
-    return ScanPair(
-        name=name,
-        radar=_read_radar(radar_path, radar),
-        lidar=_read_lidar(lidar_path),
-        T_radar_lidar=radar.T_radar_lidar,
-    )
-
-
-def _native_paths(part: Path, name: str, radar: _Radar) -> tuple[Path, Path]:
-    return part / radar.folder / f"{name}.bin", part / LIDAR_FOLDER / f"{name}.bin"
+def _open(root: Path, folder: str, card: DatasetCard, read: Callable[..., ScanPair]) -> Source:
+    # Frames' numbers run on from one part to the other.
+    parts = [root / part for part in PARTS if (root / part).is_dir()] or [root / PARTS[0]]
+    for part in parts:
+        need_folder(part / LIDAR_FOLDER, LAYOUT)
+    files = {
+        f"{number:06d}": [part / each / f"{number:06d}.bin" for each in (folder, LIDAR_FOLDER)]
+        for part in parts
+        for number in list_numbers(part / folder, 6, LAYOUT)
+    }
+    lists = root / SPLIT_FOLDER
+    split = read_image_sets(lists) if lists.is_dir() else _OFFICIAL_SPLIT
+    return source_of_files(card, split, root, files, read)
 
 
-def _read_radar(path: Path, radar: _Radar) -> NDArray[np.float32]:
-    native = usable_points(read_float32(path, len(RADAR_FIELDS)), str(path))
-    points = transform_points(radar.T_radar_native, native)[:, [0, 1, 2, 4, 3]]
+def _read_frame(
+    T_radar_native: NDArray[np.float64],
+    T_radar_lidar: NDArray[np.float64],
+    name: str,
+    radar: Path,
+    lidar: Path,
+) -> ScanPair:
+    """Read a frame; native radar points, of either radar, are turned to x forward, y left."""
+    rows = read_float32(radar, len(RADAR_FIELDS))[:, [0, 1, 2, 4, 3]]
+    points = transform_points(T_radar_native, usable_points(rows, RADAR_COLUMNS, str(radar)))
     ahead = np.count_nonzero(points[:, 0] > 0)
     if 2 * ahead <= len(points):
         raise InputError(
-            f"{path}: {ahead} of {len(points)} points lie before the radar; more than half must,"
-            f" if it is a cloud of the {radar.sensor}"
+            f"{radar}: {ahead} of {len(points)} points lie before the radar; more than half must,"
+            f" if it is a cloud of the {radar.parent.name}"
         )
-    return points
-
-
-def _read_lidar(path: Path) -> NDArray[np.float32]:
-    points = usable_points(read_float32(path, len(LIDAR_FIELDS)), str(path))[:, :4]
-    check_bounds(points[:, 3], f"{path}: column intensity", 0.0, INTENSITY_MAX)
-    return points
+    lidar_points = usable_lidar(read_float32(lidar, len(LIDAR_FIELDS))[:, :4], str(lidar))
+    return ScanPair(name, points, lidar_points, T_radar_lidar)

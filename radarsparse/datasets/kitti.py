@@ -1,27 +1,24 @@
 """What data sets that follow KITTI's layout share: numbered files, calibrations, split lists."""
 
+import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.datasets.native import check_bounds, need_folder, parse_numbers
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import Split, rigid_transform
-from radarsparse.formats.tables import check_bounds, need_folder, read_text
+from radarsparse.formats.tables import read_text
 
 SPLITS = ("train", "val", "test")
 TRANSLATION_MAX_M = 100.0
 
 
 def list_numbers(folder: Path, digits: int, layout: str) -> list[int]:
-    """Numbers of the files such as `00012.bin` in a folder, ascending.
-
-    Args:
-        folder: where they are.
-        digits: of a file's name.
-        layout: whose layout asks for the folder.
+    """Numbers, of some digits, of the files such as `00012.bin` in a layout's folder, ascending.
 
     Raises:
         InputError: the folder is missing or holds no such file.
@@ -50,45 +47,31 @@ def read_transform(path: Path, key: str) -> NDArray[np.float64]:
 
     Source: data-formats.md, section 3.
     """
-    entries = (line.partition(":") for line in read_text(path).splitlines())
-    values = {name.strip(): text.split() for name, _, text in entries}
+    lines = (line.partition(":") for line in read_text(path).splitlines())
+    values = {name.strip(): text for name, _, text in lines}
+    source = f"{path}: {key}"
     if key not in values:
         raise InputError(f"{path}: has no line {key}:")
-    numbers = _to_numbers(values[key], f"{path}: {key}")
-    return rigid_transform(np.vstack([numbers.reshape(3, 4), (0, 0, 0, 1)]), f"{path}: {key}")
-
-
-def _to_numbers(texts: Sequence[str], source: str) -> NDArray[np.float64]:
-    if len(texts) != 12:
-        raise InputError(f"{source}: holds {len(texts)} values; must hold 12")
-    try:
-        numbers = np.array([float(text) for text in texts])
-    except ValueError as error:
-        raise InputError(f"{source}: must be numbers ({error})") from error
-    check_bounds(numbers, source, -TRANSLATION_MAX_M, TRANSLATION_MAX_M)
-    return numbers
+    rows = np.reshape(parse_numbers(values[key], 12, source), (3, 4))
+    check_bounds(rows, source, -TRANSLATION_MAX_M, TRANSLATION_MAX_M)
+    return rigid_transform(np.vstack([rows, (0, 0, 0, 1)]), source)
 
 
 def read_image_sets(folder: Path) -> Split:
     """Read which frames each of `train.txt`, `val.txt` and `test.txt` lists.
 
-    Args:
-        folder: usually called ImageSets.
-
     Raises:
         InputError: a list is missing or malformed, or two lists share a frame.
     """
     numbers = {name: _read_numbers(folder / f"{name}.txt") for name in SPLITS}
-    _check_disjoint(folder, numbers)
+    for one, two in combinations(SPLITS, 2):
+        if shared := numbers[one] & numbers[two]:
+            raise InputError(f"{folder}: {one}.txt and {two}.txt both list frame {min(shared)}")
     return {name: to_ranges(sorted(listed)) for name, listed in numbers.items()}
 
 
 def to_ranges(numbers: Sequence[int]) -> list[list[int]]:
-    """Inclusive ranges that hold just these numbers.
-
-    Args:
-        numbers: ascending.
-    """
+    """Inclusive ranges that hold just these numbers, which ascend."""
     gaps = [index for index, (one, two) in enumerate(pairwise(numbers), 1) if two > one + 1]
     bounds = [0, *gaps, len(numbers)] if numbers else []
     return [[numbers[first], numbers[end - 1]] for first, end in pairwise(bounds)]
@@ -96,14 +79,7 @@ def to_ranges(numbers: Sequence[int]) -> list[list[int]]:
 
 def _read_numbers(path: Path) -> set[int]:
     lines = read_text(path).split()
-    wrong = [line for line in lines if not (line.isascii() and line.isdecimal())]
+    wrong = [line for line in lines if not re.fullmatch("[0-9]{1,6}", line)]
     if wrong:
-        raise InputError(f"{path}: lists {wrong[0]!r}; must list numbers of frames")
+        raise InputError(f"{path}: lists {wrong[0][:80]!r}; must list numbers of up to 6 digits")
     return {int(line) for line in lines}
-
-
-def _check_disjoint(folder: Path, numbers: dict[str, set[int]]) -> None:
-    for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
-        shared = numbers[one] & numbers[two]
-        if shared:
-            raise InputError(f"{folder}: {one}.txt and {two}.txt both list frame {min(shared)}")

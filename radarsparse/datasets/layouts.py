@@ -38,7 +38,7 @@ LAYOUTS = {
     ),
     "ntu4dradlm": Layout(
         "NTU4DRadLM (ROS 1 bags), its enhanced radar clouds",
-        "folder with a folder per scene (garden, loop1, ...) of bags and gt_odom.txt, and calib",
+        "folder with calib and, per recording (garden, ...), a folder of bags and gt_odom.txt",
         open_ntu4dradlm,
     ),
     "ntu4dradlm-pcl": Layout(
@@ -51,7 +51,7 @@ LAYOUTS = {
     ),
     "k-radar": Layout(
         "K-Radar (sparse radar clouds and Ouster PCD)",
-        "folder with a folder per sequence, 1 to 58",
+        "folder with a folder per recording, 1 to 58",
         open_k_radar,
     ),
     "dual-radar-arbe": Layout(
@@ -62,12 +62,12 @@ LAYOUTS = {
     ),
     "snail-radar": Layout(
         "SNAIL-Radar (PCD files), Oculii Eagle and XT32",
-        "folder with a folder per sequence",
+        "folder with a folder per recording",
         open_snail_radar,
     ),
     "msc-rad4r": Layout(
         "MSC-RAD4R (ROS 1 bags), Oculii Eagle and OS1-128",
-        "folder with a bag, or a folder of bags, per sequence (URBAN_A0, ...), and calib",
+        "folder with a bag, or a folder of bags, per recording (URBAN_A0, ...), and calib",
         open_msc_rad4r,
     ),
     "folder": Layout(

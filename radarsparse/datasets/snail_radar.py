@@ -1,26 +1,16 @@
 """SNAIL-Radar in its folder form: Oculii Eagle (enhanced clouds) and Hesai XT32, as PCD files."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from radarsparse.datasets.build import Source, read_each
-from radarsparse.datasets.pairing import find_nearest
+from radarsparse.datasets.build import Source
+from radarsparse.datasets.native import find_nearest, source_of_files, split_by_group, usable_lidar
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard, usable_points
-from radarsparse.formats.tables import (
-    INTENSITY_MAX,
-    CloudFiles,
-    check_bounds,
-    fingerprint,
-    read_pcd,
-    split_by_group,
-)
-from radarsparse.scan import ScanPair
+from radarsparse.formats.prepared import DatasetCard
+from radarsparse.formats.tables import read_pcd
+from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair, usable_points
 
 RADAR_FOLDER = "eagleg7/enhanced"
 LIDAR_FOLDER = "xt32"
@@ -28,10 +18,10 @@ PAIR_MAX_S = 0.05
 """Half a turn of the LiDAR: more apart, a radar cloud belongs to another turn."""
 
 # Such as 20231105_aft/data2, 20231105_aft/2 or 20231105_aft_2.
-_SEQUENCE = re.compile(r"(\d{8}(?:_aft|_eve)?)[/_](?:data)?(\d+)$")
+_RECORDING = re.compile(r"(\d{8}(?:_aft|_eve)?)[/_](?:data)?(\d+)$")
 _STAMP = re.compile(r"\d+\.\d+")
 
-# Where each sequence was driven. The split is by place, since every route was driven several times.
+# Where each recording was driven. The split is by place: every route was driven several times.
 PLACES = {
     "basketball court": "20230920/1 20230921/2 20231007/4 20231105/6 20231105_aft/2",
     "starlake": (
@@ -50,9 +40,10 @@ PLACES = {
     "starlake tower": "20231208/1 20231213/1 20240113/1",
     "August 1 road": "20240116/2 20240116_eve/3 20240123/2",
 }
+RECORDINGS = tuple(key for keys in PLACES.values() for key in keys.split())
 # The three faculty routes contain one another, so they stay in the same split.
-TEST_PLACES = ("August 1 road",)
-VAL_PLACES = ("software school",)
+TEST_PLACE = "August 1 road"
+VAL_PLACE = "software school"
 
 _T_BODY_LIDAR = np.array(
     [[0.0, -1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
@@ -69,75 +60,79 @@ _T_BODY_RADAR = np.array(
 T_RADAR_LIDAR = np.linalg.inv(_T_BODY_RADAR) @ _T_BODY_LIDAR
 
 
+_CARD = DatasetCard(
+    name="SNAIL-Radar",
+    radar_sensor="Oculii Eagle G7, enhanced clouds (several frames, joined by the maker)",
+    lidar_sensor="Hesai Pandar XT32",
+    field_of_view_deg=(113.0, 45.0),
+    radar_rate_hz=15.0,
+    lidar_rate_hz=10.0,
+    licence="ODbL 1.0, contents under DbCL 1.0",
+    citation=(
+        "J. Huai, B. Wang, Y. Zhuang, Y. Chen, Q. Li, Y. Han: SNAIL Radar: A large-scale"
+        " diverse dataset for the evaluation of 4D-radar-based SLAM systems."
+        " arXiv:2407.11705, 2024 (SNAIL-Radar)."
+    ),
+)
+
+
 def open_snail_radar(root: Path) -> Source:
-    """Pair the LiDAR sweeps of all sequences with the radar clouds nearest in time.
+    """Pair the LiDAR sweeps of all recordings with the radar clouds nearest in time.
 
     Args:
-        root: a sequence, or a folder that holds sequences such as `20231105/data2` down to two
+        root: a recording, or a folder that holds recordings such as `20231105/data2` down to two
             folders below.
 
     Raises:
-        InputError: there is no sequence, one is unknown, a file isn't named by its stamp, or no
+        InputError: there is no recording, one is unknown, a file isn't named by its stamp, or no
             two clouds are near enough in time.
 
-    Source: data-formats.md, section 7.3.
+    Source: data-formats.md, sections 2.6 and 7.3.
     """
-    sequences = _find_sequences(root)
-    pairs: dict[str, CloudFiles] = {}
+    pairs: list[tuple[Path, Path]] = []
     frames: dict[str, tuple[int, int]] = {}
-    for key, folder in sequences.items():
-        first, found = len(pairs), _pair_clouds(folder)
-        pairs |= {f"{number:06d}": pair for number, pair in enumerate(found, first)}
+    for key, folder in _find_recordings(root).items():
+        found = _pair_clouds(folder)
         if found:
-            frames[key] = first, len(pairs) - 1
+            frames[key] = len(pairs), len(pairs) + len(found) - 1
+        pairs += found
     if not pairs:
         raise InputError(f"{root}: no LiDAR sweep has a radar cloud within {PAIR_MAX_S} s")
-    card = _make_card(fingerprint(root, (path for pair in pairs.values() for path in pair)))
-    split = split_by_group(frames, _sequences_at(VAL_PLACES), _sequences_at(TEST_PLACES))
-    return Source(card, split, tuple(pairs), partial(read_each, partial(_read_frame, pairs)))
+    val, test = (PLACES[place].split() for place in (VAL_PLACE, TEST_PLACE))
+    split = split_by_group(frames, val, test)
+    files = {f"{number:06d}": pair for number, pair in enumerate(pairs)}
+    return source_of_files(_CARD, split, root, files, _read_frame)
 
 
-def _find_sequences(root: Path) -> dict[str, Path]:
-    """Folders of the sequences by date and run, in the order of time."""
+def _find_recordings(root: Path) -> dict[str, Path]:
+    """Folders of the recordings by date and run, in the order of time."""
     found = [path for depth in ("", "*/", "*/*/") for path in root.glob(depth + RADAR_FOLDER)]
-    sequences = {_identify(path.parents[1]): path.parents[1] for path in found}
-    if not sequences:
+    if not found:
         raise InputError(f"{root}: holds no folder {RADAR_FOLDER} down to two folders below")
-    return dict(sorted(sequences.items(), key=lambda item: _order(item[0])))
+    return dict(sorted((_identify(path.parents[1]), path.parents[1]) for path in found))
 
 
 def _identify(folder: Path) -> str:
-    match = _SEQUENCE.search(folder.absolute().as_posix())
+    match = _RECORDING.search(folder.absolute().as_posix())
     key = "/".join(match.groups()) if match else folder.name
-    if key not in _sequences_at(PLACES):
+    if key not in RECORDINGS:
         raise InputError(
-            f"{folder}: is none of the 44 sequences, such as 20231105/data2, so that its place and"
-            " its split are unknown"
+            f"{folder}: is none of the {len(RECORDINGS)} recordings, such as 20231105/data2, so"
+            " that its place and its split are unknown"
         )
     return key
 
 
-def _order(key: str) -> tuple[str, int]:
-    date, _, run = key.partition("/")
-    return date, int(run)
-
-
-def _sequences_at(places: Iterable[str]) -> set[str]:
-    return {key for place in places for key in PLACES[place].split()}
-
-
-def _pair_clouds(sequence: Path) -> list[CloudFiles]:
+def _pair_clouds(recording: Path) -> list[tuple[Path, Path]]:
     """Each LiDAR sweep with the radar cloud nearest in time, where that is near enough."""
-    radar, lidar = (_list_by_stamp(sequence / name) for name in (RADAR_FOLDER, LIDAR_FOLDER))
+    radar, lidar = (_list_by_stamp(recording / name) for name in (RADAR_FOLDER, LIDAR_FOLDER))
     radar_s, lidar_s = (np.array([_stamp_s(path) for path in paths]) for paths in (radar, lidar))
     numbers, gaps_s = find_nearest(radar_s, lidar_s)
-    found = zip(numbers.tolist(), lidar, gaps_s.tolist(), strict=True)
-    return [
-        CloudFiles(radar[number], sweep) for number, sweep, gap_s in found if gap_s <= PAIR_MAX_S
-    ]
+    near = np.flatnonzero(gaps_s <= PAIR_MAX_S).tolist()
+    return [(radar[numbers[sweep]], lidar[sweep]) for sweep in near]
 
 
-def _list_by_stamp(folder: Path) -> Sequence[Path]:
+def _list_by_stamp(folder: Path) -> list[Path]:
     paths = sorted(folder.glob("*.pcd"), key=_stamp_s)
     if not paths:
         raise InputError(f"{folder}: holds no file such as 1699329600.234000000.pcd")
@@ -150,47 +145,12 @@ def _stamp_s(path: Path) -> float:
     return float(path.stem)
 
 
-def _make_card(digest: str) -> DatasetCard:
-    """The data set's card.
-
-    Source: data-formats.md, sections 2.6 and 7.3.
-    """
-    return DatasetCard(
-        name="SNAIL-Radar",
-        radar_sensor="Oculii Eagle G7, enhanced clouds (several frames, joined by the maker)",
-        lidar_sensor="Hesai Pandar XT32",
-        field_of_view_deg=(113.0, 45.0),
-        radar_rate_hz=15.0,
-        lidar_rate_hz=10.0,
-        licence="ODbL 1.0, contents under DbCL 1.0",
-        citation=(
-            "J. Huai, B. Wang, Y. Zhuang, Y. Chen, Q. Li, Y. Han: SNAIL Radar: A large-scale"
-            " diverse dataset for the evaluation of 4D-radar-based SLAM systems."
-            " arXiv:2407.11705, 2024 (SNAIL-Radar)."
-        ),
-        provenance={"fingerprint": digest},
-    )
-
-
-def _read_frame(pairs: Mapping[str, CloudFiles], name: str) -> ScanPair:
-    """Read one native frame.
-
-    Source: data-formats.md, section 7.3.
-    """
+def _read_frame(name: str, radar: Path, lidar: Path) -> ScanPair:
+    radar_points = read_pcd(radar, ("x", "y", "z", "Doppler", "Power"))
     return ScanPair(
-        name=name,
-        radar=_read_radar(pairs[name].radar),
-        lidar=_read_lidar(pairs[name].lidar),
-        T_radar_lidar=T_RADAR_LIDAR,
-        time_gap_s=abs(_stamp_s(pairs[name].radar) - _stamp_s(pairs[name].lidar)),
+        name,
+        usable_points(radar_points, RADAR_COLUMNS, str(radar)),
+        usable_lidar(read_pcd(lidar, LIDAR_COLUMNS), str(lidar)),
+        T_RADAR_LIDAR,
+        abs(_stamp_s(radar) - _stamp_s(lidar)),
     )
-
-
-def _read_radar(path: Path) -> NDArray[np.float32]:
-    return usable_points(read_pcd(path, ("x", "y", "z", "Doppler", "Power")), str(path))
-
-
-def _read_lidar(path: Path) -> NDArray[np.float32]:
-    points = usable_points(read_pcd(path, ("x", "y", "z", "intensity")), str(path))
-    check_bounds(points[:, 3], f"{path}: field intensity", 0.0, INTENSITY_MAX)
-    return points

@@ -1,6 +1,5 @@
 """TJ4DRadSet's Oculii Eagle radar; its LiDAR isn't published, so it only serves inference."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,9 @@ from numpy.typing import NDArray
 
 from radarsparse.datasets.kitti import list_numbers
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import usable_points
+from radarsparse.files import Unfinished, replacing
 from radarsparse.formats.tables import read_float32
+from radarsparse.scan import RADAR_COLUMNS, usable_points
 
 LAYOUT = "TJ4DRadSet"
 RADAR_FOLDER = "training/velodyne"
@@ -22,7 +22,7 @@ def convert_tj4dradset(root: Path, target: Path) -> int:
 
     Args:
         root: native folder that holds `training/velodyne`.
-        target: new or empty folder for `NNNNNN.npy`; it appears when all of them are written.
+        target: new or empty folder for `NNNNNN.npy`; see `Unfinished`.
 
     Returns:
         How many clouds were written.
@@ -32,28 +32,17 @@ def convert_tj4dradset(root: Path, target: Path) -> int:
 
     Source: data-formats.md, section 7.1.
     """
-    numbers = list_numbers(root / RADAR_FOLDER, 6, LAYOUT)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: exists with other contents; name a new folder")
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.mkdir(parents=True)
-        _convert_all([root / RADAR_FOLDER / f"{number:06d}.bin" for number in numbers], partial)
-        partial.replace(target)
-    except FileExistsError as error:
-        raise InputError(f"{partial}: is in the way; remove it") from error
-    except OSError as error:
-        raise InputError(f"{target}: can't be written ({error})") from error
-    return len(numbers)
-
-
-def _convert_all(paths: list[Path], folder: Path) -> None:
-    try:
-        for path in paths:
-            np.save(folder / f"{path.stem}.npy", read_tj4dradset_radar(path))
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
+    folder = root / RADAR_FOLDER
+    names = [f"{number:06d}" for number in list_numbers(folder, 6, LAYOUT)]
+    claim = {"data_set": LAYOUT, "source": str(root.resolve()), "clouds": len(names)}
+    with Unfinished(target, claim).working() as results:
+        for name in names:
+            path = results / f"{name}.npy"
+            if not path.exists():
+                points = read_tj4dradset_radar(folder / f"{name}.bin")
+                with replacing(path) as part, part.open("wb") as stream:
+                    np.save(stream, points)
+    return len(names)
 
 
 def read_tj4dradset_radar(path: Path) -> NDArray[np.float32]:
@@ -70,9 +59,12 @@ def read_tj4dradset_radar(path: Path) -> NDArray[np.float32]:
 
     Source: data-formats.md, section 7.1.
     """
-    points = usable_points(read_float32(path, len(RADAR_FIELDS)), str(path))
-    _check_ranges(points.astype(np.float64), path)
-    return points[:, [0, 1, 2, 3, 5]]
+    rows = read_float32(path, len(RADAR_FIELDS))
+    points = usable_points(rows[:, [0, 1, 2, 3, 5]], RADAR_COLUMNS, str(path))
+    finite = np.isfinite(rows).all(axis=1)
+    if finite.any():
+        _check_ranges(rows[finite].astype(np.float64), path)
+    return points
 
 
 def _check_ranges(points: NDArray[np.float64], path: Path) -> None:

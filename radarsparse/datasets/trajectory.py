@@ -1,7 +1,7 @@
 """Poses of a moving sensor over time, read from TUM files and interpolated."""
 
 import math
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from radarsparse.datasets.native import parse_numbers
 from radarsparse.errors import InputError
+from radarsparse.files import count_of
 from radarsparse.formats.tables import read_text
 
 POSE_GAP_MAX_S = 0.5
 QUATERNION_TOLERANCE = 0.01
-TUM_COLUMNS = ("stamp", "tx", "ty", "tz", "qx", "qy", "qz", "qw")
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,14 @@ class Trajectory:
         return Slerp(self.stamps_s, self.rotations)
 
     def covers(self, moments_s: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which moments lie between two poses of at most `POSE_GAP_MAX_S` from each other.
-
-        Args:
-            moments_s: [m] seconds.
-        """
+        """Which moments [m] lie between two poses of at most `POSE_GAP_MAX_S` from each other."""
         first_s, last_s = self.stamps_s[0], self.stamps_s[-1]
         after = np.searchsorted(self.stamps_s, moments_s).clip(1, len(self.stamps_s) - 1)
         gap_s = self.stamps_s[after] - self.stamps_s[after - 1]
         return (moments_s >= first_s) & (moments_s <= last_s) & (gap_s <= POSE_GAP_MAX_S)
 
     def T_world_body(self, moment_s: float) -> NDArray[np.float64]:
-        """The pose of the body at one moment, [4, 4].
-
-        Args:
-            moment_s: seconds, not before the first pose nor after the last.
-        """
+        """The pose [4, 4] of the body at a moment, neither before the first nor after the last."""
         transform = np.eye(4)
         transform[:3, :3] = self._slerp(moment_s).as_matrix()
         transform[:3, 3] = self._positions_m(np.array([moment_s]))[0]
@@ -82,15 +75,14 @@ class Trajectory:
 def read_trajectory(path: Path) -> Trajectory:
     """Read poses as TUM has them: `stamp tx ty tz qx qy qz qw` a line, a header line in front.
 
-    Args:
-        path: the file; lines that begin with `#` are passed over.
+    Lines that begin with `#` are passed over.
 
     Raises:
         InputError: the file is missing, a line is malformed, or stamps don't ascend.
     """
     rows = np.array(_read_rows(path))
     if len(rows) < 2:
-        raise InputError(f"{path}: holds {len(rows)} poses; at least 2 are needed")
+        raise InputError(f"{path}: holds {count_of(len(rows), 'pose')}; at least 2 are needed")
     steps_s = np.diff(rows[:, 0])
     if (steps_s <= 0).any():
         at = int(np.argmax(steps_s <= 0))
@@ -104,29 +96,14 @@ def read_trajectory(path: Path) -> Trajectory:
 def _read_rows(path: Path) -> list[list[float]]:
     """Rows of numbers; the first line may be a header, as no other may."""
     numbered = enumerate(read_text(path).splitlines(), start=1)
-    lines = [(number, line.split()) for number, line in numbered if not line.startswith("#")]
-    if lines and not _begins_with_number(lines[0][1]):
+    lines = [(number, line) for number, line in numbered if line.strip() and line[0] != "#"]
+    if lines and not re.match(r"\s*([-+.\d]|nan\b|inf\b)", lines[0][1]):
         lines = lines[1:]
-    return [_read_pose(words, f"{path}, line {number}") for number, words in lines if words]
+    return [_read_pose(line, f"{path}, line {number}") for number, line in lines]
 
 
-def _begins_with_number(words: Sequence[str]) -> bool:
-    try:
-        float("".join(words[:1]))
-    except ValueError:
-        return False
-    return True
-
-
-def _read_pose(words: Sequence[str], source: str) -> list[float]:
-    try:
-        pose = [float(word) for word in words]
-    except ValueError as error:
-        raise InputError(f"{source}: is no row of numbers ({error})") from error
-    if len(pose) != len(TUM_COLUMNS) or not np.isfinite(pose).all():
-        raise InputError(
-            f"{source}: {' '.join(words)!r}; must be 8 finite numbers: {' '.join(TUM_COLUMNS)}"
-        )
+def _read_pose(line: str, source: str) -> list[float]:
+    pose = parse_numbers(line, 8, f"{source}: stamp tx ty tz qx qy qz qw")
     length = math.hypot(*pose[4:])
     if abs(length - 1) > QUATERNION_TOLERANCE:
         raise InputError(

@@ -1,7 +1,7 @@
 """Boxes along the axes, and the rule that both sides of a comparison fill the same one."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,24 @@ from radarsparse.errors import InputError
 from radarsparse.evaluation.workers import Workers
 
 Cloud = NDArray[np.floating]
-Vector3 = tuple[float, float, float]
+ReadSides = Callable[[str], Mapping[str, Cloud]]
+TARGET = "target"
 
 # Sides count as cropped alike if hardly a point of one lies well outside the other's box.
 OUTSIDE_M = 5.0
 OUTSIDE_SHARE_MAX = 0.05
 
 
-@dataclass(frozen=True)
-class CropBox:
-    """What lies between two corners, in metres: the lower one counts, the upper one doesn't."""
+class CropBox(NamedTuple):
+    """A box that clouds are cropped to, or that they fill.
 
-    minimum_m: Vector3
-    maximum_m: Vector3
+    Attributes:
+        minimum_m: [3] x, y, z of the corner that lies inside.
+        maximum_m: [3] x, y, z of the corner that lies outside.
+    """
+
+    minimum_m: Cloud
+    maximum_m: Cloud
 
     @staticmethod
     def parse(text: str) -> "CropBox":
@@ -32,122 +37,100 @@ class CropBox:
             InputError: these aren't six finite numbers, or a lower one isn't below its upper one.
         """
         try:
-            x0, y0, z0, x1, y1, z1 = values = [float(word) for word in text.split(",")]
+            box = CropBox(*np.array(text.split(","), dtype=np.float64).reshape(2, 3))
         except ValueError:
             raise InputError(
                 f"--crop {text}: six numbers x0,y0,z0,x1,y1,z1 in metres expected"
             ) from None
-        if not np.isfinite(values).all():
+        if not np.isfinite(box).all():
             raise InputError(f"--crop {text}: must be finite")
-        for axis, low, high in (("x", x0, x1), ("y", y0, y1), ("z", z0, z1)):
+        for axis, low, high in zip("xyz", *box, strict=True):
             if low >= high:
                 raise InputError(f"--crop {text}: {axis}0 {low:g} must be below {axis}1 {high:g}")
-        return CropBox((x0, y0, z0), (x1, y1, z1))
+        return box
 
     @staticmethod
     def around(points: Cloud) -> "CropBox | None":
         """The box that finite points span; None where there is no such point."""
         xyz = points[np.isfinite(points[:, :3]).all(axis=1), :3].astype(np.float64)
-        return CropBox._of(xyz.min(axis=0), xyz.max(axis=0)) if len(xyz) else None
+        return CropBox(xyz.min(axis=0), xyz.max(axis=0)) if len(xyz) else None
 
     @staticmethod
-    def joined(boxes: Iterable["CropBox"]) -> "CropBox":
-        """The smallest box that covers all of them, at least one."""
-        low, high = zip(*((box.minimum_m, box.maximum_m) for box in boxes), strict=True)
-        return CropBox._of(np.min(low, axis=0), np.max(high, axis=0))
-
-    @staticmethod
-    def _of(low: Cloud, high: Cloud) -> "CropBox":
-        (x0, y0, z0), (x1, y1, z1) = low.tolist(), high.tolist()
-        return CropBox((x0, y0, z0), (x1, y1, z1))
+    def joined(boxes: Iterable["CropBox | None"]) -> "CropBox | None":
+        """The smallest box that covers all that are there; None where none is."""
+        corners = [corner for box in boxes if box for corner in box]
+        return CropBox.around(np.array(corners).reshape(-1, 3))
 
     @property
     def diagonal_m(self) -> float:
         """Distance between its corners."""
-        return float(np.linalg.norm(np.subtract(self.maximum_m, self.minimum_m)))
-
-    def grown(self, margin_m: float) -> "CropBox":
-        """The box with its sides moved outwards."""
-        return CropBox._of(np.subtract(self.minimum_m, margin_m), np.add(self.maximum_m, margin_m))
+        return float(np.linalg.norm(self.maximum_m - self.minimum_m))
 
     def contains(self, points: Cloud) -> NDArray[np.bool_]:
         """Which of [n, 3 or more] points lie inside."""
         xyz = points[:, :3].astype(np.float64)
-        within = (xyz >= self.minimum_m) & (xyz < self.maximum_m)
-        return np.all(within, axis=1)
-
-    def covers(self, other: "CropBox") -> bool:
-        """Whether another box lies inside."""
-        corners = np.array([other.minimum_m, other.maximum_m])
-        return bool(self.contains(corners).all())
+        return np.all((xyz >= self.minimum_m) & (xyz < self.maximum_m), axis=1)
 
     def __str__(self) -> str:
-        low, high = (
-            "({:.1f}, {:.1f}, {:.1f})".format(*c) for c in (self.minimum_m, self.maximum_m)
-        )
-        return f"{low} .. {high} m"
+        return " .. ".join("({:.1f}, {:.1f}, {:.1f})".format(*corner) for corner in self) + " m"
 
 
-@dataclass(frozen=True)
-class Side:
-    """One side of a comparison, and where its points lie.
-
-    Attributes:
-        title: what errors call it.
-        read: gives the cloud of a frame.
-        boxes: around each frame's points, without the frames that have none.
-        points: of all frames.
-    """
-
-    title: str
-    read: Callable[[str], Cloud]
-    boxes: Mapping[str, CropBox]
-    points: int
-
-    @staticmethod
-    def measure(
-        title: str, read: Callable[[str], Cloud], names: Sequence[str], workers: Workers
-    ) -> "Side":
-        """Read every frame once."""
-
-        def measure_frame(name: str) -> tuple[CropBox | None, int]:
-            points = read(name)
-            return CropBox.around(points), len(points)
-
-        found = workers.map(measure_frame, names, f"extent of {title}")
-        boxes = {name: box for name, (box, _) in zip(names, found, strict=True) if box}
-        return Side(title, read, boxes, sum(points for _, points in found))
+Extents = Mapping[str, tuple[CropBox | None, int]]
+"""Of each side of one frame: the box around its points, and how many they are."""
 
 
-def check_same_crop(one: Side, two: Side, workers: Workers) -> None:
-    """Make sure that the clouds of two sides were cropped alike, all frames taken together.
+def check_crops(names: Sequence[str], read: ReadSides, workers: Workers) -> CropBox | None:
+    """Make sure that every side was cropped like the target, all frames taken together.
+
+    Args:
+        names: of the frames, at least one.
+        read: gives the clouds of a frame by side; one of them is `TARGET`.
+        workers: who reads.
+
+    Returns:
+        The box around all points of all sides; None where there is no point.
 
     Raises:
         InputError: more than `OUTSIDE_SHARE_MAX` of one side's points lie more than `OUTSIDE_M`
             outside the box that the other side's points span.
     """
-    if not (one.boxes and two.boxes):
+
+    def measure(name: str) -> Extents:
+        return {side: (CropBox.around(cloud), len(cloud)) for side, cloud in read(name).items()}
+
+    found = dict(zip(names, workers.map(measure, names, "extents"), strict=True))
+    for side in [side for side in found[names[0]] if side != TARGET]:
+        _check_fits(side, TARGET, found, read, workers)
+        _check_fits(TARGET, side, found, read, workers)
+    return CropBox.joined(box for extents in found.values() for box, _ in extents.values())
+
+
+def _check_fits(
+    side: str, other: str, found: Mapping[str, Extents], read: ReadSides, workers: Workers
+) -> None:
+    own, others = ([extents[key] for extents in found.values()] for key in (side, other))
+    box, other_box = (CropBox.joined(each for each, _ in boxes) for boxes in (own, others))
+    if not (box and other_box):
         return
-    for side, other in ((one, two), (two, one)):
-        box, other_box = (CropBox.joined(each.boxes.values()) for each in (side, other))
-        outside = _count_outside(side, other_box.grown(OUTSIDE_M), workers)
-        if outside > OUTSIDE_SHARE_MAX * side.points:
-            raise InputError(
-                f"{side.title} and {other.title} were cropped differently:"
-                f" {outside / side.points:.0%} of the points of {side.title} lie more than"
-                f" {OUTSIDE_M:g} m outside the box of {other.title}, at most"
-                f" {OUTSIDE_SHARE_MAX:.0%} may; {side.title} spans {box}, {other.title}"
-                f" {other_box}; give --crop x0,y0,z0,x1,y1,z1 to score both in one box"
-            )
-
-
-def _count_outside(side: Side, box: CropBox, workers: Workers) -> int:
-    """Reads only the frames that stick out."""
-    names = [name for name, own in side.boxes.items() if not box.covers(own)]
+    wide = CropBox(other_box.minimum_m - OUTSIDE_M, other_box.maximum_m + OUTSIDE_M)
 
     def count(name: str) -> int:
-        points = side.read(name)
+        points = read(name)[side]
         finite = np.isfinite(points).all(axis=1)
-        return int((finite & ~box.contains(points)).sum())
+        return int((finite & ~wide.contains(points)).sum())
 
-    return sum(workers.map(count, names, f"crop of {side.title}")) if names else 0
+    # Only the frames that stick out are read again.
+    out = [
+        name
+        for name, (box_of, _) in zip(found, own, strict=True)
+        if box_of and not wide.contains(np.array(box_of)).all()
+    ]
+    outside = sum(workers.map(count, out, f"crop of {side}")) if out else 0
+    share = outside / sum(points for _, points in own)
+    if share > OUTSIDE_SHARE_MAX:
+        raise InputError(
+            f"{side} and {other} were cropped differently: {share:.0%} of the points of {side} lie"
+            f" more than {OUTSIDE_M:g} m outside the box of {other}, at most"
+            f" {OUTSIDE_SHARE_MAX:.0%} may; {side} spans {box}, {other} {other_box}; give"
+            " --crop x0,y0,z0,x1,y1,z1 to score both in one box"
+        )

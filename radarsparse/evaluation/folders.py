@@ -1,25 +1,26 @@
 """Clouds of several folders that belong together by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation.crop import CropBox, Side, check_same_crop
+from radarsparse.evaluation.crop import TARGET, CropBox, check_crops
 from radarsparse.evaluation.frames import (
     PREDICTION,
     RAW,
     ROW_NAMES,
     Cloud,
     FrameClouds,
+    FrameSource,
     describe_volume,
 )
 from radarsparse.evaluation.workers import Workers
 from radarsparse.formats.clouds import list_clouds, read_radar, read_rows, unique_names
+from radarsparse.formats.columns import Fields
 from radarsparse.formats.prepared import is_prepared, read_frame
 from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
@@ -35,23 +36,6 @@ TAKEN_NAMES = {
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Where clouds lie that belong together by name.
-
-    Attributes:
-        pred: predicted clouds, radar frame.
-        target: LiDAR clouds, radar frame, or prepared frames.
-        raw: radar clouds or prepared frames, if they are scored too.
-        compared: further predictions by the name of their row.
-    """
-
-    pred: Path
-    target: Path
-    raw: Path | None
-    compared: Mapping[str, Path]
-
-
-@dataclass(frozen=True)
 class FolderFrames:
     """Clouds of several folders, by frame.
 
@@ -63,102 +47,92 @@ class FolderFrames:
         targets: the file of each frame's LiDAR cloud.
         box: the crop of all clouds, if one was given.
         volume: the crop of prepared frames without it.
-        diagonal_m: the distance that stands for having no neighbour.
         unmatched: how many targets have no prediction.
+        fields: what the columns of radar clouds are.
     """
 
     files: Mapping[str, Files]
     targets: Files
     box: CropBox | None
     volume: Volume
-    diagonal_m: float | None
     unmatched: int
+    fields: Fields | None = None
 
     @staticmethod
-    def find(folders: Folders, box: CropBox | None, volume: Volume) -> "FolderFrames":
+    def find(
+        folders: Mapping[str, Path], target: Path, box: CropBox | None, volume: Volume
+    ) -> "FolderFrames":
         """List the files without opening them.
+
+        Args:
+            folders: clouds in the radar frame or, for the row `RAW`, prepared frames, too, by row;
+                one is `PREDICTION`.
+            target: folder of LiDAR clouds, radar frame, or of prepared frames.
+            box: as in the class.
+            volume: as in the class.
 
         Raises:
             InputError: a folder is missing or empty, two files share a name, or a frame lacks a
                 file in one of the folders.
         """
-        preds, targets = _by_name(folders.pred), _by_name(folders.target)
-        files = {PREDICTION: preds}
-        for name, folder in folders.compared.items():
-            files[name] = _by_name(folder)
-            _check_partners(files[name], preds, folders.pred)
-            _check_partners(preds, files[name], folder)
-        if folders.raw:
-            files[RAW] = _by_name(folders.raw)
-            _check_partners(preds, files[RAW], folders.raw)
-        _check_partners(preds, targets, folders.target)
+        files = {row: unique_names(list_clouds(folder)) for row, folder in folders.items()}
+        preds, targets = files[PREDICTION], unique_names(list_clouds(target))
+        for row, folder in folders.items():
+            if row not in (PREDICTION, RAW):
+                _check_partners(files[row], preds, folders[PREDICTION])
+            _check_partners(preds, files[row], folder)
+        _check_partners(preds, targets, target)
         matched = {name: targets[name] for name in preds}
-        diagonal_m = box.diagonal_m if box else None
-        return FolderFrames(files, matched, box, volume, diagonal_m, len(targets) - len(preds))
+        return FolderFrames(files, matched, box, volume, len(targets) - len(preds))
 
-    def check(self, workers: Workers) -> "FolderFrames":
-        """The frames with their diagonal, after every cloud was opened once.
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the frames, sorted."""
+        return list(self.targets)
+
+    def check(self, workers: Workers) -> FrameSource:
+        """The frames as they are scored, after every cloud was opened once.
 
         Raises:
             InputError: a file can't be read, or predictions and targets were cropped differently.
         """
-        if self.box:
-            return self
-        target = Side.measure("target", self._read_target, self.names, workers)
-        boxes = list(target.boxes.values())
-        for row in [row for row in self.files if row != RAW]:
-            side = Side.measure(row, partial(self._read_row, row), self.names, workers)
-            check_same_crop(side, target, workers)
-            boxes += side.boxes.values()
-        if self._crops_to_volume:
-            return replace(self, diagonal_m=self.volume.diagonal_m)
-        diagonal_m = CropBox.joined(boxes).diagonal_m if boxes else 0.0
-        return replace(self, diagonal_m=diagonal_m or None)
-
-    @property
-    def names(self) -> Sequence[str]:
-        """As in `FrameSource`."""
-        return list(self.targets)
-
-    @property
-    def region(self) -> dict[str, Any]:
-        """As in `FrameSource`."""
         region: dict[str, Any] = {"unmatched_targets": self.unmatched}
         if self.box:
-            corners = {"minimum_m": self.box.minimum_m, "maximum_m": self.box.maximum_m}
-            return {"crop": corners, **region}
-        return {**describe_volume(self.volume), **region} if self._crops_to_volume else region
+            diagonal_m = self.box.diagonal_m
+            region["crop"] = {key: corner.tolist() for key, corner in self.box._asdict().items()}
+        else:
+            spanned = check_crops(self.names, self._sides, workers)
+            diagonal_m = (spanned.diagonal_m or None) if spanned else None
+            if any(map(is_prepared, self.targets.values())):
+                diagonal_m = self.volume.diagonal_m
+                region |= describe_volume(self.volume)
+        return FrameSource(self.names, self.read, self.volume, diagonal_m, region)
+
+    def _sides(self, name: str) -> dict[str, Cloud]:
+        frame = self.read(name)
+        rows = {row: cloud for row, cloud in frame.clouds.items() if row != RAW}
+        return {**rows, TARGET: frame.target}
 
     def read(self, name: str) -> FrameClouds:
         """As in `FrameSource`."""
         file = self.targets[name]
         pair = read_frame(file) if is_prepared(file) else None
-        target = self._lidar_of(pair) if pair else self._crop(read_rows(file))
+        if pair:
+            target = self._crop_sweep(pair.lidar_in_radar_frame)
+        else:
+            target = self._crop(read_rows(file))
         clouds = {row: self._read_row(row, name, pair) for row in self.files}
         return FrameClouds(name, clouds, target, pair)
 
-    @property
-    def _crops_to_volume(self) -> bool:
-        return self.box is None and any(map(is_prepared, self.targets.values()))
-
-    def _read_target(self, name: str) -> Cloud:
-        file = self.targets[name]
-        if is_prepared(file):
-            return self._lidar_of(read_frame(file))
-        return self._crop(read_rows(file))
-
-    def _read_row(self, row: str, name: str, pair: ScanPair | None = None) -> Cloud:
+    def _read_row(self, row: str, name: str, pair: ScanPair | None) -> Cloud:
         file = self.files[row][name]
         if row != RAW:
             return self._crop(read_rows(file))
         if not is_prepared(file):
-            return self._crop(read_radar(file))[:, :3]
+            return self._crop(read_radar(file, self.fields))[:, :3]
         # raw radar and target are often one file
         sweeps = pair if pair and file == self.targets[name] else read_frame(file)
         return self._crop_sweep(sweeps.radar)[:, :3]
-
-    def _lidar_of(self, pair: ScanPair) -> Cloud:
-        return self._crop_sweep(pair.lidar_in_radar_frame)
 
     def _crop(self, points: Cloud) -> Cloud:
         if self.box is None:
@@ -186,10 +160,6 @@ def parse_compared(words: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"--compare {word}: the name {name} is taken")
         compared[name] = Path(folder)
     return compared
-
-
-def _by_name(path: Path) -> dict[str, Path]:
-    return unique_names(list_clouds(path))
 
 
 def _check_partners(files: Files, others: Files, folder: Path) -> None:

@@ -1,18 +1,20 @@
-"""What every source of frames gives: the clouds of one moment, cropped."""
+"""Frames that are scored: the clouds of one moment, from files or made by trained runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
-from radarsparse.evaluation.workers import Workers
 from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 
 Cloud = NDArray[np.floating]
+Row = Callable[[ScanPair], Cloud]
+"""Makes a row's cloud of a pair."""
 
 PREDICTION = "pred"
 RAW = "raw"
@@ -26,12 +28,12 @@ ROW_NAMES = {
 
 @dataclass(frozen=True)
 class FrameClouds:
-    """The clouds of one moment, cropped.
+    """What is compared in one frame: a cloud for each row of the table, and the LiDAR's.
 
     Attributes:
         name: of the frame.
-        clouds: by row of the table, [n, 3 or 4], radar frame.
-        target: the LiDAR cloud, [m, 3 or 4], radar frame.
+        clouds: by row, [n, 3 or 4], radar frame, cropped.
+        target: the LiDAR cloud, [m, 3 or 4], radar frame, cropped.
         pair: the whole sweeps, where they are known.
     """
 
@@ -41,44 +43,65 @@ class FrameClouds:
     pair: ScanPair | None
 
 
-class FrameSource(Protocol):
-    """Frames that are read, or made, when asked for."""
+@dataclass(frozen=True)
+class FrameSource:
+    """Frames that are read, or made, when asked for.
 
-    @property
-    def names(self) -> Sequence[str]:
-        """Names of the frames, sorted."""
-        ...
+    Attributes:
+        names: of the frames, sorted.
+        read: gives the clouds of a frame; raises `InputError` where it can't.
+        volume: where sweeps are known, the box whose cells they observe.
+        diagonal_m: the distance that stands for having no neighbour; None leaves it to each frame.
+        region: what the clouds were cropped to, as `metrics.json` holds it.
+    """
 
-    @property
-    def diagonal_m(self) -> float | None:
-        """The distance that stands for having no neighbour; None leaves it to each frame."""
-        ...
+    names: Sequence[str]
+    read: Callable[[str], FrameClouds]
+    volume: Volume
+    diagonal_m: float | None
+    region: Mapping[str, Any]
 
-    @property
-    def volume(self) -> Volume:
-        """Where sweeps are known, the box whose cells they observe."""
-        ...
 
-    @property
-    def region(self) -> dict[str, Any]:
-        """What the clouds were cropped to, as `metrics.json` holds it."""
-        ...
+def frames_of_rows(
+    rows: Mapping[str, Row], names: Sequence[str], pairs: Sequence[ScanPair], volume: Volume
+) -> FrameSource:
+    """Frames whose clouds are made of pairs.
 
-    def check(self, workers: Workers) -> "FrameSource":
-        """The frames with all that is known after a look at every one of them.
+    Args:
+        rows: by name.
+        names: of the pairs.
+        pairs: each is cropped to the volume.
+        volume: of the runs behind the rows.
+    """
 
-        Raises:
-            InputError: they can't be compared.
-        """
-        ...
+    def read(name: str) -> FrameClouds:
+        pair = pairs[names.index(name)]
+        clouds = {row: make_cloud(pair) for row, make_cloud in rows.items()}
+        target = crop(pair.lidar_in_radar_frame, volume, f"frame {name}: LiDAR")
+        return FrameClouds(name, clouds, target, pair)
 
-    def read(self, name: str) -> FrameClouds:
-        """One frame.
+    return FrameSource(names, read, volume, volume.diagonal_m, describe_volume(volume))
 
-        Raises:
-            InputError: it can't be read or made.
-        """
-        ...
+
+def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, Row]:
+    """What one run is scored by: raw radar, regression, enhanced cloud, VAE reconstruction.
+
+    Args:
+        enhancer: the run.
+        seed: of the noise, the same for every frame.
+    """
+    volume = enhancer.volume
+    return {
+        RAW: lambda pair: crop(pair.radar, volume, name_radar(pair))[:, :3],
+        "regression": lambda pair: enhancer.regress(pair.radar, name_radar(pair)).table,
+        PREDICTION: lambda pair: enhancer(pair.radar, seed, name=name_radar(pair)).table,
+        "reconstruction": lambda pair: enhancer.reconstruct(pair).table,
+    }
+
+
+def name_radar(pair: ScanPair) -> str:
+    """What errors call the radar cloud of a pair."""
+    return f"frame {pair.name}: radar"
 
 
 def describe_volume(volume: Volume) -> dict[str, Any]:

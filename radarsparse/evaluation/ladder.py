@@ -1,32 +1,80 @@
-"""Measure every rung of the ladder on real and on simulated frames."""
+"""Measure every rung of the ladder on real and on simulated frames.
+
+The rungs are what turns a radar cloud into a LiDAR-like one, from the worst to the ceiling: the
+radar cloud itself, the regression, many steps, few steps, the VAE's own reconstruction.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
+from radarsparse.config import SamplingSettings
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
-from radarsparse.evaluation.frames import PREDICTION, RAW, crop
-from radarsparse.evaluation.noise_levels import NoiseLosses, losses_by_level
-from radarsparse.evaluation.quality import Ladder, score_draws
+from radarsparse.evaluation.frames import (
+    PREDICTION,
+    RAW,
+    Cloud,
+    Row,
+    crop,
+    frames_of_rows,
+    name_radar,
+    rows_of_run,
+)
+from radarsparse.evaluation.noise_levels import losses_by_level
 from radarsparse.evaluation.report import make_report
 from radarsparse.evaluation.results import Quality, write_results
-from radarsparse.evaluation.runs import NamedPairs, RunFrames
 from radarsparse.evaluation.score import score_frames
 from radarsparse.evaluation.workers import Workers, start_workers
-from radarsparse.files import replacing
+from radarsparse.files import check_file, count_of, replacing
 from radarsparse.formats.prepared import PreparedFrames
+from radarsparse.geometry import Volume
+from radarsparse.metrics import evaluate
 from radarsparse.metrics.summary import RESAMPLES
+from radarsparse.metrics.voxel import occupancy_calibration
+from radarsparse.models.consensus import draw_consensus
+from radarsparse.models.state import State
 from radarsparse.scan import ScanPair
 from radarsparse.simulator.pairs import simulate_pair
+from radarsparse.sparse import fill, prune, use_engine
+from radarsparse.sparse.ops import union_support
 from radarsparse.training.planning.memory import read_peak_gib
 from radarsparse.viewer.plots import save_levels, save_report
+from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.scene import Scene
+from radarsparse.voxels.voxelize import place_points
+
+GROWN = "raw radar grown by one voxel"
+HEUN = "Heun, 18 steps, one draw"
+WRONG = "VAE reconstruction, wrong cells"
+MISSING_SHARE, FALSE_SHARE = 0.05, 0.1
+HEUN_STEPS, FEW_STEPS = 18, (1, 2, 4)
+# Draws of which the best is reported, and shares of the curve of calibration.
+DRAWS, CALIBRATION_BINS = 8, 10
+DRAW_METRICS = ("chamfer_sum_m", "fscore@0.5m")
+
+# What one plain draw is, and the regression.
+SINGLE: Mapping[str, Any] = {
+    "samples": 1,
+    "views": 1,
+    "regression_share": 0.0,
+    "start_sigma": None,
+    "temperature": 1.0,
+    "guidance": 1.0,
+    "detail_sigma": None,
+    "voxel_probability": SamplingSettings().voxel_probability,
+}
+COLD, DETAILED = "1 step, one draw, temperature 0.5", "regression, its details drawn"
 
 # Seeds of simulated frames that no training run draws.
 SIMULATED_SEED, SIMULATED_FRAMES = 1_000_003, 24
@@ -39,22 +87,123 @@ ABOUT = (
 )
 
 
-class NumberedPairs:
-    """Pairs named by their number.
+@dataclass(frozen=True)
+class Ladder:
+    """The runs of one training seed: of stage `edm`, and of a few-step stage tuned from it."""
+
+    many: Enhancer
+    few: Enhancer
+    seed: int = 0
+
+    def rows(self) -> dict[str, Row]:
+        """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
+        ships = self.few.sampling
+        drawn = {
+            **{f"{count_of(steps, 'step')}, one draw": {"steps": steps} for steps in FEW_STEPS},
+            COLD: {"steps": 1, "temperature": 0.5},
+            DETAILED: {
+                "regression_share": 1.0,
+                "detail_sigma": ships.detail_sigma,
+                "voxel_probability": ships.voxel_probability,
+            },
+        }
+        volume, plain = self.many.volume, rows_of_run(_single(self.many, {}), self.seed)
+        return {
+            RAW: plain[RAW],
+            GROWN: lambda pair: grow(plain[RAW](pair), volume),
+            "regression": plain["regression"],
+            HEUN: self._draw(_single(self.many, {"steps": HEUN_STEPS})),
+            **{name: self._draw(_single(self.few, update)) for name, update in drawn.items()},
+            PREDICTION: self._draw(self.few),
+            WRONG: lambda pair: reconstruct_wrongly(self.many, pair, self.seed),
+            "reconstruction": plain["reconstruction"],
+        }
+
+    def _draw(self, enhancer: Enhancer) -> Row:
+        return lambda pair: enhancer(pair.radar, self.seed, name=name_radar(pair)).table
+
+
+def _single(enhancer: Enhancer, update: Mapping[str, Any]) -> Enhancer:
+    """One plain draw of a run, but for some settings."""
+    return enhancer.with_sampling(enhancer.sampling.model_copy(update={**SINGLE, **update}))
+
+
+@torch.no_grad()
+def reconstruct_wrongly(enhancer: Enhancer, pair: ScanPair, seed: int) -> Cloud:
+    """The true cloud through the VAE, without some of its cells and with empty ones, [n, 4]."""
+    batch, vae = make_batch([pair], enhancer.volume), enhancer.network.vae
+    random = torch.Generator().manual_seed(seed)
+    with use_engine(enhancer.engine):
+        latent = vae.encode(batch.lidar)
+        kept = prune(latent, torch.rand(len(latent.feats), generator=random) >= MISSING_SHARE)
+        empty = ~latent.support.find(batch.lattice.support.keys)[1]
+        share = FALSE_SHARE * len(latent.feats) / int(empty.sum())
+        added = empty & (torch.rand(len(empty), generator=random) < share)
+        support = union_support(kept.support, prune(batch.lattice, added).support)
+        # A cell that was never there has the mean latent, which is 0.
+        voxels = vae.decode(fill(kept, support), batch.radar)
+    return place_points(voxels.coords[:, 1:].numpy(), voxels.feats.numpy(), enhancer.volume)
+
+
+def grow(points: Cloud, volume: Volume) -> NDArray[np.floating]:
+    """Centres of the voxels that hold a point or touch one that does, [n, 3]."""
+    index = np.unique(volume.voxel_index(points), axis=0)
+    offsets = np.array(list(product((-1, 0, 1), repeat=3)))
+    grown = np.unique((index[:, None] + offsets).reshape(-1, 3), axis=0)
+    centers = volume.voxel_center(grown)
+    return centers[volume.contains(centers)]
+
+
+@torch.no_grad()
+def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
+    """How much draws differ, and whether flags are as likely as they say.
 
     Args:
-        pairs: to name.
+        ladder: whose few-step run draws.
+        pairs: frames.
+
+    Returns:
+        Means over frames: of the first draw and of the best of `DRAWS`, by Chamfer and by F-score;
+        calibration of the mean of the draws: by bin of what is said of a flag, how often it is up,
+        and the expected calibration error.
     """
+    settings = {**SINGLE, "samples": DRAWS}
+    sampling = ladder.few.sampling.model_copy(update=settings)
+    scored = [_score_frame(ladder, pair, sampling) for pair in pairs]
+    scores = np.stack([scores for scores, _, _ in scored])
+    said, up = (torch.cat(parts) for parts in zip(*((s, u) for _, s, u in scored), strict=True))
+    found = occupancy_calibration(said, up, CALIBRATION_BINS)
+    best = np.stack([scores[:, :, 0].min(1), scores[:, :, 1].max(1)], axis=1)
+    return {
+        "draws": DRAWS,
+        "first": dict(zip(DRAW_METRICS, scores[:, 0].mean(0).tolist(), strict=True)),
+        "best": dict(zip(DRAW_METRICS, best.mean(0).tolist(), strict=True)),
+        "said": found.mean_probability.tolist(),
+        "found": found.share_occupied.tolist(),
+        "flags": found.count.tolist(),
+        "calibration_error": found.expected_error,
+    }
 
-    def __init__(self, pairs: Sequence[ScanPair]) -> None:
-        self._pairs = pairs
-        self.names = tuple(f"{number:06d}" for number in range(len(pairs)))
 
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __getitem__(self, number: int, /) -> ScanPair:
-        return self._pairs[number]
+def _score_frame(
+    ladder: Ladder, pair: ScanPair, sampling: SamplingSettings
+) -> tuple[NDArray[np.float64], Tensor, Tensor]:
+    """Chamfer and F-score of each draw; what the mean says of observed flags, and the truth."""
+    enhancer, network = ladder.few.with_sampling(sampling), ladder.few.network
+    batch = make_batch([pair], enhancer.volume)
+    scene = Scene(batch.radar, batch.cells, batch.volume)
+    with use_engine(enhancer.engine):
+        draws = draw_consensus(network, [scene], ladder.seed, sampling).draws
+        target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
+        scores = []
+        for draw in draws:
+            cloud = enhancer.decode(draw, draw[None], scene).table
+            found = evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m)
+            scores.append([found[key] for key in DRAW_METRICS])
+        said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)
+        up = State.split(network.clean_state(batch)).flags > 0
+    rows = batch.observed
+    return np.array(scores), said[rows].flatten(), up[rows].flatten()
 
 
 def open_ladder(text: str) -> Ladder:
@@ -89,57 +238,42 @@ def run_quality(
     """
     if not runs or root is None or document is None:
         raise InputError("quality needs --runs EDM,FEW, --root DIR and --doc FILE.md")
-    if not document.parent.is_dir():
-        raise InputError(f"--doc {document}: no such folder: {document.parent}")
+    check_file(document)
     ladders = [open_ladder(text) for text in runs]
     prepared = PreparedFrames.open(root, "val")
     if dry_run:
-        print(f"would score {len(ladders)} seeds on {len(prepared)} frames and simulated ones")
+        seeds, frames = count_of(len(ladders), "seed"), count_of(len(prepared), "frame")
+        print(f"would score {seeds} on {frames} and simulated ones")
         return []
+    simulated = [simulate_pair(SIMULATED_SEED, number) for number in range(SIMULATED_FRAMES)]
     with start_workers(None) as workers:
-        parts = measure_quality(ladders, prepared, document, workers)
+        real = _measure("Astyx `val`", ladders, prepared.names, prepared, workers)
+        names = [pair.name for pair in simulated]
+        others = _measure("Simulated frames", ladders, names, simulated, workers)
+    parts = [real._replace(pictures=_draw(ladders[0], prepared, real, document)), others]
     older = document.read_text() if document.exists() else ""
     with replacing(document) as part:
         part.write_text(write_results(parts, ABOUT, older))
     return [dict(report) for quality in parts for report in quality.reports]
 
 
-def measure_quality(
-    ladders: Sequence[Ladder], prepared: PreparedFrames, document: Path, workers: Workers
-) -> list[Quality]:
-    """Score all rows of all seeds on both sets of frames, and draw pictures.
-
-    Args:
-        ladders: one per training seed.
-        prepared: real frames.
-        document: pictures go into a folder beside it of the same name.
-        workers: who scores.
-
-    Raises:
-        InputError: a frame can't be read or made, or a picture can't be written.
-    """
-    simulated = [simulate_pair(SIMULATED_SEED, number) for number in range(SIMULATED_FRAMES)]
-    sets: dict[str, NamedPairs] = {
-        "Astyx `val`": prepared,
-        "Simulated frames": NumberedPairs(simulated),
-    }
-    parts = []
-    for title, pairs in sets.items():
-        reports = []
-        for ladder in ladders:
-            frames = RunFrames(ladder.rows(), pairs, ladder.many.volume)
-            reports.append(make_report(score_frames(frames, workers), frames, RESAMPLES, PICTURES))
-        few = [pairs[n] for n in _spread(len(pairs), DRAWN_FRAMES)]
-        draws = [score_draws(ladder, few) for ladder in tqdm(ladders, "draws", disable=None)]
-        seconds = _time_rows(ladders[0], [pairs[n] for n in _spread(len(pairs), TIMED_FRAMES)])
-        noise = losses_by_level(ladders[0].many, few, ladders[0].seed)
-        pictures = []
-        if pairs is prepared:
-            pictures = _draw(ladders[0], prepared, reports[0]["worst"][0], document)
-            pictures.append(_draw_noise(ladders[0], noise, document))
-        peak_gib = read_peak_gib(torch.device("cpu"))
-        parts.append(Quality(title, reports, draws, noise, seconds, peak_gib, pictures))
-    return parts
+def _measure(
+    title: str,
+    ladders: Sequence[Ladder],
+    names: Sequence[str],
+    pairs: Sequence[ScanPair],
+    workers: Workers,
+) -> Quality:
+    """All but pictures."""
+    reports = []
+    for ladder in ladders:
+        frames = frames_of_rows(ladder.rows(), names, pairs, ladder.many.volume)
+        reports.append(make_report(score_frames(frames, workers), frames, RESAMPLES, PICTURES))
+    few = [pairs[n] for n in _spread(len(pairs), DRAWN_FRAMES)]
+    draws = [score_draws(ladder, few) for ladder in tqdm(ladders, "draws", disable=None)]
+    seconds = _time_rows(ladders[0], [pairs[n] for n in _spread(len(pairs), TIMED_FRAMES)])
+    noise = losses_by_level(ladders[0].many, few, ladders[0].seed)
+    return Quality(title, reports, draws, noise, seconds, read_peak_gib(torch.device("cpu")), ())
 
 
 def _spread(length: int, count: int) -> list[int]:
@@ -157,9 +291,11 @@ def _time_rows(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, float]:
     return {row: median(values) for row, values in times.items() if row != RAW}
 
 
-def _draw(ladder: Ladder, prepared: PreparedFrames, worst: str, document: Path) -> list[str]:
-    """Pictures of some frames, evenly apart, and of the worst one."""
-    folder = document.with_suffix("")
+def _draw(
+    ladder: Ladder, prepared: PreparedFrames, quality: Quality, document: Path
+) -> Sequence[str]:
+    """Pictures of some frames, evenly apart, of the worst one, and of losses by noise level."""
+    folder, worst = document.with_suffix(""), quality.reports[0]["worst"][0]
     folder.mkdir(exist_ok=True)
     names = [prepared.names[number] for number in _spread(len(prepared), PICTURES - 1)]
     make, volume = ladder.rows()[PREDICTION], ladder.many.volume
@@ -170,17 +306,13 @@ def _draw(ladder: Ladder, prepared: PreparedFrames, worst: str, document: Path) 
         lidar = crop(pair.lidar_in_radar_frame, volume, name)
         title = f"Astyx frame {name}" + (" (the worst)" if name == worst else "")
         save_report(folder / f"{name}.png", radar, make(pair), lidar, title)
-    return [f"{folder.name}/{name}.png" for name in chosen]
-
-
-def _draw_noise(ladder: Ladder, noise: NoiseLosses, document: Path) -> str:
-    """A picture of losses over noise levels, and of the levels that training draws."""
-    settings, folder = ladder.many.network.diffusion, document.with_suffix("")
+    settings, noise = ladder.many.network.diffusion, quality.noise
     curves = {
         "flags, bits per flag that is up": noise.flags,
         "the same without neighbours": noise.alone,
         "latents, weighted squared error": noise.latents,
     }
+    # How often training draws a level.
     density = np.exp(-0.5 * ((np.log(noise.sigmas) - settings.p_mean) / settings.p_std) ** 2)
     save_levels(folder / "noise.png", noise.sigmas, curves, density, "losses by noise level")
-    return f"{folder.name}/noise.png"
+    return [f"{folder.name}/{name}.png" for name in (*chosen, "noise")]

@@ -56,7 +56,7 @@ def _score(enhancer: Enhancer, batch: Batch, random: torch.Generator) -> NDArray
     network, sigma_data = enhancer.network, enhancer.network.diffusion.sigma_data
     clean = network.clean_state(batch)
     truth = State.split(clean)
-    condition = network.read_radar(batch.radar, batch.cells)
+    condition = network.condition_on(batch.radar, batch.cells)
     prior = torch.logit(0.5 * (State.split(network.regress(condition)).flags + 1.0), eps=1e-6)
     rows = []
     for level in LEVELS:

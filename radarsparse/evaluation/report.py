@@ -7,7 +7,13 @@ from typing import Any
 from radarsparse.evaluation.definitions import define
 from radarsparse.evaluation.frames import PREDICTION, ROW_NAMES, FrameSource
 from radarsparse.evaluation.score import FrameScores, Scores
-from radarsparse.metrics.summary import bootstrap_intervals, count_left_out, summarize
+from radarsparse.files import count_of
+from radarsparse.metrics.summary import (
+    bootstrap_intervals,
+    count_left_out,
+    format_table,
+    summarize,
+)
 
 RANKED_BY = "chamfer_sum_m"
 WORST = 5
@@ -48,10 +54,9 @@ def make_report(
 
 def order_rows(rows: Sequence[str] | Mapping[str, Any]) -> list[str]:
     """Rows from the worst that can be had to the ceiling, what is compared before the latter."""
-    named = list(ROW_NAMES)
-    place = {row: named.index(row) for row in named}
-    ceiling = place["reconstruction"]
-    return sorted(rows, key=lambda row: place.get(row, ceiling - 0.5))
+    *named, ceiling = ROW_NAMES
+    others = [row for row in rows if row not in ROW_NAMES]
+    return [row for row in (*named, *others, ceiling) if row in rows]
 
 
 def title_of(row: str) -> str:
@@ -59,9 +64,13 @@ def title_of(row: str) -> str:
     return ROW_NAMES.get(row, row)
 
 
-def table_rows(report: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    """The rows of the printed table."""
-    return {title_of(row): report[row] for row in report["left_out"]}
+def describe_report(report: Mapping[str, Any]) -> str:
+    """The table and what else a person must know, in lines."""
+    rows = {title_of(row): report[row] for row in report["left_out"]}
+    lines = [count_of(report["frames"], "frame"), format_table(rows), describe_gaps(report)]
+    if report["worst"]:
+        lines.append(f"worst by Chamfer sum: {', '.join(report['worst'])}")
+    return "\n".join(filter(None, lines))
 
 
 def csv_lines(scores: Sequence[FrameScores]) -> list[dict[str, float | str]]:
@@ -82,46 +91,43 @@ def rank_worst(scores: Sequence[FrameScores], count: int) -> list[str]:
 
 def describe_gaps(report: Mapping[str, Any]) -> str:
     """One line on what no mean holds, and on empty clouds; empty where there is neither."""
-    parts = []
-    for row, counts in report["left_out"].items():
-        parts += [f"{title_of(row)} {_list_gaps(counts)}"] if any(counts.values()) else []
-    gaps = [f"frames without a number: {'; '.join(parts)}"] if parts else []
+    counted = report["left_out"]
+    left_out = [
+        f"{title_of(row)} {_list_gaps(counts)}"
+        for row, counts in counted.items()
+        if any(counts.values())
+    ]
     empty = [
         f"{title_of(row)} {report[row]['empty_pred']:.0f}"
-        for row in report["left_out"]
+        for row in counted
         if report[row]["empty_pred"]
     ]
-    targets = report[PREDICTION]["empty_target"]
-    gaps += [f"empty predictions: {', '.join(empty)}"] if empty else []
-    gaps += [f"empty targets: {targets:.0f}"] if targets else []
-    unmatched = report.get("unmatched_targets", 0)
-    gaps += [f"targets without a prediction, not scored: {unmatched}"] if unmatched else []
-    return "; ".join(gaps)
+    gaps = {
+        "frames without a number": "; ".join(left_out),
+        "empty predictions": ", ".join(empty),
+        "empty targets": int(report[PREDICTION]["empty_target"]),
+        "targets without a prediction, not scored": report.get("unmatched_targets", 0),
+    }
+    return "; ".join(f"{title}: {found}" for title, found in gaps.items() if found)
 
 
 def _list_gaps(counts: Mapping[str, int]) -> str:
     """`3 (feature_mae), 1 (45 metrics)`: keys by their number of frames."""
-    keys: dict[int, list[str]] = {}
-    for key, count in counts.items():
-        keys.setdefault(count, []).append(key)
-    return ", ".join(f"{count} ({_list_keys(keys[count])})" for count in sorted(keys) if count)
-
-
-def _list_keys(keys: Sequence[str]) -> str:
-    return ", ".join(keys) if len(keys) <= KEYS_LISTED else f"{len(keys)} metrics"
+    listed = []
+    for count in sorted(set(counts.values()) - {0}):
+        keys = [key for key in counts if counts[key] == count]
+        few = ", ".join(keys) if len(keys) <= KEYS_LISTED else f"{len(keys)} metrics"
+        listed.append(f"{count} ({few})")
+    return ", ".join(listed)
 
 
 def _summarize_bands(scores: Sequence[FrameScores], row: str) -> dict[str, dict[str, float]]:
-    bands = dict.fromkeys(band for frame in scores for band in frame.bands[row])
+    """Means by band, beside the number of frames that they are taken over."""
+    per_band: dict[str, list[Scores]] = {}
+    for frame in scores:
+        for band, found in frame.bands[row].items():
+            per_band.setdefault(band, []).append(found)
     return {
-        band: _summarize_band([f.bands[row][band] for f in scores if band in f.bands[row]])
-        for band in bands
-    }
-
-
-def _summarize_band(per_frame: Sequence[Scores]) -> dict[str, float]:
-    """Means beside the number of frames that they are taken over."""
-    return {
-        "frames": sum(not math.isnan(frame[RANKED_BY]) for frame in per_frame),
-        **summarize(per_frame),
+        band: {"frames": sum(not math.isnan(each[RANKED_BY]) for each in found), **summarize(found)}
+        for band, found in per_band.items()
     }

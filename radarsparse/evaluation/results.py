@@ -1,7 +1,8 @@
 """`docs/results.md` from the reports of several training seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from radarsparse.evaluation.frames import RAW
 from radarsparse.evaluation.noise_levels import NoiseLosses
 from radarsparse.evaluation.report import title_of
+from radarsparse.files import count_of
 
 METRICS = {
     "chamfer_sum_m": "Chamfer sum [m]",
@@ -57,49 +59,53 @@ def write_results(parts: Sequence[Quality], about: Sequence[str], older: str) ->
         about: lines on how it was measured.
         older: the document before; what stands below `KEPT` in it is kept.
     """
-    lines = ["# Results", "", *about]
+    paragraphs = ["# Results", "\n".join(about)]
     for part in parts:
-        lines += ["", f"## {part.title}", "", *_describe(part)]
-    return "\n".join([*lines, "", KEPT]) + (older.partition(KEPT)[2] or "\n")
+        paragraphs += [f"## {part.title}", *_describe(part)]
+    return "\n\n".join([*paragraphs, KEPT]) + (older.partition(KEPT)[2] or "\n")
 
 
 def _describe(part: Quality) -> list[str]:
-    rows = [RAW, *part.seconds]
-    frames = part.reports[0]["frames"]
+    reports, rows = part.reports, [RAW, *part.seconds]
+    ranges = [name for name in reports[0]["bands"][RAW] if name.startswith("range")]
+    bands = list(product(BAND_METRICS, ranges))
+
+    def means(row: str) -> list[str]:
+        time = f"{1e3 * part.seconds[row]:.0f}" if row in part.seconds else "-"
+        return [*(_cell([report[row][key] for report in reports]) for key in METRICS), time]
+
+    def intervals(row: str) -> list[str]:
+        bounds = [reports[0]["intervals"][row][key] for key in BAND_METRICS]
+        return [f"{low:.3f} .. {high:.3f}" for low, high in bounds]
+
+    def by_range(row: str) -> list[str]:
+        found = [report["bands"][row] for report in reports]
+        return [_cell([each[name][key] for each in found]) for key, name in bands]
+
     return [
-        f"{frames} frames, {len(part.reports)} training seeds: mean, +- half the spread between"
-        f" seeds. Peak memory of the process {part.peak_gib:.2f} GiB.",
-        "",
-        *_table(part, rows, METRICS),
-        "",
+        f"{count_of(reports[0]['frames'], 'frame')}, {count_of(len(reports), 'training seed')}:"
+        " mean, +- half the spread between seeds. Peak memory of the process"
+        f" {part.peak_gib:.2f} GiB.",
+        _by_row([*METRICS.values(), "ms per frame"], rows, means),
         "95 % intervals of the bootstrap over frames, first seed:",
-        "",
-        *_intervals(part.reports[0], rows),
-        "",
+        _by_row(BAND_METRICS.values(), rows, intervals),
         "By range, all seeds:",
-        "",
-        *_bands(part, rows),
-        "",
+        _by_row([f"{BAND_METRICS[key]}, {name}" for key, name in bands], rows, by_range),
         *_draws(part.draws),
-        "",
         "Losses by noise level, first seed: of flags, in bits per flag that is up; of flags where"
         " the regression and each noisy flag itself are all that is known; of latents:",
-        "",
-        *_levels(part.noise),
-        "",
-        *(f"![{path}]({path})" for path in part.pictures),
+        _levels(part.noise),
+        "\n".join(f"![{path}]({path})" for path in part.pictures),
     ]
 
 
-def _table(part: Quality, rows: Sequence[str], metrics: Mapping[str, str]) -> list[str]:
-    heads = [*metrics.values(), "ms per frame"]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for row in rows:
-        cells = [_cell([report[row][key] for report in part.reports]) for key in metrics]
-        time = part.seconds.get(row)
-        cells.append("-" if time is None else f"{1e3 * time:.0f}")
-        lines.append(f"| {title_of(row)} | {' | '.join(cells)} |")
-    return lines
+def _by_row(heads: Iterable[str], rows: Sequence[str], cells: Callable[[str], list[str]]) -> str:
+    return _markdown(["", *heads], [[title_of(row), *cells(row)] for row in rows])
+
+
+def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -107,29 +113,6 @@ def _cell(values: Sequence[float]) -> str:
     if math.isnan(mean):
         return "-"
     return f"{mean:.3f}" + (f" +- {half:.3f}" if half >= 0.0005 else "")
-
-
-def _intervals(report: Mapping[str, Any], rows: Sequence[str]) -> list[str]:
-    lines = [f"| | {' | '.join(BAND_METRICS.values())} |", "|---" * (len(BAND_METRICS) + 1) + "|"]
-    for row in rows:
-        bounds = [report["intervals"][row][key] for key in BAND_METRICS]
-        cells = [f"{low:.3f} .. {high:.3f}" for low, high in bounds]
-        lines.append(f"| {title_of(row)} | {' | '.join(cells)} |")
-    return lines
-
-
-def _bands(part: Quality, rows: Sequence[str]) -> list[str]:
-    names = [name for name in part.reports[0]["bands"][RAW] if name.startswith("range")]
-    heads = [f"{title}, {name}" for title in BAND_METRICS.values() for name in names]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for row in rows:
-        cells = [
-            _cell([report["bands"][row][name][key] for report in part.reports])
-            for key in BAND_METRICS
-            for name in names
-        ]
-        lines.append(f"| {title_of(row)} | {' | '.join(cells)} |")
-    return lines
 
 
 def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -141,27 +124,27 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         for pick in ("first", "best")
     )
     error = float(np.mean([draw["calibration_error"] for draw in draws]))
-    lines = [
-        f"Of {draws[0]['draws']} draws of the few-step model: the first {first}; the best {best}."
-        f" Flags of the mean of the draws, expected calibration error {error:.4f}:",
-        "",
-        "| said | found | share of flags |",
-        "|---|---|---|",
-    ]
     flags = np.array([draw["flags"] for draw in draws])
+    counts = flags.sum(axis=0)
     said, found = (
         np.nansum(flags * np.array([draw[key] for draw in draws]), axis=0)
         for key in ("said", "found")
     )
-    for number in flags.sum(0).nonzero()[0]:
-        count = flags[:, number].sum()
-        shares = (said[number] / count, found[number] / count)
-        lines.append(f"| {shares[0]:.3f} | {shares[1]:.3f} | {count / flags.sum():.5f} |")
-    return lines
+    lines = [
+        [f"{each:.3f}" for each in (said[n] / counts[n], found[n] / counts[n])]
+        + [f"{counts[n] / counts.sum():.5f}"]
+        for n in counts.nonzero()[0]
+    ]
+    return [
+        f"Of {draws[0]['draws']} draws of the few-step model: the first {first}; the best {best}."
+        f" Flags of the mean of the draws, expected calibration error {error:.4f}:",
+        _markdown(["said", "found", "share of flags"], lines),
+    ]
 
 
-def _levels(noise: NoiseLosses) -> list[str]:
-    lines = ["| sigma | flags | without neighbours | latents |", "|---|---|---|---|"]
-    for sigma, *losses in zip(*noise, strict=True):
-        lines.append(f"| {sigma:g} | {' | '.join(f'{loss:.3f}' for loss in losses)} |")
-    return lines
+def _levels(noise: NoiseLosses) -> str:
+    lines = [
+        [f"{sigma:g}", *(f"{loss:.3f}" for loss in losses)]
+        for sigma, *losses in zip(*noise, strict=True)
+    ]
+    return _markdown(["sigma", "flags", "without neighbours", "latents"], lines)

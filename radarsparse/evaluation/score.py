@@ -10,7 +10,7 @@ from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE
 from radarsparse.errors import InputError
-from radarsparse.evaluation.frames import Cloud, FrameClouds, FrameSource
+from radarsparse.evaluation.frames import FrameClouds, FrameSource
 from radarsparse.evaluation.workers import Workers
 from radarsparse.geometry import Volume, observed_mask
 from radarsparse.metrics import Match, match_clouds, score
@@ -24,9 +24,11 @@ from radarsparse.metrics.bands import (
 from radarsparse.metrics.cloud import THRESHOLDS_M, VOXEL_SIZES_M
 from radarsparse.metrics.nearest.tree import choose_search
 
-RANGE_EDGES_M = (0.0, 15.0, 30.0, 51.2)
-HEIGHT_EDGES_M = (-3.2, -1.0, 1.0, 3.2)
-OBSERVED = "observed"
+# By what points are dealt to bands, and the edges of these, metres.
+BANDS = (
+    ("range", range_bands, (0.0, 15.0, 30.0, 51.2)),
+    ("height", height_bands, (-3.2, -1.0, 1.0, 3.2)),
+)
 
 # The curves of distances end here.
 DISTANCE_MAX_M = 2.0
@@ -63,45 +65,38 @@ def score_frames(frames: FrameSource, workers: Workers) -> list[FrameScores]:
     return workers.map(lambda name: _score_frame(frames.read(name), frames), frames.names, "score")
 
 
-def match_rows(frame: FrameClouds, diagonal_m: float | None) -> dict[str, Match]:
-    """Every row's cloud with its neighbours in the target.
+def match_row(frame: FrameClouds, row: str, diagonal_m: float | None) -> Match:
+    """A row's cloud with its neighbours in the target.
 
     Raises:
         InputError: more than 1 % of a cloud's points aren't finite.
     """
-    return {row: _match(frame, row, cloud, diagonal_m) for row, cloud in frame.clouds.items()}
-
-
-def _match(frame: FrameClouds, row: str, cloud: Cloud, diagonal_m: float | None) -> Match:
     try:
-        return match_clouds(cloud, frame.target, diagonal_m)
+        return match_clouds(frame.clouds[row], frame.target, diagonal_m)
     except InputError as error:
         raise InputError(f"frame {frame.name}, row {row}: {error}") from error
 
 
 def _score_frame(frame: FrameClouds, frames: FrameSource) -> FrameScores:
-    matches = match_rows(frame, frames.diagonal_m)
+    matches = {row: match_row(frame, row, frames.diagonal_m) for row in frame.clouds}
     bands = {row: _score_bands(match) for row, match in matches.items()}
     if frame.pair:
         points, origin_m = frame.pair.lidar_in_radar_frame, frame.pair.lidar_origin_m
         cells = observed_mask(frames.volume, LATTICE_STRIDE, origin_m, points)
         for row, match in matches.items():
             observed = _in_cells(match.pred, cells, frames.volume)
-            bands[row][OBSERVED] = observed_scores(match, observed, THRESHOLDS_M)
-    return FrameScores(
-        frame.name,
-        {row: score(match, THRESHOLDS_M, VOXEL_SIZES_M) for row, match in matches.items()},
-        bands,
-        {row: _count_distances(match) for row, match in matches.items()},
-    )
+            bands[row]["observed"] = observed_scores(match, observed, THRESHOLDS_M)
+    rows = {row: score(match, THRESHOLDS_M, VOXEL_SIZES_M) for row, match in matches.items()}
+    distances = {
+        row: np.stack([_histogram(match.there2), _histogram(match.back2)])
+        for row, match in matches.items()
+    }
+    return FrameScores(frame.name, rows, bands, distances)
 
 
 def _score_bands(match: Match) -> dict[str, Scores]:
     scores = {}
-    for quantity, bands_of, edges_m in (
-        ("range", range_bands, RANGE_EDGES_M),
-        ("height", height_bands, HEIGHT_EDGES_M),
-    ):
+    for quantity, bands_of, edges_m in BANDS:
         ours, theirs = bands_of(match.pred, edges_m), bands_of(match.target, edges_m)
         names = band_names(quantity, edges_m)
         scores |= band_scores(match, ours, theirs, names, THRESHOLDS_M)
@@ -115,10 +110,6 @@ def _in_cells(points: Tensor, cells: NDArray[np.bool_], volume: Volume) -> Tenso
     marked = np.zeros(len(index), dtype=np.bool_)
     marked[within] = cells[tuple(index[within].T)]
     return torch.from_numpy(marked)
-
-
-def _count_distances(match: Match) -> NDArray[np.int64]:
-    return np.stack([_histogram(match.there2), _histogram(match.back2)])
 
 
 def _histogram(distance2: Tensor) -> NDArray[np.int64]:

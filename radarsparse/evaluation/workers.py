@@ -20,13 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Workers:
-    """Who shares the work.
-
-    Attributes:
-        threads: of this process.
-        rank: number of this process, 0 .. world - 1.
-        world: number of processes.
-    """
+    """Threads of this process, which is number `rank` of `world` processes that share the work."""
 
     threads: int = 1
     rank: int = 0
@@ -52,15 +46,28 @@ class Workers:
         Raises:
             InputError: a call raised it, here or in another process.
         """
-        try:
-            part, fault = self._map_part(function, items[self.rank :: self.world], title), None
-        except InputError as error:
-            part, fault = [], str(error)
-        parts, faults = zip(*self._gather((part, fault)), strict=True)
-        for found in faults:
-            if found is not None:
-                raise InputError(found)
+        mine = items[self.rank :: self.world]
+        parts = self.together(lambda: self._map_part(function, mine, title))
         return [parts[i % self.world][i // self.world] for i in range(len(items))]
+
+    def together(self, function: Callable[[], Result]) -> list[Result]:
+        """Call a function in every process; every process gets all results, by rank.
+
+        Raises:
+            InputError: a call raised it, here or in another process.
+        """
+        if self.world == 1:
+            return [function()]
+        try:
+            answer = function(), None
+        except InputError as error:
+            answer = None, str(error)
+        answers = [answer] * self.world
+        distributed.all_gather_object(answers, answer)
+        for _, fault in answers:
+            if fault is not None:
+                raise InputError(fault)
+        return [result for result, _ in answers]  # pyright: ignore[reportReturnType]
 
     def _map_part(
         self, function: Callable[[Item], Result], items: Sequence[Item], title: str
@@ -72,15 +79,6 @@ class Workers:
                 return list(tqdm(results, title, len(items), unit="frame", disable=hidden))
             finally:
                 pool.shutdown(cancel_futures=True)
-
-    def _gather(
-        self, mine: tuple[list[Result], str | None]
-    ) -> list[tuple[list[Result], str | None]]:
-        if self.world == 1:
-            return [mine]
-        everyone = [mine] * self.world
-        distributed.all_gather_object(everyone, mine)
-        return everyone
 
 
 @contextmanager

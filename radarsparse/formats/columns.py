@@ -1,64 +1,122 @@
-"""What sources call our columns."""
+"""What drivers, programs and users call our columns: one rule for files and bags."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.scan import RADAR_COLUMNS
+from radarsparse.formats.content import Table, listed
+from radarsparse.scan import BOUNDS, RADAR_COLUMNS
 
 # What the driver of the Oculii Eagle calls the channels, in its order.
 OCULII_CHANNELS = ("doppler", "range", "power", "alpha", "beta")
 
-# What drivers and programs call our columns, in lower case; the first that is there counts.
+# By `plain_name`; the first that is there counts. Of power, names come first whose values are in
+# dB whoever writes them: `power`, `amplitude` and `intensity` are linear in some drivers.
 ALIASES = {
     "doppler_mps": (
-        "doppler_mps",
-        "doppler",
-        "doppler_velocity",
-        "v_r",
-        "vr",
-        "radial_velocity",
-        "radial_speed",
-        "range_rate",
-        "velocity",
-        "vel",
-        "speed",
+        *("dopplermps", "vdopplermps", "doppler", "dopplervelocity", "vr", "radialvelocity"),
+        *("radialspeed", "rangerate", "velocity", "vel", "speed", "v"),
     ),
     "power_db": (
-        "power_db",
-        "power",
-        "snr_db",
-        "snr",
-        "magnitude",
-        "mag",
-        "amplitude",
-        "intensity",
-        "rcs",
+        *("powerdb", "snrdb", "rcsdb", "rcsdbsm", "snr", "rcs", "magnitude", "mag", "power"),
+        *("amplitude", "intensity"),
     ),
 }
 
 
-def find_radar_columns(names: Iterable[str], source: str) -> tuple[str, ...]:
-    """Which of the names stand for `RADAR_COLUMNS`.
+@dataclass(frozen=True)
+class Fields:
+    """What a user says of the columns of radar files.
+
+    Attributes:
+        names: what a file calls x, y, z, Doppler and power, or all of a row in order where it has
+            no names itself, ours among them by usual names; none where nothing is said.
+        bin_type: of the numbers in a `.bin` file.
+    """
+
+    names: tuple[str, ...] = ()
+    bin_type: Literal["float32", "float64"] = "float32"
+
+    @staticmethod
+    def parse(text: str) -> "Fields":
+        """Read names that are apart by commas.
+
+        Raises:
+            InputError: a name is empty.
+        """
+        names = tuple(name.strip() for name in text.split(","))
+        if not all(names):
+            raise InputError(f"--fields {text}: holds an empty name")
+        return Fields(names)
+
+    @property
+    def radar_names(self) -> tuple[str, ...]:
+        """The names for `RADAR_COLUMNS`.
+
+        Raises:
+            InputError: they aren't five.
+        """
+        if len(self.names) != len(RADAR_COLUMNS):
+            raise InputError(
+                f"--fields {','.join(self.names)}: must be five names, for"
+                f" {', '.join(RADAR_COLUMNS)}"
+            )
+        return self.names
+
+
+def plain_name(name: str) -> str:
+    """A name without capitals, blanks, underscores and what CloudCompare puts before it."""
+    return "".join(name.lower().replace("_", " ").split()).removeprefix("scalar")
+
+
+def find_radar_columns(
+    names: Iterable[str], source: str, table: Table | None = None
+) -> tuple[str, ...]:
+    """Which five of the names stand for `RADAR_COLUMNS`.
 
     Args:
         names: as the source writes them, in any case, with underscores or blanks.
         source: what has columns of these names, for errors.
-
-    Returns:
-        Five of the names.
+        table: their values: a column that can't be meant then gives way to one that can.
 
     Raises:
         InputError: none of the names stands for a column.
     """
-    written = {name.strip().lower().replace(" ", "_"): name for name in names}
-    found = {
-        column: [written[alias] for alias in ALIASES.get(column, (column,)) if alias in written]
-        for column in RADAR_COLUMNS
-    }
-    missing = [column for column, those in found.items() if not those]
+    written = {plain_name(name): name for name in names}
+    found: dict[str, str] = {}
+    for column in RADAR_COLUMNS:
+        usual = ALIASES.get(column, (column,))
+        candidates = [written[alias] for alias in usual if alias in written]
+        likely = [name for name in candidates if table and _can_be(column, table[name])]
+        found.update((column, name) for name in (likely or candidates)[:1])
+    missing = [column for column in RADAR_COLUMNS if column not in found]
     if missing:
         raise InputError(
-            f"{source}: no column {', '.join(missing)} by any usual name, --fields"
-            f" names them; there are: {', '.join(written.values()) or 'none'}"
+            f"{source}: has no column {listed(missing)} by any usual name, --fields names them;"
+            f" there are: {listed(written.values())}"
         )
-    return tuple(those[0] for those in found.values())
+    return tuple(found.values())
+
+
+def select_columns(table: Table, names: Sequence[str], source: str) -> NDArray[Any]:
+    """The columns of exactly these names, [n, len(names)].
+
+    Raises:
+        InputError: there is no such column.
+    """
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise InputError(f"{source}: has no column {listed(missing)}; there are: {listed(table)}")
+    return np.stack([table[name] for name in names], axis=1)
+
+
+def _can_be(column: str, values: NDArray[Any]) -> bool:
+    """Whether values are mostly in their bounds and not all the same."""
+    low, high = BOUNDS[column]
+    finite = values[np.isfinite(values)]
+    inside = np.count_nonzero((low <= finite) & (finite <= high))
+    return 2 * inside > len(values) and (len(values) == 1 or bool((finite != finite[0]).any()))

@@ -1,23 +1,22 @@
 """Prepared frames: a folder of `frames/NNNNNN.npz` with `split.yaml` and `dataset.yaml`."""
 
 import hashlib
-import logging
-import tokenize
-import zipfile
-import zlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 
 from radarsparse.config import read_yaml
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
-from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair
+from radarsparse.formats.content import array_names, read_npz
+from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair, usable_points
 
 FRAMES_FOLDER = "frames"
 SPLIT_FILE = "split.yaml"
@@ -25,16 +24,10 @@ CARD_FILE = "dataset.yaml"
 RIGID_TOLERANCE = 1e-3
 TIME_GAP = "time_gap_s"
 
-# What np.load raises on damaged archives; RuntimeError stands for flags that zipfile can't serve.
-UNREADABLE = (
-    *(OSError, ValueError, EOFError, RuntimeError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
 Split = Mapping[str, Sequence[Sequence[int]]]
 """Inclusive ranges of frame numbers by split, such as `{"train": [[0, 378]]}`."""
-
-_log = logging.getLogger("radarsparse")
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class DatasetCard:
     """What a user must know of a data set before using it.
 
     Attributes:
-        name: the data set.
+        name: of the data set.
         radar_sensor: maker and model of the radar.
         lidar_sensor: maker and model of the LiDAR.
         field_of_view_deg: the radar's full azimuth and elevation angles.
@@ -53,31 +46,23 @@ class DatasetCard:
         provenance: what the frames were made from; two cards differ if this differs.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     radar_sensor: str
     lidar_sensor: str
-    field_of_view_deg: tuple[float, float]
-    radar_rate_hz: float
-    lidar_rate_hz: float
+    field_of_view_deg: tuple[Positive, Positive]
+    radar_rate_hz: Positive
+    lidar_rate_hz: Positive
     licence: str
     citation: str
     provenance: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def write_frame(folder: Path, pair: ScanPair) -> None:
-    """Write `folder/frames/<name>.npz`.
-
-    Args:
-        folder: the root of the prepared frames; made where missing.
-        pair: the frame.
-    """
+    """Write `folder/frames/<name>.npz`; the folders are made where missing."""
     path = folder / FRAMES_FOLDER / f"{pair.name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **_arrays(pair))
-
-
-def _arrays(pair: ScanPair) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         "radar": pair.radar.astype(np.float32),
         "lidar": pair.lidar.astype(np.float32),
@@ -85,68 +70,43 @@ def _arrays(pair: ScanPair) -> dict[str, Any]:
     }
     if pair.time_gap_s is not None:
         arrays[TIME_GAP] = np.float64(pair.time_gap_s)
-    return arrays
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_frame(path: Path) -> ScanPair:
-    """Read one prepared frame and check it; rows with NaN or infinity are dropped and reported.
-
-    Args:
-        path: an .npz file as `write_frame` leaves it.
+    """Read what `write_frame` wrote and check it; points that aren't usable are dropped and told.
 
     Raises:
         InputError: the file is missing or corrupt, an array is missing or has the wrong shape, the
-            transform is not rigid, or no point is left.
+            transform is not rigid, most points are implausible or none is left.
     """
-    arrays = _read_arrays(path)
-    radar = _columns(arrays["radar"], len(RADAR_COLUMNS), f"{path}: radar")
-    lidar = _columns(arrays["lidar"], len(LIDAR_COLUMNS), f"{path}: lidar")
+    arrays = read_npz(path, ("radar", "lidar", "T_radar_lidar"), (TIME_GAP,))
     return ScanPair(
         name=path.stem,
-        radar=usable_points(radar, f"{path}: radar"),
-        lidar=usable_points(lidar, f"{path}: lidar"),
+        radar=_read_points(arrays["radar"], RADAR_COLUMNS, f"{path}: radar"),
+        lidar=_read_points(arrays["lidar"], LIDAR_COLUMNS, f"{path}: lidar"),
         T_radar_lidar=rigid_transform(arrays["T_radar_lidar"], f"{path}: T_radar_lidar"),
-        time_gap_s=_time_gap_s(arrays.get(TIME_GAP), f"{path}: {TIME_GAP}"),
+        time_gap_s=_read_time_gap_s(arrays.get(TIME_GAP), f"{path}: {TIME_GAP}"),
     )
 
 
-def _time_gap_s(value: NDArray[Any] | None, source: str) -> float | None:
+def _read_points(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[np.float32]:
+    if points.ndim != 2 or points.shape[1] != len(columns):
+        raise InputError(f"{source} has shape {points.shape}; must be (n, {len(columns)})")
+    return usable_points(points, columns, source)
+
+
+def _read_time_gap_s(value: NDArray[Any] | None, source: str) -> float | None:
     if value is None:
         return None
-    if value.shape != () or value.dtype.kind not in "fiu" or not 0 <= value < np.inf:
-        raise InputError(f"{source} = {value}; must be one number of seconds, 0 or more")
+    if value.shape != () or not 0 <= value < np.inf:
+        raise InputError(f"{source} = {str(value)[:80]}; must be one number of seconds, 0 or more")
     return float(value)
 
 
-def usable_points(points: NDArray[Any], source: str) -> NDArray[np.float32]:
-    """Drop the rows that hold NaN or infinity and report how many they were.
-
-    Args:
-        points: [n, c] of any numeric type.
-        source: what to call them in messages.
-
-    Raises:
-        InputError: no row is left.
-    """
-    with np.errstate(over="ignore"):
-        single = points.astype(np.float32)
-    finite = np.isfinite(single).all(axis=1)
-    dropped = int(np.count_nonzero(~finite))
-    if dropped:
-        _log.warning(
-            "%s: dropped %d of %d points with NaN or infinity", source, dropped, len(single)
-        )
-    if dropped == len(single):
-        raise InputError(f"{source}: no usable point left of {len(single)}; at least 1 is needed")
-    return single[finite]
-
-
 def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
-    """Check that a value is a rigid 4x4 transform.
-
-    Args:
-        value: nested lists or an array.
-        source: what to call it in errors.
+    """Check that nested lists or an array are a rigid 4x4 transform.
 
     Raises:
         InputError: it is not 4x4, not finite, or no rotation with a translation.
@@ -154,7 +114,7 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
     try:
         transform = np.asarray(value, dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:
-        raise InputError(f"{source}: must be 4x4 numbers ({error})") from error
+        raise InputError(f"{source}: must be 4x4 numbers") from error
     if transform.shape != (4, 4):
         raise InputError(f"{source}: has shape {transform.shape}; must be (4, 4)")
     rotation = transform[:3, :3]
@@ -173,8 +133,7 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
 
 def write_split(folder: Path, split: Split) -> None:
     """Write `split.yaml`: inclusive ranges of frame numbers by split."""
-    plain = {name: [list(bounds) for bounds in ranges] for name, ranges in split.items()}
-    write_yaml(folder / SPLIT_FILE, plain)
+    write_yaml(folder / SPLIT_FILE, dict(split))
 
 
 def read_split(folder: Path) -> dict[str, list[list[int]]]:
@@ -188,7 +147,7 @@ def read_split(folder: Path) -> dict[str, list[list[int]]]:
     for name, ranges in content.items():
         if not isinstance(ranges, list) or not all(_is_range(bounds) for bounds in ranges):
             raise InputError(
-                f"{path}: {name} = {ranges!r}; must be a list of [first, last]"
+                f"{path}: {name} = {ranges!r:.200}; must be a list of [first, last]"
                 " with 0 <= first <= last"
             )
     return content
@@ -213,11 +172,7 @@ class PreparedFrames(Sequence[ScanPair]):
 
     @staticmethod
     def open(root: Path, split: str) -> "PreparedFrames":
-        """Find the frames of a split.
-
-        Args:
-            root: folder that holds `frames/` and `split.yaml`.
-            split: a key of `split.yaml`.
+        """Find the frames of a split in a folder that holds `frames/` and `split.yaml`.
 
         Raises:
             InputError: a folder or file is missing, the split is unknown or holds no frame.
@@ -228,17 +183,19 @@ class PreparedFrames(Sequence[ScanPair]):
             raise InputError(
                 f"{root / SPLIT_FILE}: no split {split!r}; there are: {', '.join(map(str, splits))}"
             )
-        names = tuple(name for name in frame_names(root) if _in_ranges(int(name), splits[split]))
+        ranges = splits[split]
+        names = tuple(
+            name
+            for name in frame_names(root)
+            if any(first <= int(name) <= last for first, last in ranges)
+        )
         if not names:
-            raise InputError(f"{root}: split {split!r} = {splits[split]} holds none of the frames")
+            raise InputError(f"{root}: split {split!r} = {ranges!r:.200} holds none of the frames")
         return PreparedFrames(root, names)
 
     @staticmethod
     def open_all(root: Path) -> "PreparedFrames":
-        """Find the frames of all splits, and those of none.
-
-        Args:
-            root: folder that holds `frames/`.
+        """Find the frames of all splits, and those of none, in a folder that holds `frames/`.
 
         Raises:
             InputError: a folder is missing, or there is no frame.
@@ -266,13 +223,7 @@ class PreparedFrames(Sequence[ScanPair]):
 
 def is_prepared(file: Path) -> bool:
     """Whether a file is a prepared frame; one that can't be opened isn't."""
-    if file.suffix.lower() != ".npz":
-        return False
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return "lidar" in arrays
-    except (*UNREADABLE, AttributeError, TypeError):
-        return False
+    return file.suffix.lower() == ".npz" and "lidar" in array_names(file)
 
 
 def _check_folders(root: Path) -> None:
@@ -294,10 +245,7 @@ def holds_card(folder: Path, card: DatasetCard) -> bool:
 
 
 def _plain_card(card: DatasetCard) -> dict[str, Any]:
-    return asdict(card) | {
-        "field_of_view_deg": list(card.field_of_view_deg),
-        "provenance": dict(card.provenance),
-    }
+    return json.loads(json.dumps(asdict(card)))  # lists in the place of tuples, as YAML has them
 
 
 def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
@@ -308,41 +256,7 @@ def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    wanted = ("radar", "lidar", "T_radar_lidar")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            known = (TIME_GAP,) if TIME_GAP in archive else ()
-            arrays = {key: archive[key] for key in (*wanted, *known)}
-    except KeyError as error:
-        raise InputError(f"{path}: lacks an array ({error}); needs {', '.join(wanted)}") from error
-    except UNREADABLE as error:
-        raise InputError(f"{path}: is no readable .npz file ({error})") from error
-    except (AttributeError, TypeError, IndexError) as error:
-        # np.load hands back a bare array where a .npy file was renamed to .npz
-        raise InputError(
-            f"{path}: holds one array, not an archive of {', '.join(wanted)}"
-        ) from error
-    return arrays
-
-
-def _columns(points: NDArray[Any], columns: int, source: str) -> NDArray[Any]:
-    if points.ndim != 2 or points.shape[1] != columns:
-        raise InputError(f"{source} has shape {points.shape}; must be (n, {columns})")
-    if points.dtype.kind not in "fiu":
-        raise InputError(f"{source} has type {points.dtype}; must be real numbers")
-    return points
-
-
 def _is_range(bounds: object) -> bool:
-    if not (isinstance(bounds, list) and len(bounds) == 2):
-        return False
-    if not all(type(bound) is int for bound in bounds):
+    if not isinstance(bounds, list) or [type(bound) for bound in bounds] != [int, int]:
         return False
     return 0 <= bounds[0] <= bounds[1]
-
-
-def _in_ranges(number: int, ranges: Sequence[Sequence[int]]) -> bool:
-    return any(first <= number <= last for first, last in ranges)

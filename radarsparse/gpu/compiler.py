@@ -17,6 +17,8 @@ from radarsparse.files import replacing
 from radarsparse.gpu.signatures import SOURCES, UNITS, Argument, check_arguments, signature
 
 _STANDARD = "c++17"
+# Of the SHA-256 that stands before a cubin on disk.
+_DIGEST_BYTES = 32
 
 
 @runtime_checkable
@@ -67,10 +69,10 @@ class CudaKernels:
 class _Code:
     """The machine code of the kernels, loaded on one GPU."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, index: int) -> None:
         core = _import("cuda.core")
         self.driver: Any = _import("cuda.bindings.driver")
-        major, minor = torch.cuda.get_device_capability(device)
+        major, minor = torch.cuda.get_device_capability(index)
         self._object = core.ObjectCode.from_cubin(compile_kernels(f"sm_{major}{minor}"))
         self._kernels: dict[str, tuple[int, tuple[type, ...]]] = {}
 
@@ -84,6 +86,9 @@ class _Code:
         return self._kernels[name]
 
 
+_load_code = cache(_Code)
+
+
 def load_kernels(device: torch.device) -> CudaKernels:
     """The kernels of a GPU, for launches on its current stream; compiled at the first call.
 
@@ -94,15 +99,10 @@ def load_kernels(device: torch.device) -> CudaKernels:
     return CudaKernels(_load_code(index), torch.cuda.current_stream(index).cuda_stream)
 
 
-@cache
-def _load_code(index: int) -> _Code:
-    return _Code(torch.device("cuda", index))
-
-
 def compile_kernels(architecture: str) -> bytes:
     """The cubin of all kernels, from the disk if this NVRTC compiled the same sources before.
 
-    It needs no GPU.
+    It needs no GPU. A file that is damaged is made anew.
 
     Args:
         architecture: such as `sm_90`.
@@ -113,7 +113,9 @@ def compile_kernels(architecture: str) -> bytes:
     core = _import("cuda.core")
     path = _cache_folder() / f"{_fingerprint(architecture)}.cubin"
     if path.is_file():
-        return path.read_bytes()
+        kept = path.read_bytes()
+        if _digest(kept[_DIGEST_BYTES:]) == kept[:_DIGEST_BYTES]:
+            return kept[_DIGEST_BYTES:]
     text = "\n".join(f'#include "{unit}"' for unit in UNITS)
     options = core.ProgramOptions(arch=architecture, std=_STANDARD, include_path=str(SOURCES))
     cubin = core.Program(text, "c++", options).compile("cubin").code
@@ -134,11 +136,15 @@ def _fingerprint(architecture: str) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
+def _digest(cubin: bytes) -> bytes:
+    return hashlib.sha256(cubin).digest()
+
+
 def _keep(path: Path, cubin: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
-            part.write_bytes(cubin)
+            part.write_bytes(_digest(cubin) + cubin)
     except OSError as error:
         log = logging.getLogger(__name__)
         log.warning("%s: kernels not kept, every process compiles them: %s", path.parent, error)

@@ -15,10 +15,9 @@ UNITS = ("gather.cu", "nearest.cu", "statistics.cu")
 Argument = Tensor | int | None
 
 _KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\([^)]*\)\s*(\w+)\(([^)]*)\)')
-_INTEGER = "int"
-# Rows of which the kernel is told the length.
-_ROWS = "void*"
 _DTYPES = {
+    "int": None,
+    "void*": None,  # rows of which the kernel is told the length
     "float*": torch.float32,
     "double*": torch.float64,
     "int*": torch.int32,
@@ -94,8 +93,7 @@ def _signatures() -> dict[str, tuple[Parameter, ...]]:
 def _parse(declaration: str) -> Parameter:
     words = declaration.replace("__restrict__", "").replace("const ", "").split()
     kind, name = " ".join(words[:-1]), words[-1]
-    dtype = None if kind in (_INTEGER, _ROWS) else _DTYPES[kind]
-    return Parameter(name, kind == _INTEGER, dtype)
+    return Parameter(name, kind == "int", _DTYPES[kind])
 
 
 def _complaint(name: str, argument: Argument, parameter: Parameter) -> str:

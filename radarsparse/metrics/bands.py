@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from radarsparse.errors import InputError
 from radarsparse.metrics.match import Match
 from radarsparse.metrics.point import QUANTILES, OneWay, one_way, point_scores
 from radarsparse.metrics.statistics import summarize_distances
+from radarsparse.metrics.voxel import Cloud
 
 # The number of no band.
 OUTSIDE = -1
 
 
-def range_bands(points: Float[Tensor, "n c"], edges_m: Sequence[float]) -> Int[Tensor, " n"]:
+def range_bands(points: Cloud, edges_m: Sequence[float]) -> Int[Tensor, " n"]:
     """Band of every point by its distance from the frame's origin.
 
     Args:
@@ -32,26 +33,13 @@ def range_bands(points: Float[Tensor, "n c"], edges_m: Sequence[float]) -> Int[T
     return _bands(points[:, :3].double().norm(dim=1), edges_m)
 
 
-def height_bands(points: Float[Tensor, "n c"], edges_m: Sequence[float]) -> Int[Tensor, " n"]:
-    """Band of every point by its z, as in `range_bands`.
-
-    Args:
-        points: [n, 3 or more] x, y, z in metres.
-        edges_m: ascending heights in the clouds' frame.
-
-    Raises:
-        InputError: fewer than two edges, or edges that don't ascend.
-    """
+def height_bands(points: Cloud, edges_m: Sequence[float]) -> Int[Tensor, " n"]:
+    """Band of every point by its z, as in `range_bands`."""
     return _bands(points[:, 2].double().contiguous(), edges_m)
 
 
 def band_names(quantity: str, edges_m: Sequence[float]) -> list[str]:
-    """Names such as `range 0-15 m` or, with edges below 0, `height -2 to 0 m`.
-
-    Args:
-        quantity: what the edges measure.
-        edges_m: those of `range_bands` or `height_bands`.
-    """
+    """Names such as `range 0-15 m` or, with edges below 0, `height -2 to 0 m`."""
     dash = "-" if min(edges_m) >= 0 else " to "
     return [f"{quantity} {low:g}{dash}{high:g} m" for low, high in pairwise(edges_m)]
 

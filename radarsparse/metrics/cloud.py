@@ -37,7 +37,7 @@ def evaluate(
 
     Args:
         pred: [n, 3 or 4] x, y, z in metres and, if there, intensity.
-        target: [m, 3 or 4] the same, in the same frame.
+        target: [m, 3 or 4] the same, in the same frame, on the same device.
         thresholds_m: of precision, recall and F-score; nearer counts, equal doesn't.
         voxel_sizes_m: of the overlaps of voxels and of bird's-eye cells.
         diagonal_m: the distance of a point to an empty cloud; by default the diagonal of the box
@@ -63,8 +63,10 @@ def score(
     """
     _check_positive("threshold", thresholds_m)
     _check_positive("voxel size", voxel_sizes_m)
+    statistics = summarize_both(match.there2, match.back2, thresholds_m, QUANTILES)
+    there, back = one_way(statistics, match.diagonal_m)
     return {
-        **_point_scores(match, thresholds_m),
+        **point_scores(there, back, thresholds_m),
         **_overlaps(match, voxel_sizes_m),
         **_feature_scores(match),
         **_counts(match),
@@ -75,12 +77,6 @@ def _check_positive(name: str, values_m: Sequence[float]) -> None:
     for value_m in values_m:
         if not 0 < value_m < math.inf:
             raise InputError(f"{name} {value_m} m: must be positive and finite")
-
-
-def _point_scores(match: Match, thresholds_m: Sequence[float]) -> dict[str, float]:
-    statistics = summarize_both(match.there2, match.back2, thresholds_m, QUANTILES)
-    there, back = one_way(statistics, match.diagonal_m)
-    return point_scores(there, back, thresholds_m)
 
 
 def _feature_scores(match: Match) -> dict[str, float]:

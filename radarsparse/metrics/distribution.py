@@ -9,61 +9,18 @@ from torch import Tensor
 
 from radarsparse.metrics.nearest.operator import nearest
 from radarsparse.metrics.statistics import summarize_distances
-from radarsparse.metrics.voxel import count_both, count_voxels
+from radarsparse.metrics.voxel import Cloud, count_both
 
 JSD_VOXEL_SIZE_M = 0.5
 
 
-def jsd_3d(
-    pred: Float[Tensor, "n c"],
-    target: Float[Tensor, "m d"],
-    voxel_size_m: float = JSD_VOXEL_SIZE_M,
-) -> float:
-    """Jensen-Shannon divergence between the shares of points per voxel, in bits.
-
-    It is the divergence, not its square root, to base 2: 0 for equal shares, 1 for clouds without
-    a common voxel and where one cloud is empty, NaN where both are.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel, on the grid of `voxel_keys`.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    return jensen_shannon(count_voxels(pred, target, voxel_size_m)[1])
-
-
-def jsd_bev(
-    pred: Float[Tensor, "n c"],
-    target: Float[Tensor, "m d"],
-    cell_size_m: float = JSD_VOXEL_SIZE_M,
-) -> float:
-    """`jsd_3d` between the shares of points per bird's-eye cell.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        cell_size_m: edge of a cell.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    return divergences(pred, target, cell_size_m)[0]
-
-
 def divergences(
-    pred: Float[Tensor, "n c"],
-    target: Float[Tensor, "m d"],
-    voxel_size_m: float = JSD_VOXEL_SIZE_M,
+    pred: Cloud, target: Cloud, voxel_size_m: float = JSD_VOXEL_SIZE_M
 ) -> tuple[float, float]:
-    """`jsd_bev` and `jsd_3d` at once, in less time.
+    """Jensen-Shannon divergences between the shares of points per bird's-eye cell and per voxel.
 
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel and of a bird's-eye cell.
+    In bits, see `jensen_shannon`: 0 for equal shares, 1 for clouds without a common cell and where
+    one cloud is empty, NaN where both are.
 
     Raises:
         InputError: as in `voxel_keys`.
@@ -72,8 +29,20 @@ def divergences(
     return jensen_shannon(cells), jensen_shannon(voxels)
 
 
+def jsd_bev(pred: Cloud, target: Cloud, cell_size_m: float = JSD_VOXEL_SIZE_M) -> float:
+    """The divergence per bird's-eye cell alone, as in `divergences`."""
+    return divergences(pred, target, cell_size_m)[0]
+
+
+def jsd_3d(pred: Cloud, target: Cloud, voxel_size_m: float = JSD_VOXEL_SIZE_M) -> float:
+    """The divergence per voxel alone, as in `divergences`."""
+    return divergences(pred, target, voxel_size_m)[1]
+
+
 def jensen_shannon(counts: Int[Tensor, "k 2"]) -> float:
     """Jensen-Shannon divergence of two histograms in bits, 0 to 1; 1 of one empty, NaN of both.
+
+    It is the divergence, not its square root.
 
     Args:
         counts: of either side, in each bin.
@@ -93,16 +62,10 @@ def jensen_shannon(counts: Int[Tensor, "k 2"]) -> float:
     return nats.div(2 * math.log(2)).clamp(0, 1).item()
 
 
-def chamfer_table(
-    preds: Sequence[Float[Tensor, "n 3"]], targets: Sequence[Float[Tensor, "m 3"]]
-) -> Float[Tensor, "p t"]:
+def chamfer_table(preds: Sequence[Cloud], targets: Sequence[Cloud]) -> Float[Tensor, "p t"]:
     """Chamfer distance, the sum of both mean distances in metres, of every pair of clouds.
 
     A pair with an empty cloud is infinitely far apart, also where both are empty.
-
-    Args:
-        preds: p clouds [n, 3 or more] x, y, z in metres.
-        targets: t clouds of the same kind, on the same device.
 
     Raises:
         InputError: a coordinate isn't finite.
@@ -120,7 +83,7 @@ def minimum_matching_distance(table: Float[Tensor, "p t"]) -> float:
     Infinite where a target has no prediction to meet, NaN without targets.
 
     Args:
-        table: [p, t] distances, such as those of `chamfer_table`.
+        table: distances, such as those of `chamfer_table`.
 
     Source:
         Achlioptas et al., "Learning representations and generative models for 3D point clouds",
@@ -133,14 +96,8 @@ def minimum_matching_distance(table: Float[Tensor, "p t"]) -> float:
 def coverage(table: Float[Tensor, "p t"]) -> float:
     """Share of the targets that are nearest to at least one prediction, 1 at best.
 
-    A prediction without a finite distance covers nothing; NaN without targets.
-
-    Args:
-        table: [p, t] distances, such as those of `chamfer_table`.
-
-    Source:
-        Achlioptas et al., "Learning representations and generative models for 3D point clouds",
-        ICML 2018.
+    A prediction without a finite distance covers nothing; NaN without targets. The table and the
+    source are those of `minimum_matching_distance`.
     """
     preds, targets = table.shape
     if targets == 0:

@@ -47,17 +47,8 @@ class Match:
 def match_clouds(pred: Points, target: Points, diagonal_m: float | None = None) -> Match:
     """Find every point's nearest neighbour in the other cloud.
 
-    Rows with a value that isn't finite are left out and counted.
-
-    Args:
-        pred: [n, 3 or 4] x, y, z in metres and, if there, intensity.
-        target: [m, 3 or 4] the same, in the same frame, on the same device.
-        diagonal_m: the distance of a point to an empty cloud; by default the diagonal of the box
-            around the points of both clouds and the frame's origin.
-
-    Raises:
-        InputError: a cloud has another shape, more than 1 % of its rows aren't finite, or the
-            diagonal isn't positive.
+    Rows with a value that isn't finite are left out and counted. Arguments and errors are those
+    of `radarsparse.metrics.evaluate`.
     """
     truth, target_nonfinite = _finite_rows("target", target)
     guess, pred_nonfinite = _finite_rows("pred", pred)

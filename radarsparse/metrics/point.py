@@ -5,12 +5,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
-
-from radarsparse.metrics.statistics import Statistics
 
 # What `OneWay` needs of `summarize_distances`, in this order.
 QUANTILES = (0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The distances of every frame's points to their nearest neighbours, summed up.
+
+    Attributes:
+        count: int64 [b] number of distances.
+        sum_m: float64 [b].
+        sum_sq_m2: float64 [b] sum of the squares.
+        max_m: float64 [b], NaN where there are none.
+        hits: int64 [b, t] how many are nearer than each threshold.
+        quantiles_m: float64 [b, q], linear between neighbours, NaN where there are none.
+    """
+
+    count: Int[Tensor, " b"]
+    sum_m: Float[Tensor, " b"]
+    sum_sq_m2: Float[Tensor, " b"]
+    max_m: Float[Tensor, " b"]
+    hits: Int[Tensor, "b t"]
+    quantiles_m: Float[Tensor, "b q"]
 
 
 @dataclass(frozen=True)

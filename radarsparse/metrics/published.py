@@ -5,8 +5,7 @@ lists what differs.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from radarsparse.metrics.voxel import (
     Overlap,
     count_cells,
     count_columns,
-    overlap_of,
+    overlaps_of,
     pack_index,
     sum_overlaps,
 )
@@ -33,15 +32,6 @@ LIDIFF_IOU_SIZES_M = (0.5, 0.2, 0.1)
 LIDIFF_JSD_SIZE_M = 0.5
 # Metres for histograms; voxels for the IoU of its first code.
 LIDIFF_REACH = 50.0
-
-
-@dataclass(frozen=True)
-class _LidiffFrame:
-    """What LiDiff keeps of a frame: means, curves [3, thresholds] in per cent, overlaps."""
-
-    means: dict[str, float]
-    curves: Tensor
-    overlaps: dict[str, Overlap]
 
 
 def radar_diffusion(pairs: Pairs) -> dict[str, float]:
@@ -66,9 +56,7 @@ def radar_diffusion(pairs: Pairs) -> dict[str, float]:
         Zhang et al., "Towards dense and accurate radar perception via efficient cross-modal
         diffusion model", RA-L 2024; scripts/evaluate.py of ZJU-FAST-Lab/Radar-Diffusion.
     """
-    frames = [_radar_diffusion_frame(pred, target) for pred, target in pairs]
-    chamfer_m, hausdorff_m, fscore = _mean(frames)
-    return {"chamfer_sum_m": chamfer_m, "hausdorff_m": hausdorff_m, "fscore@0.1m": fscore}
+    return _means([_radar_diffusion_frame(pred, target) for pred, target in pairs])
 
 
 def lidiff(pairs: Pairs) -> dict[str, float]:
@@ -98,13 +86,9 @@ def lidiff(pairs: Pairs) -> dict[str, float]:
         2024; utils/metrics.py and utils/histogram_metrics.py of PRBonn/LiDiff, its issue 45.
     """
     frames = [_lidiff_frame(number, *pair) for number, pair in enumerate(pairs)]
-    means = _mean([tuple(frame.means.values()) for frame in frames])
-    names = tuple(frames[0].means)
-    return {
-        **dict(zip(names, means, strict=True)),
-        **_areas(torch.stack([frame.curves for frame in frames]).mean(dim=0)),
-        **_ious_of_the_set(frames),
-    }
+    means = _means([scores for scores, _, _ in frames])
+    curves = torch.stack([curves for _, curves, _ in frames]).mean(dim=0)
+    return {**means, **_areas(curves), **_ious_of_the_set([overlaps for _, _, overlaps in frames])}
 
 
 def radarhd(pairs: Pairs) -> dict[str, float]:
@@ -130,60 +114,65 @@ def radarhd(pairs: Pairs) -> dict[str, float]:
         eval/pc_compare.m and eval/pc_distance.m of akarsh-prabhakara/RadarHD.
     """
     frames = [_radarhd_frame(number, *pair) for number, pair in enumerate(pairs)]
-    chamfer_m, hausdorff_m = _mean(frames)
-    medians = torch.tensor(frames, dtype=torch.float64).quantile(0.5, dim=0).tolist()
-    return {
-        "chamfer_mean_m": chamfer_m,
-        "hausdorff_median_m": hausdorff_m,
-        "chamfer_mean_m_median": medians[0],
-        "hausdorff_median_m_median": medians[1],
-    }
+    means = _means(frames)
+    medians = {f"{key}_median": _median([frame[key] for frame in frames]) for key in means}
+    return {**means, **medians}
 
 
-def _radar_diffusion_frame(pred: Tensor, target: Tensor) -> tuple[float, float, float]:
+def _radar_diffusion_frame(pred: Tensor, target: Tensor) -> dict[str, float]:
     if min(len(pred), len(target)) == 0:
-        return 0.0, 0.0, 0.0
+        return {"chamfer_sum_m": 0.0, "hausdorff_m": 0.0, "fscore@0.1m": 0.0}
     there, back = _distances(pred, target)
     near = int((there <= RADAR_DIFFUSION_THRESHOLD_M).sum())
     far_targets = int((back > RADAR_DIFFUSION_THRESHOLD_M).sum())
     share = near / len(there)
     mixed = near / (near + far_targets) if near else 0.0
-    fscore = 2 * share * mixed / (share + mixed) if near else 0.0
-    return (there.mean() + back.mean()).item(), max(there.max().item(), back.max().item()), fscore
+    return {
+        "chamfer_sum_m": (there.mean() + back.mean()).item(),
+        "hausdorff_m": max(there.max().item(), back.max().item()),
+        "fscore@0.1m": 2 * share * mixed / (share + mixed) if near else 0.0,
+    }
 
 
-def _lidiff_frame(number: int, pred: Tensor, target: Tensor) -> _LidiffFrame:
+def _lidiff_frame(
+    number: int, pred: Tensor, target: Tensor
+) -> tuple[dict[str, float], Tensor, dict[str, Overlap]]:
+    """What is averaged, curves [3, thresholds] in per cent, and what is summed over the set."""
     _refuse_empty(number, pred, target)
     there, back = _distances(pred, target)
     precision, recall = _percent_below(there), _percent_below(back)
     fscore = (2 * precision * recall / (precision + recall)).nan_to_num(nan=0.0)
     jsd_bev, jsd_3d = _lidiff_divergences(pred, target)
-    return _LidiffFrame(
-        means={
-            "rmse_m": there.mean().item(),
-            "chamfer_mean_m": ((back.mean() + there.mean()) / 2).item(),
-            "jsd_bev": jsd_bev,
-            "jsd_3d": jsd_3d,
-        },
-        curves=torch.stack([precision, recall, fscore]),
-        overlaps={
-            **_lidiff_overlaps("iou", _cells_within_reach, pred, target),
-            **_lidiff_overlaps("iou_before_2025_06", _cells_near_sensor, pred, target),
-        },
-    )
+    scores = {
+        "rmse_m": there.mean().item(),
+        "chamfer_mean_m": ((back.mean() + there.mean()) / 2).item(),
+        "jsd_bev": jsd_bev,
+        "jsd_3d": jsd_3d,
+    }
+    overlaps = {
+        **_lidiff_overlaps("iou", _cells_within_reach, pred, target),
+        **_lidiff_overlaps("iou_before_2025_06", _cells_near_sensor, pred, target),
+    }
+    return scores, torch.stack([precision, recall, fscore]), overlaps
 
 
-def _radarhd_frame(number: int, pred: Tensor, target: Tensor) -> tuple[float, float]:
+def _radarhd_frame(number: int, pred: Tensor, target: Tensor) -> dict[str, float]:
     _refuse_empty(number, pred, target)
     there, back = _distances(pred[:, :2], target[:, :2])
-    medians = [distances.quantile(0.5).item() for distances in (there, back)]
-    return (0.5 * there.mean() + 0.5 * back.mean()).item(), max(medians)
+    return {
+        "chamfer_mean_m": (0.5 * there.mean() + 0.5 * back.mean()).item(),
+        "hausdorff_median_m": max(there.quantile(0.5).item(), back.quantile(0.5).item()),
+    }
 
 
-def _mean(frames: list[tuple[float, ...]]) -> list[float]:
+def _means(frames: Sequence[dict[str, float]]) -> dict[str, float]:
     if not frames:
         raise InputError("0 pairs of clouds found, at least 1 expected")
-    return [math.fsum(values) / len(frames) for values in zip(*frames, strict=True)]
+    return {key: math.fsum(frame[key] for frame in frames) / len(frames) for key in frames[0]}
+
+
+def _median(values: Sequence[float]) -> float:
+    return torch.tensor(values, dtype=torch.float64).quantile(0.5).item()
 
 
 def _refuse_empty(number: int, pred: Tensor, target: Tensor) -> None:
@@ -226,24 +215,20 @@ def _areas(curves: Tensor) -> dict[str, float]:
 def _lidiff_overlaps(
     key: str, cells_of: Callable[[Tensor, float], Tensor], pred: Tensor, target: Tensor
 ) -> dict[str, Overlap]:
-    overlaps = {}
-    for size_m in LIDIFF_IOU_SIZES_M:
-        ours, theirs = (cells_of(points, size_m) for points in (pred, target))
-        overlaps[f"{key}@{size_m}m"] = overlap_of(count_cells(ours, theirs)[1])
-    return overlaps
+    sizes_m = LIDIFF_IOU_SIZES_M
+    tables = [count_cells(cells_of(pred, m), cells_of(target, m))[1] for m in sizes_m]
+    return dict(zip([f"{key}@{m}m" for m in sizes_m], overlaps_of(tables), strict=True))
 
 
-def _ious_of_the_set(frames: list[_LidiffFrame]) -> dict[str, float]:
-    sums = {
-        key: sum_overlaps(frame.overlaps[key] for frame in frames) for key in frames[0].overlaps
-    }
+def _ious_of_the_set(frames: Sequence[dict[str, Overlap]]) -> dict[str, float]:
+    sums = {key: sum_overlaps(frame[key] for frame in frames) for key in frames[0]}
     # As published: where there is no cell at all, 0 and not NaN.
     return {key: both.intersection / (both.union + 1e-15) for key, both in sums.items()}
 
 
 def _cells_within_reach(points: Tensor, size_m: float) -> Tensor:
     """Cell of every point within the reach, as `numpy.histogramdd` bins them."""
-    xyz = points[:, :3].double()
+    xyz = points[:, :3].double().contiguous()
     edges = xyz.new_tensor(
         np.linspace(-LIDIFF_REACH, LIDIFF_REACH, int(2 * LIDIFF_REACH / size_m) + 1)
     )
@@ -263,7 +248,7 @@ def _lidiff_divergences(pred: Tensor, target: Tensor) -> tuple[float, float]:
     """Square roots of divergences: of occupied voxels per column, and of points per voxel."""
     ours, theirs = (_cells_within_reach(points, LIDIFF_JSD_SIZE_M) for points in (pred, target))
     voxels, counts = count_cells(ours, theirs)
-    flat = count_columns(voxels, counts.clamp(max=1))[1]
+    flat = count_columns(voxels, counts.clamp(max=1))
     return _distance_in_nats(flat), _distance_in_nats(counts)
 
 

@@ -1,8 +1,10 @@
-"""What metrics need to know of many distances: a few numbers per frame."""
+"""What metrics need to know of many distances: a few numbers per frame.
+
+The one door for both devices. The CPU's way is here, that of CUDA in `nearest/cuda/reductions.py`.
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,26 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Statistics:
-    """The distances of every frame's points to their nearest neighbours, summed up.
-
-    Attributes:
-        count: int64 [b] number of distances.
-        sum_m: float64 [b].
-        sum_sq_m2: float64 [b] sum of the squares.
-        max_m: float64 [b], NaN where there are none.
-        hits: int64 [b, t] how many are nearer than each threshold.
-        quantiles_m: float64 [b, q], linear between neighbours, NaN where there are none.
-    """
-
-    count: Int[Tensor, " b"]
-    sum_m: Float[Tensor, " b"]
-    sum_sq_m2: Float[Tensor, " b"]
-    max_m: Float[Tensor, " b"]
-    hits: Int[Tensor, "b t"]
-    quantiles_m: Float[Tensor, "b q"]
+from radarsparse.metrics.nearest import cuda
+from radarsparse.metrics.point import Statistics
 
 
 def summarize_distances(
@@ -48,10 +32,7 @@ def summarize_distances(
         quantiles: shares, 0 to 1.
     """
     if distance2.is_cuda:
-        # Imported where it is needed: it asks for packages that only CUDA users have.
-        from radarsparse.metrics.nearest.cuda import summarize_distances_cuda  # noqa: PLC0415
-
-        return summarize_distances_cuda(distance2, offsets, thresholds_m, quantiles)
+        return cuda.summarize_distances_cuda(distance2, offsets, thresholds_m, quantiles)
     distance = distance2.double().sqrt()
     frames = [distance[start:end] for start, end in pairwise(offsets.tolist())]
     limits = distance.new_tensor(thresholds_m)[:, None]
@@ -61,7 +42,7 @@ def summarize_distances(
         sum_sq_m2=distance.new_tensor([frame.square().sum().item() for frame in frames]),
         max_m=distance.new_tensor([_max(frame) for frame in frames]),
         hits=torch.stack([(frame < limits).sum(dim=1) for frame in frames]),
-        quantiles_m=_quantiles(frames, quantiles),
+        quantiles_m=torch.stack([_quantiles(frame, quantiles) for frame in frames]),
     )
 
 
@@ -71,19 +52,9 @@ def summarize_both(
     thresholds_m: Sequence[float],
     quantiles: Sequence[float],
 ) -> Statistics:
-    """`summarize_distances` of both directions between two clouds, as two frames.
-
-    Args:
-        there2: [n] squared distances, square metres; infinite where there is no neighbour.
-        back2: [m] the same, same device.
-        thresholds_m: nearer counts, equal doesn't.
-        quantiles: shares, 0 to 1.
-    """
+    """`summarize_distances` of both directions between two clouds, as two frames."""
     if there2.is_cuda:
-        # Imported where it is needed: it asks for packages that only CUDA users have.
-        from radarsparse.metrics.nearest.cuda import summarize_both_cuda  # noqa: PLC0415
-
-        return summarize_both_cuda(there2, back2, thresholds_m, quantiles)
+        return cuda.summarize_both_cuda(there2, back2, thresholds_m, quantiles)
     offsets = torch.tensor([0, len(there2), len(there2) + len(back2)])
     return summarize_distances(torch.cat([there2, back2]), offsets, thresholds_m, quantiles)
 
@@ -92,16 +63,12 @@ def _max(frame: Tensor) -> float:
     return frame.max().item() if len(frame) else math.nan
 
 
-def _quantiles(frames: list[Tensor], quantiles: Sequence[float]) -> Tensor:
-    """Order statistics [b, q] with linear interpolation between two neighbours."""
+def _quantiles(frame: Tensor, quantiles: Sequence[float]) -> Tensor:
+    """Order statistics [q] with linear interpolation between two neighbours."""
+    if len(frame) == 0:
+        return frame.new_full((len(quantiles),), torch.nan)
     # NumPy sorts with vector instructions, several times faster than torch.
-    ascending = [torch.from_numpy(np.sort(frame.numpy())) for frame in frames]
-    return torch.stack([_quantiles_of(frame, quantiles) for frame in ascending])
-
-
-def _quantiles_of(ascending: Tensor, quantiles: Sequence[float]) -> Tensor:
-    if len(ascending) == 0:
-        return ascending.new_full((len(quantiles),), torch.nan)
+    ascending = torch.from_numpy(np.sort(frame.numpy()))
     position = ascending.new_tensor(quantiles) * (len(ascending) - 1)
     below = position.floor().long()
     low, high = ascending[below], ascending[(below + 1).clamp(max=len(ascending) - 1)]

@@ -23,7 +23,6 @@ COLUMNS = {
     "feature_mae": "intensity MAE",
     "density_ratio": "points ratio",
 }
-ABSENT = "-"
 
 RESAMPLES = 1000
 INTERVAL_PERCENTILES = (2.5, 97.5)
@@ -31,13 +30,11 @@ INTERVAL_PERCENTILES = (2.5, 97.5)
 RESAMPLES_BLOCK = 100
 
 PerFrame = Sequence[Mapping[str, float]]
+"""What `evaluate` returned for each frame, at least one."""
 
 
 def summarize(per_frame: PerFrame) -> dict[str, float]:
     """Mean of every metric over the frames in which it is a number; counts are summed.
-
-    Args:
-        per_frame: what `evaluate` returned for each frame.
 
     Returns:
         One value per key; NaN where no frame has a number.
@@ -50,9 +47,6 @@ def summarize(per_frame: PerFrame) -> dict[str, float]:
 
 def count_left_out(per_frame: PerFrame) -> dict[str, int]:
     """How many frames have no number and so no part in `summarize`'s mean, by key.
-
-    Args:
-        per_frame: what `evaluate` returned for each frame.
 
     Raises:
         InputError: there are no frames.
@@ -70,7 +64,7 @@ def bootstrap_intervals(
     that key's interval. Counts have none.
 
     Args:
-        per_frame: what `evaluate` returned for each frame.
+        per_frame: the frames from which is drawn.
         resamples: how many times as many frames are drawn as there are.
 
     Returns:
@@ -145,7 +139,7 @@ def _line(name: str, row: Mapping[str, float]) -> str:
 
 
 def _cell(value: float) -> str:
-    return ABSENT if math.isnan(value) else f"{value:.3f}"
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -154,10 +148,8 @@ def write_json(path: Path, content: Any) -> None:
     The file appears whole or not at all.
 
     Raises:
-        InputError: the folder of `path` doesn't exist.
+        InputError: the file can't be written.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: no such folder: {path.parent}")
     with replacing(path) as part:
         part.write_text(to_json(content, indent=2) + "\n")
 
@@ -172,10 +164,8 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, float | str]]) -> None:
         lines: by column; a column that a line lacks stays empty.
 
     Raises:
-        InputError: the folder of `path` doesn't exist.
+        InputError: the file can't be written.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: no such folder: {path.parent}")
     header = dict.fromkeys(key for line in lines for key in line)
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(header), lineterminator="\n")

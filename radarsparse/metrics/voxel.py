@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from radarsparse.errors import InputError
 INDEX_BITS = 20
 INDEX_MOST = 2 ** (INDEX_BITS - 1) - 1
 
+Cloud = Float[Tensor, "_ _"]
+"""[n, 3 or more] x, y, z in metres; two clouds are in one frame and on one device."""
 
-@dataclass(frozen=True)
-class Overlap:
+
+class Overlap(NamedTuple):
     """How many cells two sets share, and how many they have together.
 
     Attributes:
@@ -62,50 +65,24 @@ class Calibration:
     count: Int[Tensor, " bins"]
 
 
-_NONE = Overlap(0, 0, 0)
-
-
-def voxel_keys(
-    points: Float[Tensor, "n c"],
-    voxel_size_m: float,
-    origin_m: Sequence[float] = (0.0, 0.0, 0.0),
-) -> Int[Tensor, " k"]:
+def voxel_keys(points: Cloud, voxel_size_m: float) -> Int[Tensor, " k"]:
     """Every voxel that holds a point, once, as a sorted integer.
 
-    Args:
-        points: [n, 3 or more] x, y, z in metres.
-        voxel_size_m: edge of a voxel.
-        origin_m: where the voxel of index 0 begins.
+    The voxel of index 0 begins at the frame's origin.
 
     Raises:
         InputError: the size isn't positive, or a point isn't finite or lies more than
             `INDEX_MOST` voxels away from the origin.
     """
-    return torch.unique_consecutive(_sorted(voxels_of_points(points, voxel_size_m, origin_m)))
+    return torch.unique_consecutive(_sorted(voxels_of_points(points, voxel_size_m)))
 
 
-def voxels_of_points(
-    points: Float[Tensor, "n c"],
-    voxel_size_m: float,
-    origin_m: Sequence[float] = (0.0, 0.0, 0.0),
-) -> Int[Tensor, " n"]:
-    """The voxel of every point, as in `voxel_keys`.
-
-    Args:
-        points: [n, 3 or more] x, y, z in metres.
-        voxel_size_m: edge of a voxel.
-        origin_m: where the voxel of index 0 begins.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
+def voxels_of_points(points: Cloud, voxel_size_m: float) -> Int[Tensor, " n"]:
+    """The voxel of every point, with the numbers and the errors of `voxel_keys`."""
     if not 0 < voxel_size_m < math.inf:
         raise InputError(f"voxel_size_m {voxel_size_m}: must be positive and finite")
     # float32 would move points across a boundary
-    xyz = points[:, :3].double()
-    if any(origin_m):
-        xyz = xyz - xyz.new_tensor(origin_m)
-    return pack_index((xyz / voxel_size_m).floor())
+    return pack_index((points[:, :3].double() / voxel_size_m).floor())
 
 
 def pack_index(index: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
@@ -128,15 +105,6 @@ def pack_index(index: Float[Tensor, "n 3"]) -> Int[Tensor, " n"]:
     return (x << 2 * INDEX_BITS) | (y << INDEX_BITS) | z
 
 
-def columns(voxels: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """The bird's-eye cell of every voxel as an integer.
-
-    Args:
-        voxels: of `voxel_keys` or `voxels_of_points`.
-    """
-    return voxels >> INDEX_BITS
-
-
 def count_cells(
     ours: Int[Tensor, " n"], theirs: Int[Tensor, " m"]
 ) -> tuple[Int[Tensor, " k"], Int[Tensor, "k 2"]]:
@@ -154,21 +122,14 @@ def count_cells(
     return cells, table.view(-1, 2)
 
 
-def count_columns(
-    voxels: Int[Tensor, " k"], counts: Int[Tensor, "k 2"]
-) -> tuple[Int[Tensor, " l"], Int[Tensor, "l 2"]]:
-    """The bird's-eye cells of `count_cells`' voxels, and how many points each holds."""
-    cells, row = torch.unique_consecutive(columns(voxels), return_inverse=True)
-    return cells, counts.new_zeros(len(cells), 2).index_add_(0, row, counts)
-
-
-def overlap_of(cell_counts: Int[Tensor, "k 2"]) -> Overlap:
-    """The overlap of two clouds whose points `count_cells` counted."""
-    return overlaps_of([cell_counts])[0]
+def count_columns(voxels: Int[Tensor, " k"], counts: Int[Tensor, "k 2"]) -> Int[Tensor, "l 2"]:
+    """How many points each bird's-eye cell of `count_cells`' voxels holds."""
+    cells, row = torch.unique_consecutive(voxels >> INDEX_BITS, return_inverse=True)
+    return counts.new_zeros(len(cells), 2).index_add_(0, row, counts)
 
 
 def overlaps_of(tables: Sequence[Int[Tensor, "k 2"]]) -> list[Overlap]:
-    """`overlap_of` each of many, with one copy from the device."""
+    """The overlap in each of many tables of `count_cells`, with one copy from the device."""
     if not tables:
         return []
     filled = [table > 0 for table in tables]
@@ -180,47 +141,8 @@ def overlaps_of(tables: Sequence[Int[Tensor, "k 2"]]) -> list[Overlap]:
     ]
 
 
-def voxel_overlap(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
-) -> Overlap:
-    """The voxels that two clouds share, on the grid that starts at the frame's origin.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    return overlap_of(count_voxels(pred, target, voxel_size_m)[1])
-
-
-def bev_overlap(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], cell_size_m: float
-) -> Overlap:
-    """The bird's-eye cells that two clouds share, on the grid of `voxel_overlap` without height.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        cell_size_m: edge of a cell.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    return overlaps(pred, target, cell_size_m)[1]
-
-
-def overlaps(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
-) -> tuple[Overlap, Overlap]:
-    """`voxel_overlap` and `bev_overlap` at once, in less time.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel and of a bird's-eye cell.
+def overlaps(pred: Cloud, target: Cloud, voxel_size_m: float) -> tuple[Overlap, Overlap]:
+    """The voxels, and the bird's-eye cells of the same size, that two clouds share.
 
     Raises:
         InputError: as in `voxel_keys`.
@@ -229,81 +151,49 @@ def overlaps(
     return voxels, cells
 
 
+def voxel_overlap(pred: Cloud, target: Cloud, voxel_size_m: float) -> Overlap:
+    """The voxels alone of `overlaps`."""
+    return overlaps(pred, target, voxel_size_m)[0]
+
+
+def bev_overlap(pred: Cloud, target: Cloud, cell_size_m: float) -> Overlap:
+    """The bird's-eye cells alone of `overlaps`."""
+    return overlaps(pred, target, cell_size_m)[1]
+
+
+def voxel_iou(pred: Cloud, target: Cloud, voxel_size_m: float) -> float:
+    """Intersection over union of `voxel_overlap`; NaN where both clouds are empty."""
+    return voxel_overlap(pred, target, voxel_size_m).iou
+
+
+def bev_iou(pred: Cloud, target: Cloud, cell_size_m: float) -> float:
+    """Intersection over union of `bev_overlap`; NaN where both clouds are empty."""
+    return bev_overlap(pred, target, cell_size_m).iou
+
+
 def count_both(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
+    pred: Cloud, target: Cloud, voxel_size_m: float
 ) -> tuple[Int[Tensor, "k 2"], Int[Tensor, "l 2"]]:
     """How many points of two clouds each voxel, and each bird's-eye cell, holds.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel and of a bird's-eye cell.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    voxels, counts = count_voxels(pred, target, voxel_size_m)
-    return counts, count_columns(voxels, counts)[1]
-
-
-def count_voxels(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
-) -> tuple[Int[Tensor, " k"], Int[Tensor, "k 2"]]:
-    """`count_cells` of the voxels of two clouds.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel.
 
     Raises:
         InputError: as in `voxel_keys`.
     """
     both = torch.cat([pred[:, :3].double(), target[:, :3].double()])
     try:
-        voxels = voxels_of_points(both, voxel_size_m)
+        voxels_of_both = voxels_of_points(both, voxel_size_m)
     except InputError:
         # Names the row of its own cloud.
         for points in (pred, target):
             voxels_of_points(points, voxel_size_m)
         raise
-    return count_cells(*voxels.split([len(pred), len(target)]))
-
-
-def voxel_iou(
-    pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], voxel_size_m: float
-) -> float:
-    """Intersection over union of `voxel_overlap`; NaN where both clouds are empty.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        voxel_size_m: edge of a voxel.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    return voxel_overlap(pred, target, voxel_size_m).iou
-
-
-def bev_iou(pred: Float[Tensor, "n c"], target: Float[Tensor, "m d"], cell_size_m: float) -> float:
-    """Intersection over union of `bev_overlap`; NaN where both clouds are empty.
-
-    Args:
-        pred: [n, 3 or more] x, y, z in metres.
-        target: [m, 3 or more] the same, in the same frame.
-        cell_size_m: edge of a cell.
-
-    Raises:
-        InputError: as in `voxel_keys`.
-    """
-    return bev_overlap(pred, target, cell_size_m).iou
+    voxels, counts = count_cells(*voxels_of_both.split([len(pred), len(target)]))
+    return counts, count_columns(voxels, counts)
 
 
 def sum_overlaps(frames: Iterable[Overlap]) -> Overlap:
     """The overlap of a whole set of frames; its IoU weighs a frame by its cells."""
-    counts = [(frame.intersection, frame.union, frame.ours) for frame in frames]
-    return Overlap(*(sum(column) for column in zip(*counts, strict=True))) if counts else _NONE
+    return Overlap(*map(sum, zip(Overlap(0, 0, 0), *frames, strict=True)))
 
 
 def occupancy_calibration(

@@ -66,11 +66,11 @@ class ResidualBlock(Checkpointable):
             modulation: [b, 2 * channels] scale and shift of each sample after the second norm, or
                 none.
         """
-        return self._add(x, self.run(self._branch, x, modulation))
+        return x.replace(x.feats + self.conv2(self.run(self._branch, x, modulation)).feats)
 
     def refine(self, x: SparseTensor) -> SparseTensor:
         """The same without modulation, inside a part of something larger."""
-        return self._add(x, self._branch(x, None))
+        return x.replace(x.feats + self.conv2(self._branch(x, None)).feats)
 
     def _branch(self, x: SparseTensor, modulation: Tensor | None) -> SparseTensor:
         """All but the last convolution, which needn't run again since it keeps only its input."""
@@ -81,9 +81,6 @@ class ResidualBlock(Checkpointable):
             scale, shift = rows.chunk(2, dim=1)
             feats = feats * (1.0 + scale) + shift
         return x.replace(self.dropout(nn.functional.silu(feats)))
-
-    def _add(self, x: SparseTensor, branch: SparseTensor) -> SparseTensor:
-        return x.replace(x.feats + self.conv2(branch).feats)
 
 
 class ChannelBlock(Checkpointable):
@@ -131,19 +128,14 @@ class Pyramid(Checkpointable):
 
     def forward(self, x: SparseTensor) -> list[SparseTensor]:
         """One tensor per stride, finest first."""
-        levels = [self.run(self._start, x)]
-        for number in range(len(self.downs)):
-            levels.append(self.run(self._halve, levels[-1], number))
-        return levels
+        levels = [x]
+        for number in range(len(self.blocks)):
+            levels.append(self.run(self._refine_at, levels[-1], number))
+        return levels[1:]
 
-    def _start(self, x: SparseTensor) -> SparseTensor:
-        return self._block(0).refine(x.replace(self.stem(x.feats)))
-
-    def _halve(self, x: SparseTensor, number: int) -> SparseTensor:
-        return self._block(number + 1).refine(self.downs[number](x))
-
-    def _block(self, number: int) -> Block:
-        return cast(Block, self.blocks[number])
+    def _refine_at(self, x: SparseTensor, number: int) -> SparseTensor:
+        x = self.downs[number - 1](x) if number else x.replace(self.stem(x.feats))
+        return cast(Block, self.blocks[number]).refine(x)
 
 
 class FourierEmbedding(nn.Module):

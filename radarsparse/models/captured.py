@@ -1,12 +1,11 @@
 """The denoiser as a CUDA graph: one launch in place of some hundreds."""
 
 import logging
-from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.sparse import SparseTensor, use_engine
@@ -18,7 +17,7 @@ _LOCK = Lock()
 _log = logging.getLogger("radarsparse")
 
 
-class CapturedDenoiser(nn.Module):
+class CapturedDenoiser:
     """A denoiser whose passes on CUDA are recorded on a lattice once and replayed ever after.
 
     It is recorded with the torch engine, since spconv waits for the GPU. Where the engine `spconv`
@@ -26,24 +25,15 @@ class CapturedDenoiser(nn.Module):
     denoiser runs as it is.
 
     Args:
-        denoiser: the network; its weights may change in place, or be loaded.
+        denoiser: the network; its weights may change in place, or move all together.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
-        super().__init__()
         self.denoiser = denoiser
         self._recording: _Recording | None = None
         self._can_record = True
 
-    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
-        """As `Denoiser.read_radar`."""
-        return self.denoiser.read_radar(radar, cells)
-
-    def without_radar(self, cells: SparseTensor) -> SparseTensor:
-        """As `Denoiser.without_radar`."""
-        return self.denoiser.without_radar(cells)
-
-    def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
+    def __call__(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
         """As `Denoiser.forward`."""
         if not state.is_cuda or torch.is_grad_enabled() or engine_in_use() == "spconv":
             return self.denoiser(state, label, context)
@@ -68,20 +58,6 @@ class CapturedDenoiser(nn.Module):
             _log.warning("the denoiser runs without a CUDA graph: %s", error)
             return None
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "CapturedDenoiser":
-        self._forget()
-        return super()._apply(fn, recurse)
-
-    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride] (passed on)
-        self, *arguments: Any
-    ) -> None:
-        self._forget()
-        super()._load_from_state_dict(*arguments)
-
-    def _forget(self) -> None:
-        """Record anew: a graph knows the weights by their addresses."""
-        self._recording, self._can_record = None, True
-
     def __getstate__(self) -> dict[str, Any]:
         """For a copy, which records anew."""
         return {**vars(self), "_recording": None, "_can_record": True}
@@ -93,18 +69,20 @@ class _Recording:
     def __init__(
         self, denoiser: Denoiser, state: Tensor, label: Tensor, context: SparseTensor
     ) -> None:
-        self._support, self._dtype = context.support, state.dtype
+        self._denoiser, self._support = denoiser, context.support
+        self._place = denoiser.head.weight.data_ptr(), state.dtype
         self._inputs = state.clone(), label.clone(), context.feats.clone()
         with use_engine("torch"):
-            self._warm_up(denoiser)
+            self._warm_up()
             self._graph = torch.cuda.CUDAGraph()
             # Other threads may go on with what a recording forbids.
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._output = self._run(denoiser)
+                self._output = self._run()
 
     def suits(self, state: Tensor, context: SparseTensor) -> bool:
-        """Whether the graph is one of this lattice."""
-        return self._support is context.support and self._dtype == state.dtype
+        """Whether the graph is one of this lattice, and weights lie where it knows them."""
+        place = self._denoiser.head.weight.data_ptr(), state.dtype
+        return self._support is context.support and self._place == place
 
     def replay(self, *inputs: Tensor) -> Tensor:
         """The output for other inputs; the current stream does the work."""
@@ -113,14 +91,14 @@ class _Recording:
         self._graph.replay()
         return self._output.clone()
 
-    def _warm_up(self, denoiser: Denoiser) -> None:
+    def _warm_up(self) -> None:
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
-                self._run(denoiser)
+                self._run()
         current.wait_stream(stream)
 
-    def _run(self, denoiser: Denoiser) -> Tensor:
+    def _run(self) -> Tensor:
         state, label, feats = self._inputs
-        return denoiser(state, label, SparseTensor.on(self._support, feats))
+        return self._denoiser(state, label, SparseTensor.on(self._support, feats))

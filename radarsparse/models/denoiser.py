@@ -4,12 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from radarsparse.config import DenoiserSettings
-from radarsparse.models.blocks import FourierEmbedding, ResidualBlock, zero_parameters
-from radarsparse.models.condition import ConditionEncoder
+from radarsparse.models.blocks import FourierEmbedding, Pyramid, ResidualBlock, zero_parameters
 from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.sparse import InverseConv3d, SparseTensor, StridedConv3d, fill
-from radarsparse.voxels.batch import CELL_FEATURES, POSITION_FEATURES
-from radarsparse.voxels.footprint import FOOTPRINT_FEATURES
+from radarsparse.voxels.scene import CELL_FEATURES, POSITION_FEATURES
+from radarsparse.voxels.voxelize import FOOTPRINT_FEATURES, RADAR_FEATURES
 
 _LABEL_CHANNELS = 64
 _HEAD_CHANNELS = 128
@@ -49,7 +48,8 @@ class Denoiser(nn.Module):
         width, width2, width4 = settings.channels
         blocks, dropout = settings.blocks, settings.dropout
         state_channels = latent_channels + BINARY_CHANNELS
-        self.condition = ConditionEncoder(settings.condition_channels)
+        # Its weights are its own, never the LiDAR encoder's.
+        self.condition = Pyramid(RADAR_FEATURES, settings.condition_channels, ResidualBlock)
         self.context = nn.Linear(settings.condition_channels[-1] + 1 + CELL_FEATURES, width)
         self.stem = nn.Linear(state_channels, width)
         self.label = nn.Sequential(
@@ -76,20 +76,20 @@ class Denoiser(nn.Module):
         nn.init.constant_(self.head.bias[-BINARY_CHANNELS:-1], _FLAG_LOG_ODDS_AT_START)
         nn.init.constant_(self.head.bias[-1:], _PRESENCE_LOG_ODDS_AT_START)
 
-    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
+    def see(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
         """Condition of every lattice cell; the same for all denoising steps of a frame.
 
         Args:
-            radar: features of `voxelize_radar`, stride 1.
-            cells: of `make_cells`, stride 8.
+            radar: as of a `Scene`, or of several one after another.
+            cells: the same.
         """
         coarse = self.condition(radar)[-1]
         here = coarse.replace(torch.cat([coarse.feats, torch.ones_like(coarse.feats[:, :1])], 1))
         filled = fill(here, cells.support)
         return cells.replace(self.context(torch.cat([filled.feats, cells.feats], dim=1)))
 
-    def without_radar(self, cells: SparseTensor) -> SparseTensor:
-        """The condition of `read_radar` where the radar tells nothing; position is left."""
+    def see_nothing(self, cells: SparseTensor) -> SparseTensor:
+        """The condition of `see` where the radar tells nothing; position is left."""
         feats = nn.functional.pad(cells.feats[:, :POSITION_FEATURES], (0, FOOTPRINT_FEATURES))
         nothing = feats.new_zeros(len(feats), self.context.in_features - CELL_FEATURES)
         return cells.replace(self.context(torch.cat([nothing, feats], dim=1)))
@@ -101,7 +101,7 @@ class Denoiser(nn.Module):
             state: [n, latent_channels + BINARY_CHANNELS], scaled noisy features of all lattice
                 rows.
             label: [b, 1], noise label of each sample.
-            context: of `read_radar`.
+            context: of `see`.
         """
         embedded = self.label(label)
         x = self.enter(context.replace(self.stem(state) + context.feats), embedded)

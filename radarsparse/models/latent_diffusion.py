@@ -1,6 +1,7 @@
 """VAE and denoiser together: radar voxels to LiDAR-like voxels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,9 +26,9 @@ from radarsparse.diffusion.precondition import (
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
-from radarsparse.models.draw_noise import DrawNoise, make_noise
 from radarsparse.models.state import (
     BINARY_CHANNELS,
+    DrawNoise,
     State,
     choose_flags,
     flagged_voxels,
@@ -56,7 +57,12 @@ class LatentDiffusion(nn.Module):
     """A frozen VAE and the denoiser of its latents.
 
     The state on the lattice is that of `radarsparse.models.state`.
+
+    Attributes:
+        run_denoiser: does what the denoiser does, in another way; None for the denoiser itself.
     """
+
+    run_denoiser: Callable[[Tensor, Tensor, SparseTensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -90,7 +96,7 @@ class LatentDiffusion(nn.Module):
         Args:
             noisy: [n, c] on all lattice rows.
             sigma: [b] noise level of each sample, or one number for all of them; best on the CPU.
-            context: of `Denoiser.read_radar`.
+            context: of `Denoiser.see`.
         """
         latent, log_odds = self.denoise_parts(noisy, sigma, context)
         return torch.cat([latent, denoise_binary(log_odds)], dim=1)
@@ -109,7 +115,7 @@ class LatentDiffusion(nn.Module):
             levels = move(levels, noisy.device)
             scale_in, skip, out, variance, _ = levels[context.coords[:, 0]].split(1, dim=1)
             label = levels[:, -1:]
-        inner = self.denoiser(scale_in * noisy, label, context)
+        inner = (self.run_denoiser or self.denoiser)(scale_in * noisy, label, context)
         (latent, binary), (noisy_latent, noisy_binary) = (
             part.tensor_split([-BINARY_CHANNELS], dim=1) for part in (inner, noisy)
         )
@@ -118,10 +124,9 @@ class LatentDiffusion(nn.Module):
             binary_log_odds(binary, noisy_binary, variance),
         )
 
-    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> Condition:
-        """What sampling is conditioned on; arguments as of `Denoiser.read_radar`."""
-        seen = self.denoiser.read_radar(radar, cells)
-        return Condition(seen, self.denoiser.without_radar(cells))
+    def condition_on(self, radar: SparseTensor, cells: SparseTensor) -> Condition:
+        """What sampling is conditioned on; arguments as of `Denoiser.see`."""
+        return Condition(self.denoiser.see(radar, cells), self.denoiser.see_nothing(cells))
 
     def regress(self, condition: Condition) -> Tensor:
         """One pass without noise at the highest noise level: the mean of what may be there."""
@@ -129,15 +134,6 @@ class LatentDiffusion(nn.Module):
         zeros = seen.feats.new_zeros(len(seen.feats), self.state_channels)
         sigma = torch.tensor(self.diffusion.sigma_max, dtype=zeros.dtype)
         return self.denoise(zeros, sigma, seen)
-
-    def make_noise(self, seed: int, cells: SparseTensor) -> DrawNoise:
-        """Standard normal draws in the shape of a state; the same seed gives the same ones.
-
-        Args:
-            seed: of the first one.
-            cells: lattice whose state it is.
-        """
-        return make_noise(seed, cells.feats.new_empty(len(cells.feats), self.state_channels))
 
     def sample(
         self,
@@ -149,7 +145,7 @@ class LatentDiffusion(nn.Module):
         """Draw a state: with Heun's method, or in few steps where `sampling` is made for them.
 
         Args:
-            condition: of `read_radar`.
+            condition: of `condition_on`.
             mean: [n, c] estimate about which the sampler starts, of `regress`. Noise alone would
                 say that half of all flags are up, and many cells together would be believed.
             draw_noise: of `make_noise`.
@@ -159,10 +155,7 @@ class LatentDiffusion(nn.Module):
         """
         first = sampling.start_sigma or self.diffusion.sigma_max
         start = mean + first * sampling.temperature * draw_noise()
-
-        def denoise(state: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoise_guided(state, sigma, condition, sampling.guidance)
-
+        denoise = partial(self.denoise_guided, condition=condition, guidance=sampling.guidance)
         if isinstance(sampling, FewStepSamplingSettings):
             sigmas = few_step_sigmas(sampling.steps, first, sampling.last_sigma)
             return multistep(denoise, start, sigmas, draw_noise)
@@ -181,11 +174,11 @@ class LatentDiffusion(nn.Module):
 
         Args:
             state: [n, c] mean estimate.
-            condition: of `read_radar`.
+            condition: of `condition_on`.
             draw_noise: of `make_noise`.
             sampling: `detail_sigma` is the noise level of one jump.
         """
-        chosen = self.choose(state, condition.seen, sampling)
+        chosen = self.choose(state, condition.seen.support, sampling)
         decided = torch.cat([chosen, chosen.any(1, keepdim=True)], dim=1)
         latent = state[:, :-BINARY_CHANNELS]
         certain = torch.cat([latent, 2.0 * decided.to(state) - 1.0], dim=1)
@@ -208,45 +201,40 @@ class LatentDiffusion(nn.Module):
         latent, log_odds = (b + guidance * (s - b) for s, b in zip(seen, blind, strict=True))
         return torch.cat([latent, denoise_binary(log_odds)], dim=1)
 
+    def choose(self, state: Tensor, cells: Support, sampling: SamplingSettings) -> Tensor:
+        """Which flags of a state are up, bool [n, FLAGS].
+
+        Args:
+            state: [n, c] on all lattice rows.
+            cells: all lattice cells.
+            sampling: above which presence a cell is active.
+        """
+        return choose_flags(State.split(state), cells, sampling.presence_threshold)
+
     def decode(
         self,
         state: Tensor,
-        lattice: SparseTensor,
+        chosen: Tensor,
+        cells: SparseTensor,
         radar: SparseTensor,
         sampling: SamplingSettings,
     ) -> SparseTensor:
         """Voxels of stride 1 from a state.
 
         Args:
-            state: [n, c] on all lattice rows.
-            lattice: position features, stride 8.
-            radar: features of `voxelize_radar`, stride 1.
-            sampling: which cells are active and which of their children exist.
+            state: [n, c] of the n cells.
+            chosen: bool [n, FLAGS] of `choose`.
+            cells: lattice cells, all or some, stride 8.
+            radar: as of a `Scene`.
+            sampling: how likely a voxel must be to exist.
 
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
-        chosen = self.choose(state, lattice, sampling)
-        return self.decode_chosen(state, chosen, lattice, radar, sampling)
-
-    def choose(self, state: Tensor, lattice: SparseTensor, sampling: SamplingSettings) -> Tensor:
-        """Which flags of a state are up, bool [n, FLAGS]; arguments as of `decode`."""
-        return choose_flags(State.split(state), lattice.support, sampling.presence_threshold)
-
-    def decode_chosen(
-        self,
-        state: Tensor,
-        chosen: Tensor,
-        lattice: SparseTensor,
-        radar: SparseTensor,
-        sampling: SamplingSettings,
-    ) -> SparseTensor:
-        """As `decode`, with the flags that `choose` gave."""
-        latent = lattice.replace(State.split(state).latent / self.diffusion.sigma_data)
+        latent = cells.replace(State.split(state).latent / self.diffusion.sigma_data)
+        fine = flagged_voxels(state, chosen, cells)
         active = prune(latent, chosen.any(1))
-        return self.vae.decode_on(
-            active, flagged_voxels(state, chosen, lattice), radar, sampling.voxel_probability
-        )
+        return self.vae.decode_below(active, fine, radar, sampling.voxel_probability)
 
 
 def on_rows(values: Sequence[Tensor], support: Support) -> tuple[Tensor, ...]:

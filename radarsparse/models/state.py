@@ -1,5 +1,8 @@
-"""The state that is diffused on the lattice: latents, occupancy flags and presence of each cell."""
+"""The state that is diffused: latents, flags and presence of each lattice cell, and its noise."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -9,13 +12,16 @@ from torch import Tensor
 from radarsparse.config import LATTICE_STRIDE
 from radarsparse.sparse import SparseTensor, Support
 from radarsparse.sparse.ops import take
-from radarsparse.sparse.tensor import constant, double_keys, pack_keys, pack_step
+from radarsparse.sparse.tensor import constant, double_keys, move, pack_keys, pack_step
 
 FLAG_STRIDE = 2
 _SIDE = LATTICE_STRIDE // FLAG_STRIDE
 FLAGS = _SIDE**3
 # Flags and presence: +1 where LiDAR returns are, -1 elsewhere.
 BINARY_CHANNELS = FLAGS + 1
+
+DrawNoise = Callable[[], Tensor]
+"""Gives standard normal draws on all lattice rows, [n, c]."""
 
 
 class State(NamedTuple):
@@ -111,7 +117,10 @@ def flags_at(states: Tensor, coords: Tensor, lattice: Support) -> Tensor:
     Returns:
         [k, m].
     """
-    row, number, _ = _locate(_halve(coords), lattice)
+    fine = torch.cat(
+        [coords[:, :1], torch.div(coords[:, 1:], FLAG_STRIDE, rounding_mode="floor")], dim=1
+    )
+    row, number, _ = _locate(fine, lattice)
     return State.split(states.flatten(0, 1)).flags.view(*states.shape[:2], FLAGS)[:, row, number]
 
 
@@ -142,11 +151,6 @@ def mirror_states(states: Tensor, rows: Tensor, latent: Tensor) -> Tensor:
     return mirrored.view_as(states)
 
 
-def _halve(coords: Tensor) -> Tensor:
-    """(batch, x, y, z) at twice the stride."""
-    return torch.cat([coords[:, :1], _divide(coords[:, 1:], FLAG_STRIDE)], dim=1)
-
-
 def _raise_flags(fine: Support, lattice: Support) -> Tensor:
     row, number, there = _locate(fine.coords, lattice)
     flags = fine.coords.new_full((len(lattice) + 1, FLAGS), -1)
@@ -157,11 +161,39 @@ def _raise_flags(fine: Support, lattice: Support) -> Tensor:
 
 def _locate(coords: Tensor, lattice: Support) -> tuple[Tensor, Tensor, Tensor]:
     """Of voxels of `FLAG_STRIDE`: the row of their cell, their flag, whether the cell is there."""
-    cell = torch.cat([coords[:, :1], _divide(coords[:, 1:], _SIDE)], dim=1)
+    cell = torch.cat([coords[:, :1], torch.div(coords[:, 1:], _SIDE, rounding_mode="floor")], dim=1)
     x, y, z = (coords[:, 1:] - _SIDE * cell[:, 1:]).T
     row, there = lattice.find(pack_keys(cell))
     return row, (x * _SIDE + y) * _SIDE + z, there
 
 
-def _divide(index: Tensor, by: int) -> Tensor:
-    return torch.div(index, by, rounding_mode="floor")
+def make_noise(seed: int, like: Tensor) -> DrawNoise:
+    """Standard normal draws in the shape of a tensor; the same seed gives the same ones.
+
+    Args:
+        seed: of the first one.
+        like: [n, c] whose shape, dtype and device they have.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # On the CPU, so that every device draws the same; pinned, so that a GPU copies by itself.
+    draw = partial(torch.randn, like.shape, generator=generator, pin_memory=like.is_cuda)
+    draw_next = _Ahead(draw) if like.is_cuda else draw
+    return lambda: move(draw_next(), like.device).to(like.dtype)
+
+
+class _Ahead:
+    """Calls a function once more than it is asked to, in a thread of its own.
+
+    Args:
+        make: what is called; its results come in order.
+    """
+
+    def __init__(self, make: Callable[[], Tensor]) -> None:
+        self._make, self._worker = make, ThreadPoolExecutor(1)
+        self._next = self._worker.submit(make)
+
+    def __call__(self) -> Tensor:
+        """The next result."""
+        made = self._next.result()
+        self._next = self._worker.submit(self._make)
+        return made

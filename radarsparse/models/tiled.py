@@ -1,16 +1,17 @@
 """Denoising and decoding tile by tile, for volumes whose activations don't fit into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from radarsparse.config import SamplingSettings
 from radarsparse.models.denoiser import Denoiser
-from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.sparse import SparseTensor, prune
+
+Decode = Callable[[Tensor, Tensor, SparseTensor, SparseTensor, SamplingSettings], SparseTensor]
 
 # Bounds of tiles are multiples of it, so that no cell of stride 16 or 32 is cut.
 ALIGNMENT = 4
@@ -62,36 +63,29 @@ def denoiser_reach(denoiser: Denoiser) -> int:
     return -(-fine // ALIGNMENT) * ALIGNMENT
 
 
-class TiledDenoiser(nn.Module):
+@dataclass(frozen=True)
+class TiledDenoiser:
     """A denoiser that works on one tile and its surroundings at a time.
 
     With an overlap of `denoiser_reach` its output is that of the whole lattice at once: states are
     put together after every pass, so that the reach of several denoising steps does not add up.
 
-    Args:
+    Attributes:
         denoiser: the network.
         side: of a tile in cells of stride 8, a multiple of `ALIGNMENT`.
         overlap: cells seen around a tile, a multiple of `ALIGNMENT`.
     """
 
-    def __init__(self, denoiser: Denoiser, side: int, overlap: int) -> None:
-        super().__init__()
-        self.denoiser, self._side, self._overlap = denoiser, side, overlap
+    denoiser: Denoiser
+    side: int
+    overlap: int
 
-    def read_radar(self, radar: SparseTensor, cells: SparseTensor) -> SparseTensor:
-        """As `Denoiser.read_radar`."""
-        return self.denoiser.read_radar(radar, cells)
-
-    def without_radar(self, cells: SparseTensor) -> SparseTensor:
-        """As `Denoiser.without_radar`."""
-        return self.denoiser.without_radar(cells)
-
-    def forward(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
+    def __call__(self, state: Tensor, label: Tensor, context: SparseTensor) -> Tensor:
         """As `Denoiser.forward`."""
         whole = torch.empty_like(state)
-        for tile in make_tiles(context.coords, self._side):
+        for tile in make_tiles(context.coords, self.side):
             # Plans are made anew for every pass: those of all tiles would fill the memory.
-            seen = tile.grow(self._overlap).holds(context.coords)
+            seen = tile.grow(self.overlap).holds(context.coords)
             part = self.denoiser(state[seen], label, prune(context, seen))
             inner = tile.holds(context.coords)
             whole[inner] = part[inner[seen]]
@@ -99,30 +93,31 @@ class TiledDenoiser(nn.Module):
 
 
 def decode_tiles(
-    network: LatentDiffusion,
+    decode: Decode,
+    side: int,
     state: Tensor,
-    lattice: SparseTensor,
+    chosen: Tensor,
+    cells: SparseTensor,
     radar: SparseTensor,
     sampling: SamplingSettings,
-    side: int,
 ) -> SparseTensor:
     """As `LatentDiffusion.decode`, tile by tile; the cap on candidates holds for each tile.
 
     Args:
-        network: holds the decoder.
-        state: [n, c] on all lattice rows.
-        lattice: position features, stride 8.
-        radar: features of `voxelize_radar`, stride 1.
-        sampling: which cells are active and which of their children exist.
+        decode: `LatentDiffusion.decode`; further arguments as for it.
         side: of a tile in cells of stride 8.
+        state: of all lattice cells.
+        chosen: of all lattice cells.
+        cells: all lattice cells.
+        radar: in the whole volume.
+        sampling: passed on.
     """
-    chosen, feats, coords = network.choose(state, lattice, sampling), [], []
-    for tile in make_tiles(lattice.coords, side):
-        seen = tile.grow(_DECODER_REACH).holds(lattice.coords)
-        part = prune(lattice, seen)
-        voxels = network.decode_chosen(state[seen], chosen[seen], part, radar, sampling)
-        cell = torch.div(voxels.coords, lattice.stride, rounding_mode="floor")
+    feats, coords = [], []
+    for tile in make_tiles(cells.coords, side):
+        seen = tile.grow(_DECODER_REACH).holds(cells.coords)
+        voxels = decode(state[seen], chosen[seen], prune(cells, seen), radar, sampling)
+        cell = torch.div(voxels.coords, cells.stride, rounding_mode="floor")
         inner = tile.holds(cell)
         feats.append(voxels.feats[inner])
         coords.append(voxels.coords[inner])
-    return SparseTensor(torch.cat(feats), torch.cat(coords), lattice.batch_size)
+    return SparseTensor(torch.cat(feats), torch.cat(coords), cells.batch_size)

@@ -1,7 +1,7 @@
 """Sparse-voxel VAE: LiDAR voxels to a latent on stride 8 and back."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,10 +11,9 @@ from torch.distributed import all_reduce, is_initialized
 
 from radarsparse.config import VaeSettings
 from radarsparse.models.blocks import ChannelBlock, Checkpointable, Pyramid, ResidualBlock
-from radarsparse.models.condition import RadarLookUp
 from radarsparse.sparse import SparseTensor, Subdivide, Support, fill
 from radarsparse.sparse.ops import active_children, parent_support
-from radarsparse.voxels.voxelize import LIDAR_FEATURES
+from radarsparse.voxels.voxelize import LIDAR_FEATURES, RADAR_FEATURES
 
 _LOG_VARIANCE_BOUND = 10.0
 _STATISTICS_MOMENTUM = 0.01
@@ -73,7 +72,7 @@ class Level(Checkpointable):
 
     def child_logits(self, x: SparseTensor) -> Tensor:
         """Log odds of each of the 8 children, [n, 8]."""
-        return self.run(self._ask, x)
+        return self.run(lambda feats: self.child_head(self.norm(feats)), x.feats)
 
     def forward(self, x: SparseTensor, keep: Tensor, radar: SparseTensor) -> SparseTensor:
         """Features of the kept children.
@@ -81,17 +80,11 @@ class Level(Checkpointable):
         Args:
             x: parents.
             keep: bool [n, 8].
-            radar: features of `RadarLookUp` at the children's stride.
+            radar: features of the radar's pyramid at the children's stride.
         """
         fine = self.subdivide(x, keep)
-        seen = self.run(self._see, radar, fine.support)
+        seen = self.run(lambda radar: self.radar(fill(radar, fine.support).feats), radar)
         return self.block(fine.replace(fine.feats + seen))
-
-    def _ask(self, x: SparseTensor) -> Tensor:
-        return self.child_head(self.norm(x.feats))
-
-    def _see(self, radar: SparseTensor, support: Support) -> Tensor:
-        return self.radar(fill(radar, support).feats)
 
 
 class Decoder(Checkpointable):
@@ -103,12 +96,9 @@ class Decoder(Checkpointable):
         self.stem = nn.Linear(latent_channels, coarse_first[0])
         self.radar = nn.Linear(RADAR_CHANNELS[-1], coarse_first[0])
         self.block = ChannelBlock(coarse_first[0])
-        self.levels = nn.ModuleList(
-            Level(c_in, c_out, c_radar)
-            for c_in, c_out, c_radar in zip(
-                coarse_first, coarse_first[1:], reversed(RADAR_CHANNELS[:-1]), strict=False
-            )
-        )
+        widths = zip(coarse_first, coarse_first[1:], reversed(RADAR_CHANNELS[:-1]), strict=False)
+        levels = nn.ModuleList(Level(*three) for three in widths)
+        self.levels = cast(Iterable[Level], levels)
         self.norm = nn.LayerNorm(coarse_first[-1])
         self.head = nn.Linear(coarse_first[-1], _OUTPUTS)
 
@@ -124,14 +114,14 @@ class Decoder(Checkpointable):
         Args:
             latent: on active cells of stride 8, true ones and others.
             fine: the true supports at strides 4, 2, 1.
-            pyramid: features of `RadarLookUp`, finest first.
+            pyramid: features of the radar, finest first.
             cap: candidates per level; the likeliest are kept, true ones first.
 
         Returns:
             Outputs of stride 1, and what was said at each level.
         """
         x, splits = self._start(latent, pyramid[-1]), []
-        for level, truth_support, radar in zip(self._steps, fine, pyramid[2::-1], strict=True):
+        for level, truth_support, radar in zip(self.levels, fine, pyramid[2::-1], strict=True):
             logits = level.child_logits(x)
             truth = active_children(x.support, truth_support)
             splits.append(Split(x.support, logits, truth))
@@ -145,41 +135,41 @@ class Decoder(Checkpointable):
 
         Args:
             latent: on active cells of stride 8.
-            pyramid: features of `RadarLookUp`, finest first.
+            pyramid: features of the radar, finest first.
             cap: candidates per level; the likeliest are kept.
 
         Returns:
             Outputs of stride 1: offset from the voxel's centre in half voxels, intensity.
         """
         x = self._start(latent, pyramid[-1])
-        for level, radar in zip(self._steps, pyramid[2::-1], strict=True):
+        for level, radar in zip(self.levels, pyramid[2::-1], strict=True):
             logits = level.child_logits(x)
             nothing = torch.zeros_like(logits, dtype=torch.bool)
             x = level(x, limit_candidates(logits, nothing, cap), radar)
         return self._finish(x)
 
-    def refine(
+    def generate_below(
         self,
         latent: SparseTensor,
-        fine: SparseTensor,
         pyramid: Sequence[SparseTensor],
-        probability: float,
         cap: int,
+        fine: SparseTensor,
+        probability: float,
     ) -> SparseTensor:
         """Decode onto known voxels of stride 2; only their children are the decoder's to choose.
 
         Args:
             latent: on active cells of stride 8.
+            pyramid: features of the radar, finest first.
+            cap: candidates of stride 1; the likeliest are kept.
             fine: [m, 1] how likely each voxel of stride 2 is, all in active cells; each keeps its
                 likeliest child.
-            pyramid: features of `RadarLookUp`, finest first.
             probability: above which further children exist, their parent's included.
-            cap: candidates of stride 1; the likeliest are kept.
 
         Returns:
             As `generate`.
         """
-        x, (first, second, last) = self._start(latent, pyramid[-1]), self._steps
+        x, (first, second, last) = self._start(latent, pyramid[-1]), self.levels
         x = first(x, active_children(x.support, parent_support(fine.support)), pyramid[2])
         x = second(x, active_children(x.support, fine.support), pyramid[1])
         believed = fine.feats.clamp(min=_PROBABILITY_MIN).log()
@@ -188,10 +178,6 @@ class Decoder(Checkpointable):
         likeliest.scatter_(1, joint.argmax(1, keepdim=True), value=True)
         keep = limit_candidates(joint - math.log(probability), likeliest, cap)
         return self._finish(last(x, keep, pyramid[0]))
-
-    @property
-    def _steps(self) -> list[Level]:
-        return cast(list[Level], list(self.levels))
 
     def _start(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
         seen = fill(radar, latent.support)
@@ -238,7 +224,8 @@ class Vae(nn.Module):
         super().__init__()
         self.settings = settings
         self.encoder = Encoder(settings.channels, settings.latent_channels)
-        self.radar = RadarLookUp(RADAR_CHANNELS)
+        # Its weights are its own; each voxel tells of the points in its own cell.
+        self.radar = Pyramid(RADAR_FEATURES, RADAR_CHANNELS, ChannelBlock)
         self.decoder = Decoder(settings.channels, settings.latent_channels)
         self.register_buffer("latent_mean", torch.zeros(settings.latent_channels))
         self.register_buffer("latent_square", torch.ones(settings.latent_channels))
@@ -276,10 +263,6 @@ class Vae(nn.Module):
         """Zero mean and unit standard deviation per channel."""
         return (latents - self.latent_mean) / self.latent_std
 
-    def restore(self, standardized: Tensor) -> Tensor:
-        """The inverse of `standardize`."""
-        return standardized * self.latent_std + self.latent_mean
-
     def encode(self, lidar: SparseTensor) -> SparseTensor:
         """Standardised mean latent on the occupied cells of stride 8."""
         mean, _ = self.encoder(lidar)
@@ -295,15 +278,18 @@ class Vae(nn.Module):
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
-        raw = latent.replace(self.restore(latent.feats))
-        return self.decoder.generate(raw, self.radar(radar), self._cap(latent))
+        return self.decoder.generate(*self._ready(latent, radar))
 
-    def decode_on(
+    def decode_below(
         self, latent: SparseTensor, fine: SparseTensor, radar: SparseTensor, probability: float
     ) -> SparseTensor:
-        """As `decode`, onto known voxels of stride 2; the rest as in `Decoder.refine`."""
-        raw = latent.replace(self.restore(latent.feats))
-        return self.decoder.refine(raw, fine, self.radar(radar), probability, self._cap(latent))
+        """As `decode`, onto known voxels of stride 2; the rest as in `Decoder.generate_below`."""
+        return self.decoder.generate_below(*self._ready(latent, radar), fine, probability)
 
-    def _cap(self, latent: SparseTensor) -> int:
-        return self.settings.max_voxels_per_frame * latent.batch_size
+    def _ready(
+        self, latent: SparseTensor, radar: SparseTensor
+    ) -> tuple[SparseTensor, list[SparseTensor], int]:
+        """What the decoder takes: latents as the encoder gave them, the radar, and the cap."""
+        raw = latent.replace(latent.feats * self.latent_std + self.latent_mean)
+        cap = self.settings.max_voxels_per_frame * latent.batch_size
+        return raw, self.radar(radar), cap

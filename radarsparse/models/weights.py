@@ -1,11 +1,14 @@
 """Trained weights, `model.safetensors`: how they are written, and networks built from them."""
 
 import json
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from radarsparse import __version__
@@ -22,6 +25,8 @@ METADATA_KEY = "radarsparse"
 SHIPPED = "weights"
 """Names the weights that ship, where a run folder is asked for."""
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig) -> None:
     """Write the weights for use, with everything needed to build the network again.
@@ -35,22 +40,19 @@ def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig)
     Raises:
         InputError: the file can't be written; what was there is still there.
     """
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     about = {
         "format": FORMAT,
         "version": __version__,
         "config": config.model_dump(mode="json"),
         "vae_config": vae.model_dump(mode="json"),
     }
+    about["sha256"] = _digest(about, tensors)
     # One entry: several would be written in an order that differs from call to call.
     metadata = {METADATA_KEY: json.dumps(about)}
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-    file = folder / MODEL_FILE
-    try:
-        folder.mkdir(exist_ok=True)
-        with replacing(file) as part:
-            save_file(tensors, part, metadata)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{file}: can't be written ({error})") from error
+    folder.mkdir(exist_ok=True)
+    with replacing(folder / MODEL_FILE) as part:
+        part.write_bytes(save(tensors, metadata))
 
 
 def run_folder(path: str | Path) -> Path:
@@ -62,46 +64,34 @@ def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
     """Build the VAE of a run of stage `vae`.
 
     Raises:
-        InputError: there is no checkpoint, or one of another stage, version or shape.
+        InputError: there is no checkpoint, or one that is damaged, or of another stage, version
+            or shape.
     """
-    tensors, configs = _read_model(folder)
-    config = configs["config"]
+    file = folder / MODEL_FILE
+    tensors, config, _ = _read_model(file)
     if not isinstance(config, VaeConfig):
-        raise InputError(f"{folder / MODEL_FILE}: is of stage {config.stage!r}, needed is 'vae'")
-    network = Vae(config.model)
-    _load_tensors(network, tensors, folder)
-    return network.eval(), config
-
-
-class DiffusionRun(NamedTuple):
-    """A trained denoiser with its VAE, and the configs that trained them."""
-
-    network: LatentDiffusion
-    config: DenoiserConfig
-    vae_config: VaeConfig
+        raise InputError(f"{file}: is of stage {config.stage!r}, needed is 'vae'")
+    return _build(lambda: Vae(config.model), tensors, file), config
 
 
 def load_diffusion(folder: Path) -> tuple[LatentDiffusion, DenoiserConfig]:
     """Build the VAE and the denoiser of a run of stage `edm`, `ect` or `distill`.
 
     Raises:
-        InputError: there is no checkpoint, or one of another stage, version or shape.
+        InputError: as `load_vae`.
     """
     return load_run(folder)[:2]
 
 
-def load_run(folder: Path) -> DiffusionRun:
+def load_run(folder: Path) -> tuple[LatentDiffusion, DenoiserConfig, VaeConfig]:
     """As `load_diffusion`, with the VAE's config."""
-    tensors, configs = _read_model(folder)
-    config, vae = configs["config"], configs["vae_config"]
-    if not isinstance(config, DenoiserConfig) or not isinstance(vae, VaeConfig):
-        raise InputError(
-            f"{folder / MODEL_FILE}: is of stage {config.stage!r}, needed is 'edm', 'ect' or"
-            " 'distill'"
-        )
-    network = LatentDiffusion(vae.model, config.model, config.diffusion)
-    _load_tensors(network, tensors, folder)
-    return DiffusionRun(network.eval(), config, vae)
+    file = folder / MODEL_FILE
+    tensors, config, vae = _read_model(file)
+    if isinstance(config, VaeConfig) or not isinstance(vae, VaeConfig):
+        wanted = "needed is 'edm', 'ect' or 'distill', with a VAE of stage 'vae'"
+        raise InputError(f"{file}: is of stage {config.stage!r}, {wanted}")
+    settings = vae.model, config.model, config.diffusion
+    return _build(lambda: LatentDiffusion(*settings), tensors, file), config, vae
 
 
 def save_half(run: Path, folder: Path) -> None:
@@ -119,29 +109,69 @@ def save_half(run: Path, folder: Path) -> None:
     save_model(folder, network.half(), config, vae)
 
 
-def _read_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Config]]:
-    file = folder / MODEL_FILE
+def _digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a checkpoint holds."""
+    found = sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _read_model(file: Path) -> tuple[dict[str, Tensor], Config, Config]:
     if not file.is_file():
         raise InputError(f"{file}: no such file; --checkpoint names a run folder of tools/train.py")
     try:
         with safe_open(file, framework="pt") as opened:
-            about = json.loads((opened.metadata() or {}).get(METADATA_KEY, "{}"))
+            text = (opened.metadata() or {}).get(METADATA_KEY, "{}")
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: can't be read ({error})") from error
+    except SafetensorError as error:
+        raise InputError(f"{file}: can't be read: no safetensors file, or damaged") from error
+    about = _read_metadata(text, file)
+    stored = about.pop("sha256", None)  # checkpoints of before it was stored have none
+    if stored is not None and stored != (found := _digest(about, tensors)):
+        raise InputError(
+            f"{file}: is damaged: its contents have SHA-256 {found}, stored is {stored!r:.66}"
+        )
+    config, vae = (validate_config(about[k], f"{file}: {k}") for k in ("config", "vae_config"))
+    return tensors, config, vae
+
+
+def _read_metadata(text: str, file: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(text)
+        json.dumps(about)  # what can be read may yet be too deep to be written
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict):
+        raise InputError(f"{file}: its metadata is no JSON object")
     if about.get("format") != FORMAT:
         raise InputError(
-            f"{file}: checkpoint format {about.get('format')!r}"
-            f" (radarsparse {about.get('version')}), needed is {FORMAT!r}"
+            f"{file}: checkpoint format {about.get('format')!r:.40}"
+            f" (radarsparse {about.get('version')!r:.40}), needed is {FORMAT!r}"
         )
-    configs = {
-        name: validate_config(about[name], f"{file}: {name}") for name in ("config", "vae_config")
-    }
-    return tensors, configs
+    needed = {"format", "version", "config", "vae_config"}
+    if about.keys() - {"sha256"} != needed:
+        names = ", ".join(sorted(about.keys() - {"sha256"} ^ needed))
+        raise InputError(f"{file}: its metadata lacks or doesn't know {names!r:.100}")
+    return about
 
 
-def _load_tensors(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{folder / MODEL_FILE}: doesn't fit its config: {error}") from error
+def _build(make: Callable[[], Network], tensors: dict[str, Tensor], file: Path) -> Network:
+    """The network with these weights; what doesn't fit is found before memory is taken."""
+    with torch.device("meta"):
+        needed = make().state_dict()
+    for name in sorted(needed.keys() | tensors.keys()):
+        if name not in needed or name not in tensors:
+            fault = "is missing" if name in needed else "is of no use"
+        elif tensors[name].shape != needed[name].shape:
+            shapes = tuple(tensors[name].shape), tuple(needed[name].shape)
+            fault = "is {}, needed is {}".format(*shapes)
+        elif not tensors[name].isfinite().all():
+            fault = "holds numbers that are not finite"
+        else:
+            continue
+        raise InputError(f"{file}: doesn't fit its config: {name!r:.100} {fault}")
+    network = make()
+    network.load_state_dict(tensors)
+    return network.eval()

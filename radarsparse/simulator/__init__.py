@@ -1,1 +1,1 @@
-"""Simulated road scenes seen by a 4D radar and a LiDAR."""
+"""Simulated roads, seen by a 4D radar and a LiDAR."""

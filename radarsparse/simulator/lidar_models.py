@@ -4,20 +4,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radarsparse.geometry import Floats, cartesian
+
+# Worlds end a few metres behind the car, so that no more of a turn is worth casting.
+AHEAD_DEG = 75.0
+
 
 @dataclass(frozen=True)
 class Rings:
-    """Beams that turn about the vertical; the part of the turn that looks ahead.
+    """Beams that turn about the vertical, by `azimuth_step_deg` from one firing to the next.
 
-    Attributes:
-        elevation_deg: of each beam.
-        azimuth_step_deg: from one firing to the next.
-        azimuth_max_deg: the turn is kept from minus this to this.
+    Of each turn, what is at most `azimuth_max_deg` off straight ahead is kept.
     """
 
     elevation_deg: tuple[float, ...]
     azimuth_step_deg: float
-    azimuth_max_deg: float
+    azimuth_max_deg: float = AHEAD_DEG
+
+    def directions(self, phase: float) -> Floats:
+        """Where the beams of one sweep point: [n, 3] unit vectors, LiDAR frame.
+
+        Args:
+            phase: 0 to 1, where the sweep starts within what repeats, an azimuth step.
+        """
+        end_deg, step_deg = self.azimuth_max_deg, self.azimuth_step_deg
+        azimuth_deg = np.arange(-end_deg, end_deg, step_deg) + phase * step_deg
+        elevation_deg = np.array(self.elevation_deg)[:, None]
+        return cartesian(1.0, np.radians(azimuth_deg), np.radians(elevation_deg)).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
@@ -46,32 +59,36 @@ class Rose:
     turn_hz: float
     repeat_s: float
 
+    def directions(self, phase: float) -> Floats:
+        """The same as of `Rings`; what repeats is the whole pattern.
+
+        Swings of equal time go through the middle, each stretched to reach the rectangle's rim.
+        """
+        firings = self.points // self.beams
+        seconds = phase * self.repeat_s + np.arange(firings) * (self.duration_s / firings)
+        heading = 2.0 * np.pi * self.turn_hz * seconds
+        across, up = np.cos(heading), np.sin(heading)
+        out = np.cos(2.0 * np.pi * self.swing_hz * seconds) / np.maximum(abs(across), abs(up))
+        beam_deg = self.beam_gap_deg * (np.arange(self.beams) - 0.5 * (self.beams - 1))
+        swing_height_deg = self.height_deg - self.beam_gap_deg * (self.beams - 1)
+        azimuth_deg = 0.5 * self.width_deg * out * across
+        elevation_deg = 0.5 * swing_height_deg * out * up + beam_deg[:, None]
+        return cartesian(1.0, np.radians(azimuth_deg), np.radians(elevation_deg)).reshape(-1, 3)
+
 
 @dataclass(frozen=True)
 class LidarModel:
     """What tells one LiDAR from another.
-
-    Attributes:
-        name: maker and model.
-        pattern: where the beams of one sweep point.
-        rate_hz: sweeps per second.
-        range_min_m: nearest return.
-        range_max_m: farthest return.
-        range_noise_std_m: of each return.
 
     Source: data-formats.md, section 10.4.
     """
 
     name: str
     pattern: Rings | Rose
-    rate_hz: float
     range_min_m: float
     range_max_m: float
     range_noise_std_m: float
-
-
-# The scenes end a few metres behind the car, so that no more of a turn is worth casting.
-AHEAD_DEG = 75.0
+    rate_hz: float = 10.0
 
 
 def _evenly(top_deg: float, bottom_deg: float, beams: int) -> tuple[float, ...]:
@@ -81,8 +98,7 @@ def _evenly(top_deg: float, bottom_deg: float, beams: int) -> tuple[float, ...]:
 # Section 10.4: +-15 deg, azimuth step 0.2 deg, 100 m, 3 cm. The nearest return is chosen.
 VLP_16 = LidarModel(
     name="Velodyne VLP-16",
-    pattern=Rings(_evenly(-15.0, 15.0, 16), azimuth_step_deg=0.2, azimuth_max_deg=AHEAD_DEG),
-    rate_hz=10.0,
+    pattern=Rings(_evenly(-15.0, 15.0, 16), azimuth_step_deg=0.2),
     range_min_m=1.0,
     range_max_m=100.0,
     range_noise_std_m=0.03,
@@ -94,12 +110,7 @@ VLP_16 = LidarModel(
 # return is chosen.
 HDL_64 = LidarModel(
     name="Velodyne HDL-64E S3",
-    pattern=Rings(
-        _evenly(2.0, -8.33, 32) + _evenly(-8.83, -24.9, 32),
-        azimuth_step_deg=0.22,
-        azimuth_max_deg=AHEAD_DEG,
-    ),
-    rate_hz=10.0,
+    pattern=Rings(_evenly(2.0, -8.33, 32) + _evenly(-8.83, -24.9, 32), azimuth_step_deg=0.22),
     range_min_m=1.0,
     range_max_m=120.0,
     range_noise_std_m=0.02,
@@ -109,10 +120,7 @@ HDL_64 = LidarModel(
 # 1 to 3 cm. The rate is that of the data's section 7.2; the nearest return is chosen.
 OS1_128 = LidarModel(
     name="Ouster OS1-128",
-    pattern=Rings(
-        _evenly(20.95, -21.82, 128), azimuth_step_deg=360.0 / 1024, azimuth_max_deg=AHEAD_DEG
-    ),
-    rate_hz=10.0,
+    pattern=Rings(_evenly(20.95, -21.82, 128), azimuth_step_deg=360.0 / 1024),
     range_min_m=0.5,
     range_max_m=170.0,
     range_noise_std_m=0.02,
@@ -134,7 +142,6 @@ LIVOX_HORIZON = LidarModel(
         turn_hz=9.37,
         repeat_s=100.0,
     ),
-    rate_hz=10.0,
     range_min_m=0.1,
     range_max_m=260.0,
     range_noise_std_m=0.02,

@@ -1,4 +1,4 @@
-"""Simulated scan pairs, each an independent scene that its seed and index determine."""
+"""Simulated scan pairs, each of an independent world that its seed and index determine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,25 +7,21 @@ import numpy as np
 
 from radarsparse.formats.prepared import DatasetCard
 from radarsparse.scan import ScanPair, merge_sweeps
-from radarsparse.simulator.layout import random_world
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import VLP_16, LidarModel
 from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import ASTYX_6455, RadarModel
+from radarsparse.simulator.road import random_world
 
 SIMULATOR_VERSION = 2
 """To be raised when the same seed and sensors give other points."""
-SCENES = 1_000_000
+FRAMES_MAX = 1_000_000
+"""As many as names of six digits tell apart."""
 
 
 @dataclass(frozen=True)
 class SensorRig:
-    """The sensors on the car, mounted as in the Astyx data set whatever they are.
-
-    Attributes:
-        radar: the radar.
-        lidar: the LiDAR.
-    """
+    """The sensors on the car, mounted as in the Astyx data set whatever they are."""
 
     radar: RadarModel
     lidar: LidarModel
@@ -73,12 +69,6 @@ def simulation_card(
 ) -> DatasetCard:
     """The card of a simulated data set.
 
-    Args:
-        seed: of the whole data set.
-        frames: how many there are.
-        radar_sweeps: in each radar cloud.
-        rig: the sensors.
-
     Source: data-formats.md, section 10.
     """
     return DatasetCard(
@@ -103,11 +93,7 @@ def simulation_card(
 
 @dataclass(frozen=True)
 class SimulatedFrames(Sequence[ScanPair]):
-    """Frames of the default sensors, made anew at each look; the same ones for the same seed.
-
-    Attributes:
-        seed: of all scenes.
-    """
+    """Frames of the default sensors, made anew at each look; the same ones for the same seed."""
 
     seed: int
 
@@ -117,7 +103,7 @@ class SimulatedFrames(Sequence[ScanPair]):
         return f"simulated, version {SIMULATOR_VERSION}, seed {self.seed}"
 
     def __len__(self) -> int:
-        return SCENES
+        return FRAMES_MAX
 
     def __getitem__(self, index: int) -> ScanPair:  # type: ignore[override]
         return simulate_pair(self.seed, index)

@@ -6,23 +6,16 @@ its ghost, gives a cluster of detections. Clutter is added, then polar noise.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.simulator.radar_models import (
-    ERROR_RANGE_M,
-    PolarNoise,
-    PowerScale,
-    RadarModel,
-    Row,
-    Steps,
-)
+from radarsparse.geometry import cartesian
+from radarsparse.simulator.radar_models import ERROR_RANGE_M, PolarNoise, PowerScale, RadarModel
 from radarsparse.simulator.raycast import NOTHING, Hits, cast_rays
-from radarsparse.simulator.world import Floats, Material, World
+from radarsparse.simulator.world import Floats, World, by_material
 
 GHOST_DETOUR_M = 12.0
 GHOST_LOSS_DB = 4.0
@@ -41,26 +34,20 @@ DETECTION_WIDTH_DB = 1.5
 CLUSTER_MAX = 10
 CLUSTER_SHARED_NOISE = 0.88
 
-# Lowest cross-section of a patch seen head-on, in dB over the threshold at GAIN_FLAT_TO_M, by
-# Material; chosen so that counts and magnitudes match Astyx (about 2000 points, median 50.5 dB,
+# Lowest cross-section of a patch seen head-on, in dB over the threshold at GAIN_FLAT_TO_M;
+# chosen so that counts and magnitudes match Astyx (about 2000 points, median 50.5 dB,
 # 95 % at 65 dB). Each surface is a few dB off, each patch has a heavy tail above.
-LEVEL_DB = np.zeros(len(Material))
-LEVEL_DB[Material.ROAD] = -18.0
-LEVEL_DB[Material.BUILDING] = -4.0
-LEVEL_DB[Material.VEHICLE] = 2.0
-LEVEL_DB[Material.METAL] = 4.0
-LEVEL_DB[Material.VEGETATION] = -5.0
-LEVEL_DB[Material.PERSON] = -4.0
+LEVEL_DB = by_material(
+    road=-18.0, building=-4.0, vehicle=2.0, metal=4.0, vegetation=-5.0, person=-4.0
+)
 TAIL_DB = 7.0
 SURFACE_STD_DB = 5.0
 CLUSTER_SPREAD_DB = 2.0
 
-# Share of probes that go on through what they meet first, by Material: between leaves, and below a
+# Share of probes that go on through what they meet first: between leaves, and below a
 # vehicle by way of the road; chosen so that as many points as in Astyx lie behind what stops its
 # LiDAR.
-PASS_SHARE = np.zeros(len(Material))
-PASS_SHARE[Material.VEHICLE] = 0.5
-PASS_SHARE[Material.VEGETATION] = 0.8
+PASS_SHARE = by_material(vehicle=0.5, vegetation=0.8)
 PASS_LOSS_DB = 3.0
 
 COS_INCIDENCE_MIN = 0.05
@@ -70,22 +57,15 @@ CLUTTER_DOPPLER_STD_MPS = 3.0
 CLUTTER_TAIL_DB = 2.0
 
 
-@dataclass(frozen=True)
-class _Echoes:
-    """Where the radar gets power from.
-
-    Attributes:
-        points: [n, 3] metres, radar frame, before noise.
-        doppler_mps: [n] negative when approaching.
-        snr_db: [n] over the threshold of detection.
-    """
+class _Echoes(NamedTuple):
+    """Where the radar gets power from, before noise; `snr_db` is over the detection threshold."""
 
     points: Floats
     doppler_mps: Floats
     snr_db: Floats
 
     def take(self, index: NDArray[Any]) -> "_Echoes":
-        return _Echoes(self.points[index], self.doppler_mps[index], self.snr_db[index])
+        return _Echoes._make(values[index] for values in self)
 
     @property
     def range_m(self) -> Floats:
@@ -95,31 +75,31 @@ class _Echoes:
 def scan_radar(world: World, model: RadarModel, rng: np.random.Generator) -> NDArray[np.float32]:
     """One frame of detections.
 
-    Args:
-        world: what can be seen.
-        model: the sensor.
-        rng: source of scatterers and noise.
-
     Returns:
         float32 [n, 5] x, y, z in metres, Doppler in m/s (negative when approaching, not
         ego-compensated, folded where the sensor's is) and power in dB, radar frame.
     """
     detections = _detections(world, model, rng)
     polar = _noisy_polar(detections.points, model.noise, 1.0 - CLUSTER_SHARED_NOISE, rng)
-    points = _cartesian(*_on_polar_grid(polar, model.steps))
+    points = cartesian(
+        _on_grid(polar[0], model.steps.range_m),
+        _on_grid(polar[1], np.radians(model.steps.azimuth_deg)),
+        _on_grid(polar[2], np.radians(model.steps.elevation_deg)),
+    )
     noise_mps = rng.normal(0.0, model.noise.doppler_std_mps, len(points))
     doppler = _folded(detections.doppler_mps + noise_mps, model.doppler_max_mps)
     doppler = _on_grid(doppler, model.steps.doppler_mps)
     power = _on_grid(_power_db(detections, model.power), model.steps.power_db)
     table = np.concatenate([points, doppler[:, None], power[:, None]], axis=1)
     seen = np.flatnonzero(_in_view(points, model))
-    return table[_strongest(seen, detections.snr_db, model.points_max)].astype(np.float32)
+    strongest = np.argsort(-detections.snr_db[seen], kind="stable")[: model.points_max]
+    return table[np.sort(seen[strongest])].astype(np.float32)
 
 
 def _detections(world: World, model: RadarModel, rng: np.random.Generator) -> _Echoes:
     echoes = _detected(_scatterers(world, model, rng), rng)
-    ghosts = [_ground_mirrored(echoes, world, rng), _detoured(echoes, model.ghost_share, rng)]
-    return _join([_clustered(_join([echoes, *ghosts]), model, rng), _clutter(model, rng)])
+    mirrored, detoured = _ground_mirrored(echoes, world, rng), _detoured(echoes, model, rng)
+    return _join(_clustered(_join(echoes, mirrored, detoured), model, rng), _clutter(model, rng))
 
 
 def _scatterers(world: World, model: RadarModel, rng: np.random.Generator) -> _Echoes:
@@ -130,18 +110,11 @@ def _scatterers(world: World, model: RadarModel, rng: np.random.Generator) -> _E
     hits = cast_rays(world, origin_m, in_world)
     passed = (hits.owner != NOTHING) & (rng.random(len(in_world)) < PASS_SHARE[hits.material])
     direct = _answers(world, model, directions[~passed], hits.take(~passed), rng)
-    farther = cast_rays(_opaque(world), origin_m, in_world[passed])
+    # Now through all that lets some pass.
+    opaque = tuple(part for part in world.parts if not PASS_SHARE[part.material])
+    farther = cast_rays(replace(world, parts=opaque), origin_m, in_world[passed])
     behind = _answers(world, model, directions[passed], farther, rng)
-    return _join([direct, replace(behind, snr_db=behind.snr_db - PASS_LOSS_DB)])
-
-
-def _opaque(world: World) -> World:
-    """What is left of a scene where probes go through all that lets some pass."""
-    return replace(
-        world,
-        boxes=tuple(box for box in world.boxes if not PASS_SHARE[box.material]),
-        cylinders=tuple(part for part in world.cylinders if not PASS_SHARE[part.material]),
-    )
+    return _join(direct, behind._replace(snr_db=behind.snr_db - PASS_LOSS_DB))
 
 
 def _answers(
@@ -151,12 +124,14 @@ def _answers(
     in_world = directions @ world.T_world_radar[:3, :3].T
     closing = hits.velocity_mps - np.asarray(world.ego_velocity_mps)
     level = _cross_section_db(hits, rng)
-    seen = np.flatnonzero((hits.range_m > model.range_min_m) & (hits.range_m < model.range_max_m))
+    seen = (hits.range_m > model.range_min_m) & (hits.range_m < model.range_max_m)
     range_m = hits.range_m[seen]
+    decades = _decades(range_m)
+    loss = np.where(decades > 0, SNR_SLOPE_FAR, SNR_SLOPE_NEAR) * decades
     return _Echoes(
         directions[seen] * range_m[:, None],
         (in_world[seen] * closing[seen]).sum(axis=1),
-        level[seen] - _range_loss_db(range_m) + model.sensitivity_db,
+        level[seen] - loss + model.sensitivity_db,
     )
 
 
@@ -165,11 +140,6 @@ def _cross_section_db(hits: Hits, rng: np.random.Generator) -> Floats:
     incidence = 10.0 * np.log10(np.maximum(hits.cos_incidence, COS_INCIDENCE_MIN))
     tail = rng.exponential(TAIL_DB, len(hits.owner))
     return LEVEL_DB[hits.material] + surface[hits.owner] + incidence + tail
-
-
-def _range_loss_db(range_m: Floats) -> Floats:
-    decades = _decades(range_m)
-    return np.where(decades > 0, SNR_SLOPE_FAR, SNR_SLOPE_NEAR) * decades
 
 
 def _decades(range_m: Floats) -> Floats:
@@ -181,12 +151,12 @@ def _probe_directions(model: RadarModel, rng: np.random.Generator) -> Floats:
     azimuth = np.radians(rng.uniform(-model.azimuth_max_deg, model.azimuth_max_deg, count))
     elevation_deg = rng.normal(ELEVATION_MEAN_DEG, model.elevation_std_deg, count)
     elevation_deg = np.clip(elevation_deg, -highest_deg, highest_deg)
-    return _cartesian(np.ones(count), azimuth, np.radians(elevation_deg))
+    return cartesian(1.0, azimuth, np.radians(elevation_deg))
 
 
 def _detected(echoes: _Echoes, rng: np.random.Generator) -> _Echoes:
     probability = 1.0 / (1.0 + np.exp(-np.clip(echoes.snr_db / DETECTION_WIDTH_DB, -50.0, 50.0)))
-    return echoes.take(np.flatnonzero(rng.random(len(probability)) < probability))
+    return echoes.take(rng.random(len(probability)) < probability)
 
 
 def _clustered(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> _Echoes:
@@ -194,7 +164,7 @@ def _clustered(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> 
     count = np.minimum(rng.geometric(1.0 / model.cluster_mean, len(echoes.snr_db)), CLUSTER_MAX)
     member = np.repeat(np.arange(len(count)), count)
     polar = _noisy_polar(echoes.points, model.noise, CLUSTER_SHARED_NOISE, rng)
-    points = _cartesian(*polar)[member]
+    points = cartesian(*polar)[member]
     weaker = np.abs(rng.normal(0.0, CLUSTER_SPREAD_DB, len(member)))
     return _Echoes(points, echoes.doppler_mps[member], echoes.snr_db[member] - weaker)
 
@@ -205,24 +175,22 @@ def _ground_mirrored(echoes: _Echoes, world: World, rng: np.random.Generator) ->
     in_world = echoes.points @ rotation.T + origin_m
     ground_m = world.relief.height_m(in_world[:, 0], in_world[:, 1])
     high = in_world[:, 2] - ground_m > MIRROR_HEIGHT_MIN_M
-    chosen = np.flatnonzero(high & (rng.random(len(high)) < MIRROR_SHARE))
+    chosen = high & (rng.random(len(high)) < MIRROR_SHARE)
     below = in_world[chosen] * (1.0, 1.0, -1.0)
     below[:, 2] += 2.0 * ground_m[chosen]
-    mirrored = (below - origin_m) @ rotation
     source = echoes.take(chosen)
-    return _Echoes(mirrored, source.doppler_mps, source.snr_db - MIRROR_LOSS_DB)
+    points, snr_db = (below - origin_m) @ rotation, source.snr_db - MIRROR_LOSS_DB
+    return source._replace(points=points, snr_db=snr_db)
 
 
-def _detoured(echoes: _Echoes, share: Row, rng: np.random.Generator) -> _Echoes:
+def _detoured(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> _Echoes:
     """Echoes that came by way of another surface and so appear farther away."""
-    odds = np.interp(echoes.range_m, ERROR_RANGE_M, share)
-    chosen = np.flatnonzero(rng.random(len(odds)) < odds / (1.0 - odds))
-    source = echoes.take(chosen)
-    detour_m = 2.0 + rng.exponential(GHOST_DETOUR_M, len(chosen))
+    share = np.interp(echoes.range_m, ERROR_RANGE_M, model.ghost_share)
+    source = echoes.take(rng.random(len(share)) < share / (1.0 - share))
+    detour_m = 2.0 + rng.exponential(GHOST_DETOUR_M, len(source.points))
     stretch = 1.0 + detour_m / source.range_m
-    return _Echoes(
-        source.points * stretch[:, None], source.doppler_mps, source.snr_db - GHOST_LOSS_DB
-    )
+    points, snr_db = source.points * stretch[:, None], source.snr_db - GHOST_LOSS_DB
+    return source._replace(points=points, snr_db=snr_db)
 
 
 def _clutter(model: RadarModel, rng: np.random.Generator) -> _Echoes:
@@ -230,47 +198,28 @@ def _clutter(model: RadarModel, rng: np.random.Generator) -> _Echoes:
     azimuth = np.radians(rng.uniform(-model.azimuth_max_deg, model.azimuth_max_deg, count))
     elevation = np.radians(rng.uniform(-model.elevation_max_deg, model.elevation_max_deg, count))
     range_m = rng.uniform(model.range_min_m, model.range_max_m, count)
-    points = _cartesian(range_m, azimuth, elevation)
+    points = cartesian(range_m, azimuth, elevation)
     doppler = rng.normal(0.0, CLUTTER_DOPPLER_STD_MPS, count)
     return _Echoes(points, doppler, rng.exponential(CLUTTER_TAIL_DB, count))
 
 
-def _join(parts: Sequence[_Echoes]) -> _Echoes:
-    return _Echoes(
-        np.concatenate([part.points for part in parts]),
-        np.concatenate([part.doppler_mps for part in parts]),
-        np.concatenate([part.snr_db for part in parts]),
-    )
+def _join(*parts: _Echoes) -> _Echoes:
+    return _Echoes._make(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _noisy_polar(
     points: Floats, noise: PolarNoise, variance_share: float, rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats]:
-    """Range, azimuth and elevation with part of a radar's noise."""
+) -> Floats:
+    """Range, azimuth and elevation with part of a radar's noise, [3, n]."""
     range_m = np.linalg.norm(points, axis=1)
     azimuth = np.arctan2(points[:, 1], points[:, 0])
     elevation = np.arcsin(np.clip(points[:, 2] / range_m, -1.0, 1.0))
     unit = rng.normal(0.0, np.sqrt(variance_share), (3, len(points)))
-    spread = [
-        np.interp(range_m, noise.at_range_m, std)
-        for std in (noise.range_std_m, noise.azimuth_std_deg, noise.elevation_std_deg)
-    ]
-    return (
-        range_m + unit[0] * spread[0],
-        azimuth + unit[1] * np.radians(spread[1]),
-        elevation + unit[2] * np.radians(spread[2]),
-    )
-
-
-def _on_polar_grid(
-    polar: tuple[Floats, Floats, Floats], steps: Steps
-) -> tuple[Floats, Floats, Floats]:
-    range_m, azimuth, elevation = polar
-    return (
-        _on_grid(range_m, steps.range_m),
-        _on_grid(azimuth, float(np.radians(steps.azimuth_deg))),
-        _on_grid(elevation, float(np.radians(steps.elevation_deg))),
-    )
+    range_std_m = np.interp(range_m, ERROR_RANGE_M, noise.range_std_m)
+    azimuth_std = np.radians(np.interp(range_m, ERROR_RANGE_M, noise.azimuth_std_deg))
+    elevation_std = np.radians(np.interp(range_m, ERROR_RANGE_M, noise.elevation_std_deg))
+    std = np.stack([range_std_m, azimuth_std, elevation_std])
+    return np.stack([range_m, azimuth, elevation]) + unit * std
 
 
 def _on_grid(values: Floats, step: float) -> Floats:
@@ -282,12 +231,6 @@ def _folded(doppler_mps: Floats, max_mps: float) -> Floats:
     if math.isinf(max_mps):
         return doppler_mps
     return doppler_mps - 2.0 * max_mps * np.round(doppler_mps / (2.0 * max_mps))
-
-
-def _cartesian(range_m: Floats, azimuth: Floats, elevation: Floats) -> Floats:
-    level_m = range_m * np.cos(elevation)
-    columns = (level_m * np.cos(azimuth), level_m * np.sin(azimuth), range_m * np.sin(elevation))
-    return np.stack(columns, axis=1)
 
 
 def _power_db(echoes: _Echoes, scale: PowerScale) -> Floats:
@@ -303,8 +246,3 @@ def _in_view(points: Floats, model: RadarModel) -> NDArray[np.bool_]:
     inside = (range_m >= model.range_min_m) & (range_m <= model.range_max_m)
     inside &= np.abs(points[:, 2]) <= height_m
     return inside & (azimuth <= np.radians(model.azimuth_max_deg))
-
-
-def _strongest(rows: NDArray[np.int64], snr_db: Floats, count: int) -> NDArray[np.int64]:
-    """The rows with the highest values, in their old order."""
-    return np.sort(rows[np.argsort(-snr_db[rows], kind="stable")[:count]])

@@ -9,20 +9,19 @@ from dataclasses import dataclass
 
 Row = tuple[float, float, float, float]
 
+# Middles of the ranges for which section 10.2 gives errors.
+ERROR_RANGE_M = (8.0, 22.0, 40.0, 75.0)
+"""Where the values of a `Row` hold; between them they are interpolated."""
+
+# Section 10.2: points without LiDAR support are 0 to 4 % near and 47 to 63 % far, of which part is
+# only out of the LiDAR's reach.
+GHOST_SHARE = (0.02, 0.05, 0.07, 0.15)
+
 
 @dataclass(frozen=True)
 class PolarNoise:
-    """Standard deviations, in range and angle by range, in which a radar measures.
+    """Standard deviations of what a radar measures; that of the Doppler is one at any range."""
 
-    Attributes:
-        at_range_m: where the next three are given; between them they are interpolated.
-        range_std_m: of the range.
-        azimuth_std_deg: of the azimuth.
-        elevation_std_deg: of the elevation.
-        doppler_std_mps: of the Doppler, at any range.
-    """
-
-    at_range_m: Row
     range_std_m: Row
     azimuth_std_deg: Row
     elevation_std_deg: Row
@@ -31,15 +30,7 @@ class PolarNoise:
 
 @dataclass(frozen=True)
 class Steps:
-    """Grids that measured values are rounded to; 0 where they are not.
-
-    Attributes:
-        range_m: of the range.
-        azimuth_deg: of the azimuth.
-        elevation_deg: of the elevation.
-        doppler_mps: of the Doppler.
-        power_db: of the power.
-    """
+    """Grids that measured values are rounded to; 0 where they are not."""
 
     range_m: float = 0.0
     azimuth_deg: float = 0.0
@@ -53,8 +44,6 @@ class PowerScale:
     """What a radar calls power: a level that falls with range or a cross-section that doesn't.
 
     Attributes:
-        min_db: lowest value listed.
-        max_db: highest value listed.
         threshold_db: value at the threshold of detection, 50 m away.
         per_decade_db: by how much that rises with each tenfold of the range.
         per_db: by how much the value rises with each dB over the threshold.
@@ -72,23 +61,16 @@ class RadarModel:
     """What tells one radar from another.
 
     Attributes:
-        name: maker and model.
-        rate_hz: frames per second.
         azimuth_max_deg: the field of view is from minus this to this.
         elevation_max_deg: the same, up and down, of what is lit.
         elevation_std_deg: how wide the light is spread about the level.
         elevation_listed_max_deg: farthest up and down that a point is listed.
-        range_min_m: nearest point.
-        range_max_m: farthest point.
+        probes: how many scatterers are tried.
+        cluster_mean: detections of one scatterer.
         doppler_max_mps: the Doppler is folded into minus this to this.
         points_max: length of the list; the strongest points enter it.
-        noise: standard deviations of what is measured.
-        steps: grids of what is measured.
-        power: what is called power.
-        probes: how many scatterers are tried.
-        sensitivity_db: by how much more each of them answers than to the Astyx.
-        cluster_mean: detections of one scatterer.
-        ghost_share: share of ghosts that came by a detour, at ERROR_RANGE_M.
+        sensitivity_db: by how much more each scatterer answers than to the Astyx.
+        ghost_share: share of ghosts that came by a detour, at `ERROR_RANGE_M`.
 
     Source: data-formats.md, sections 10.1 to 10.3.
     """
@@ -99,25 +81,18 @@ class RadarModel:
     elevation_max_deg: float
     elevation_std_deg: float
     elevation_listed_max_deg: float
-    range_min_m: float
     range_max_m: float
-    doppler_max_mps: float
-    points_max: int
     noise: PolarNoise
-    steps: Steps
     power: PowerScale
     probes: int
-    sensitivity_db: float
     cluster_mean: float
-    ghost_share: Row
+    range_min_m: float = 2.0
+    doppler_max_mps: float = math.inf
+    points_max: int = 100_000
+    steps: Steps = Steps()
+    sensitivity_db: float = 0.0
+    ghost_share: Row = GHOST_SHARE
 
-
-# Middles of the ranges for which section 10.2 gives errors.
-ERROR_RANGE_M = (8.0, 22.0, 40.0, 75.0)
-
-# Section 10.2: points without LiDAR support are 0 to 4 % near and 47 to 63 % far, of which part is
-# only out of the LiDAR's reach.
-GHOST_SHARE = (0.02, 0.05, 0.07, 0.15)
 
 # Section 10.1: field of view 110 x 10 deg (data to +-15 deg), 100 m, magnitude 45 to 97 dB in steps
 # of 0.5, range in steps of 0.075 m, Doppler in steps of 0.0812 m/s and folded at 5.2 m/s, 13 Hz.
@@ -131,12 +106,9 @@ ASTYX_6455 = RadarModel(
     elevation_max_deg=10.0,
     elevation_std_deg=3.0,
     elevation_listed_max_deg=90.0,
-    range_min_m=2.0,
     range_max_m=100.0,
     doppler_max_mps=64 * 0.0812,
-    points_max=100_000,
     noise=PolarNoise(
-        at_range_m=ERROR_RANGE_M,
         range_std_m=(0.20, 0.35, 0.45, 0.45),
         azimuth_std_deg=(0.90, 0.90, 0.85, 0.75),
         elevation_std_deg=(2.1, 2.1, 1.9, 1.6),
@@ -145,7 +117,6 @@ ASTYX_6455 = RadarModel(
     steps=Steps(range_m=0.075, doppler_mps=0.0812, power_db=0.5),
     power=PowerScale(min_db=45.0, max_db=97.0, threshold_db=45.0),
     probes=1550,
-    sensitivity_db=0.0,
     cluster_mean=7.0,
     ghost_share=(0.02, 0.12, 0.30, 0.60),
 )
@@ -165,12 +136,10 @@ OCULII_EAGLE = RadarModel(
     elevation_max_deg=22.4,
     elevation_std_deg=8.0,
     elevation_listed_max_deg=22.4,
-    range_min_m=2.0,
     range_max_m=400.0,
     doppler_max_mps=45.0,
     points_max=20_000,
     noise=PolarNoise(
-        at_range_m=ERROR_RANGE_M,
         range_std_m=(0.10, 0.15, 0.20, 0.25),
         azimuth_std_deg=(0.50, 0.46, 0.42, 0.38),
         elevation_std_deg=(1.00, 0.92, 0.84, 0.76),
@@ -183,7 +152,6 @@ OCULII_EAGLE = RadarModel(
     probes=10_600,
     sensitivity_db=4.0,
     cluster_mean=1.2,
-    ghost_share=GHOST_SHARE,
 )
 
 # Section 10.1: about 13 Hz, +-60 x +-16 deg, 100 m, RCS -57 to 51 dBsm with a median of -14 to -10.
@@ -198,27 +166,20 @@ ZF_FRGEN21 = RadarModel(
     elevation_max_deg=16.0,
     elevation_std_deg=6.0,
     elevation_listed_max_deg=16.0,
-    range_min_m=2.0,
     range_max_m=100.0,
-    doppler_max_mps=math.inf,
-    points_max=100_000,
     noise=PolarNoise(
-        at_range_m=ERROR_RANGE_M,
         range_std_m=(0.07, 0.13, 0.24, 0.25),
         azimuth_std_deg=(0.53, 0.38, 0.42, 0.30),
         elevation_std_deg=(1.06, 0.76, 0.84, 0.60),
         doppler_std_mps=0.026,
     ),
-    steps=Steps(),
     power=PowerScale(min_db=-57.0, max_db=51.0, threshold_db=-11.0, per_decade_db=40.0),
     probes=1600,
-    sensitivity_db=0.0,
     cluster_mean=1.1,
-    ghost_share=GHOST_SHARE,
 )
 
 # Section 10.1: 20 Hz, +-60 deg, +-14 deg near (the narrowing to +-4 deg at 300 m is left out: the
-# scenes end before), points seen to 24 deg, 300 m, standard deviations 0.2 m, 0.5 deg in azimuth,
+# worlds end before), points seen to 24 deg, 300 m, standard deviations 0.2 m, 0.5 deg in azimuth,
 # 0.5 to 4.2 deg with a median of 3.6 in elevation, where they are so much worse than elsewhere
 # that twice the azimuth doesn't hold, and 0.25 m/s; +-22.9 m/s is taken for the span of the
 # Doppler, RCS -20 to 34 in whole dB (section 9.1). Its list ends at 800 points. Probes are chosen
@@ -231,12 +192,10 @@ ARS548 = RadarModel(
     elevation_max_deg=14.0,
     elevation_std_deg=6.0,
     elevation_listed_max_deg=24.0,
-    range_min_m=2.0,
     range_max_m=300.0,
     doppler_max_mps=22.9,
     points_max=800,
     noise=PolarNoise(
-        at_range_m=ERROR_RANGE_M,
         range_std_m=(0.2, 0.2, 0.2, 0.2),
         azimuth_std_deg=(0.5, 0.5, 0.5, 0.5),
         elevation_std_deg=(2.4, 3.6, 4.0, 4.2),
@@ -245,9 +204,7 @@ ARS548 = RadarModel(
     steps=Steps(power_db=1.0),
     power=PowerScale(min_db=-20.0, max_db=34.0, threshold_db=4.0, per_decade_db=40.0),
     probes=1650,
-    sensitivity_db=0.0,
     cluster_mean=2.0,
-    ghost_share=GHOST_SHARE,
 )
 
 # Section 10.1: 20 Hz, 100 x 30 deg, 153.6 m, resolution 0.3 m, 1.25 and 2 deg. Errors of a point
@@ -262,23 +219,17 @@ ARBE_PHOENIX = RadarModel(
     elevation_max_deg=15.0,
     elevation_std_deg=6.0,
     elevation_listed_max_deg=15.0,
-    range_min_m=2.0,
     range_max_m=153.6,
-    doppler_max_mps=math.inf,
     points_max=93_721,
     noise=PolarNoise(
-        at_range_m=ERROR_RANGE_M,
         range_std_m=(0.10, 0.15, 0.20, 0.25),
         azimuth_std_deg=(0.55, 0.52, 0.48, 0.45),
         elevation_std_deg=(1.10, 1.04, 0.96, 0.90),
         doppler_std_mps=0.05,
     ),
-    steps=Steps(),
     power=PowerScale(min_db=45.0, max_db=97.0, threshold_db=45.0),
     probes=13_500,
-    sensitivity_db=0.0,
     cluster_mean=7.0,
-    ghost_share=GHOST_SHARE,
 )
 
 RADARS = {

@@ -1,7 +1,6 @@
-"""First hits of rays in a scene: ground, boxes and cylinders, all rays at once."""
+"""First hits of rays in a world: ground, boxes and cylinders, all rays at once."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +9,20 @@ from radarsparse.simulator.relief import Relief, range_to_ground
 from radarsparse.simulator.world import Box, Cylinder, Floats, Material, World
 
 GROUND = 0
-"""Owner of a hit on the ground; further owners count boxes, then cylinders."""
-
 NOTHING = -1
 EDGE_RAD = 1e-9
 
+# Rows of the rays that enter a part, with range and cosine of incidence.
+Entered = tuple[NDArray[np.int64], Floats, Floats]
 
-@dataclass(frozen=True)
-class Hits:
+
+class Hits(NamedTuple):
     """Where rays end.
 
     Attributes:
         range_m: [n] infinite where nothing is hit.
         cos_incidence: [n] 1 where the ray meets the surface head-on.
-        owner: [n] -1 nothing, 0 ground, then boxes, then cylinders.
+        owner: [n] `NOTHING`, `GROUND` or the number of a part, from 1 on.
         material: [n] rows of the sensors' tables.
         velocity_mps: [n, 3] of the surface, world frame.
     """
@@ -36,19 +35,13 @@ class Hits:
 
     def take(self, rows: NDArray[np.bool_]) -> "Hits":
         """Those of some rays."""
-        return Hits(
-            self.range_m[rows],
-            self.cos_incidence[rows],
-            self.owner[rows],
-            self.material[rows],
-            self.velocity_mps[rows],
-        )
+        return Hits._make(values[rows] for values in self)
 
 
 def cast_rays(world: World, origin_m: Floats, directions: Floats) -> Hits:
     """Find the first surface that each ray meets.
 
-    A ray that starts inside a primitive doesn't see that primitive.
+    A ray that starts inside a part doesn't see that part.
 
     Args:
         world: what can be met.
@@ -58,25 +51,29 @@ def cast_rays(world: World, origin_m: Floats, directions: Floats) -> Hits:
     range_m = range_to_ground(world.relief, origin_m, directions)
     cos_incidence = _ground_cosine(world.relief, origin_m, directions, range_m)
     owner = np.where(np.isfinite(range_m), GROUND, NOTHING)
+    material, velocity_mps = [Material.ROAD], [(0.0, 0.0, 0.0)]
     fan = _Fan(directions)
-    for number, primitive in enumerate(_primitives(world), start=1):
-        row, entered_m, cosine = _enter(primitive, origin_m, directions, fan)
+    for number, part in enumerate(world.parts, start=1):
+        if isinstance(part, Box):
+            row, entered_m, cosine = _enter_box(part, origin_m, directions, fan)
+            velocity_mps.append(part.velocity_mps)
+        else:
+            row, entered_m, cosine = _enter_cylinder(part, origin_m, directions, fan)
+            velocity_mps.append((0.0, 0.0, 0.0))
+        material.append(part.material)
         closer = entered_m < range_m[row]
         row = row[closer]
         range_m[row] = entered_m[closer]
         cos_incidence[row] = cosine[closer]
         owner[row] = number
-    material = np.array([Material.ROAD, *(item.material for item in _primitives(world))])
-    velocity = np.array([(0.0, 0.0, 0.0), *(item.velocity_mps for item in _primitives(world))])
-    return Hits(range_m, cos_incidence, owner, material[owner], velocity[owner])
+    # What is not hit has the last part's, which nobody looks at.
+    return Hits(
+        range_m, cos_incidence, owner, np.array(material)[owner], np.array(velocity_mps)[owner]
+    )
 
 
 class _Fan:
-    """Rays in the order of their azimuths: most rays miss most primitives.
-
-    Args:
-        directions: [n, 3] of all rays.
-    """
+    """Rays in the order of their azimuths: most rays miss most parts."""
 
     def __init__(self, directions: Floats) -> None:
         azimuth = np.arctan2(directions[:, 1], directions[:, 0])
@@ -84,12 +81,7 @@ class _Fan:
         self._azimuth = azimuth[self._order]
 
     def towards(self, offset_m: Floats, radius_m: float) -> NDArray[np.int64]:
-        """Rows of the rays that may cross an upright cylinder.
-
-        Args:
-            offset_m: [2] from the rays' origin to its axis.
-            radius_m: of it.
-        """
+        """Rows of the rays that may cross a cylinder whose axis is so far from their origin."""
         distance_m = float(np.hypot(*offset_m))
         if distance_m <= radius_m:
             return self._order
@@ -101,19 +93,6 @@ class _Fan:
         return np.concatenate([self._order[first:last] for first, last in bounds])
 
 
-def _primitives(world: World) -> Iterable[Box | Cylinder]:
-    return (*world.boxes, *world.cylinders)
-
-
-def _enter(
-    primitive: Box | Cylinder, origin_m: Floats, directions: Floats, fan: _Fan
-) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Rows of the rays that enter a primitive, with range and cosine of incidence."""
-    if isinstance(primitive, Box):
-        return _enter_box(primitive, origin_m, directions, fan)
-    return _enter_cylinder(primitive, origin_m, directions, fan)
-
-
 def _ground_cosine(relief: Relief, origin_m: Floats, directions: Floats, range_m: Floats) -> Floats:
     """Cosine of incidence where rays meet the ground; of no meaning where they don't."""
     reach_m = np.where(np.isfinite(range_m), range_m, 0.0)
@@ -123,9 +102,7 @@ def _ground_cosine(relief: Relief, origin_m: Floats, directions: Floats, range_m
     return np.abs(against) / np.sqrt(1.0 + along_x**2 + along_y**2)
 
 
-def _enter_box(
-    box: Box, origin_m: Floats, directions: Floats, fan: _Fan
-) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _enter_box(box: Box, origin_m: Floats, directions: Floats, fan: _Fan) -> Entered:
     half = 0.5 * np.asarray(box.size_m)
     row = fan.towards(box.center_m[:2] - origin_m[:2], float(np.hypot(*half[:2])))
     cos, sin = np.cos(box.yaw_rad), np.sin(box.yaw_rad)
@@ -148,19 +125,17 @@ def _slab(start: Floats, heading: Floats, low: Floats, high: Floats) -> tuple[Fl
     return np.fmin(to_low, to_high), np.fmax(to_low, to_high)
 
 
-def _enter_cylinder(
-    cylinder: Cylinder, origin_m: Floats, directions: Floats, fan: _Fan
-) -> tuple[NDArray[np.int64], Floats, Floats]:
-    start = origin_m[:2] - np.asarray(cylinder.center_m)
-    row = fan.towards(-start, cylinder.radius_m)
+def _enter_cylinder(part: Cylinder, origin_m: Floats, directions: Floats, fan: _Fan) -> Entered:
+    start = origin_m[:2] - np.asarray(part.center_m)
+    row = fan.towards(-start, part.radius_m)
     heading = directions[row]
-    enter_side, leave_side = _shell(start, heading[:, :2], cylinder.radius_m)
-    ends = (np.array([cylinder.bottom_m]), np.array([cylinder.top_m]))
+    enter_side, leave_side = _shell(start, heading[:, :2], part.radius_m)
+    ends = (np.array([part.bottom_m]), np.array([part.top_m]))
     enter_end, leave_end = _slab(origin_m[2:], heading[:, 2:], *ends)
     by_end = enter_end[:, 0] > enter_side
     entered_m = np.maximum(enter_side, enter_end[:, 0])
     met = (entered_m <= np.minimum(leave_side, leave_end[:, 0])) & (entered_m > 0)
-    outward = (start + entered_m[:, None] * heading[:, :2]) / cylinder.radius_m
+    outward = (start + entered_m[:, None] * heading[:, :2]) / part.radius_m
     side_cosine = np.abs((outward * heading[:, :2]).sum(axis=1))
     cosine = np.where(by_end, np.abs(heading[:, 2]), side_cosine)
     return row[met], entered_m[met], cosine[met]

@@ -32,11 +32,7 @@ class Wave:
 
 @dataclass(frozen=True)
 class Relief:
-    """The ground's height over the world frame's x and y; 0 at the origin.
-
-    Attributes:
-        waves: whose sum it is; without one the ground is the plane z = 0.
-    """
+    """The ground's height over the world frame's x and y: a sum of waves, 0 at the origin."""
 
     waves: tuple[Wave, ...] = ()
 
@@ -83,8 +79,7 @@ def range_to_ground(relief: Relief, origin_m: Floats, directions: Floats) -> Flo
     near_m, far_m = _bracket(relief, origin_m, directions)
     range_m = np.full(len(directions), np.inf)
     met = np.flatnonzero(np.isfinite(far_m))
-    ends = near_m[met], far_m[met]
-    range_m[met] = _close_in(relief, origin_m, directions[met], ends)
+    range_m[met] = _close_in(relief, origin_m, directions[met], near_m[met], far_m[met])
     return range_m
 
 
@@ -109,10 +104,9 @@ def _bracket(relief: Relief, origin_m: Floats, directions: Floats) -> tuple[Floa
 
 
 def _close_in(
-    relief: Relief, origin_m: Floats, directions: Floats, ends: tuple[Floats, Floats]
+    relief: Relief, origin_m: Floats, directions: Floats, low: Floats, high: Floats
 ) -> Floats:
     """The crossing between two ranges, by the Illinois form of false position."""
-    low, high = ends
     over = _clearance_m(relief, origin_m, directions, low)
     under = _clearance_m(relief, origin_m, directions, high)
     was_above = np.zeros(len(low), dtype=bool)

@@ -1,4 +1,4 @@
-"""What stands in a simulated road scene.
+"""What stands in a simulated world, and how it moves.
 
 The world frame has its origin on the ground below the radar, x along the car's heading, y left, z
 up. The sensors' poses carry pitch, roll and height.
@@ -15,7 +15,7 @@ Triple = tuple[float, float, float]
 
 
 class Material(IntEnum):
-    """What a surface is made of; rows of the sensors' tables of reflectivity."""
+    """What a surface is made of; rows of the sensors' tables."""
 
     ROAD = 0
     BUILDING = 1
@@ -25,17 +25,17 @@ class Material(IntEnum):
     PERSON = 5
 
 
+def by_material(**values: float) -> Floats:
+    """A table with a value for each `Material`, 0 for those that are not named."""
+    table = np.zeros(len(Material))
+    for name, value in values.items():
+        table[Material[name.upper()]] = value
+    return table
+
+
 @dataclass(frozen=True)
 class Box:
-    """A box that stands upright and is turned about z.
-
-    Attributes:
-        center_m: its centre, world frame.
-        size_m: length, width and height.
-        yaw_rad: direction of its length to the left of x.
-        material: of all its faces.
-        velocity_mps: world frame.
-    """
+    """An upright box of length, width and height, its length turned to the left of x."""
 
     center_m: Triple
     size_m: Triple
@@ -46,15 +46,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Cylinder:
-    """An upright cylinder: a pole, a trunk or a crown.
-
-    Attributes:
-        center_m: x and y of its axis, world frame.
-        radius_m: its radius.
-        bottom_m: its lower end.
-        top_m: its upper end.
-        material: of its surface.
-    """
+    """An upright cylinder that stays where it is: a pole, a trunk or a crown."""
 
     center_m: tuple[float, float]
     radius_m: float
@@ -62,24 +54,15 @@ class Cylinder:
     top_m: float
     material: Material
 
-    velocity_mps: Triple = (0.0, 0.0, 0.0)
+
+Part = Box | Cylinder
 
 
 @dataclass(frozen=True)
 class World:
-    """All that the sensors can see, and how they move.
+    """All that the sensors can see, where they are, and how fast both move, level."""
 
-    Attributes:
-        boxes: buildings, vehicles, kerbs, people.
-        cylinders: poles and trees.
-        T_world_radar: pose of the radar.
-        T_radar_lidar: pose of the LiDAR on the car.
-        ego_velocity_mps: of both sensors, world frame, level.
-        relief: of the ground.
-    """
-
-    boxes: tuple[Box, ...]
-    cylinders: tuple[Cylinder, ...]
+    parts: tuple[Part, ...]
     T_world_radar: Floats
     T_radar_lidar: Floats
     ego_velocity_mps: Triple
@@ -87,18 +70,20 @@ class World:
 
     @property
     def T_world_lidar(self) -> Floats:
-        """Pose of the LiDAR."""
+        """Pose of the LiDAR, [4, 4]."""
         return self.T_world_radar @ self.T_radar_lidar
 
     def after(self, seconds: float) -> "World":
-        """The same scene so much later; before, where `seconds` is negative."""
+        """The same world so much later; before, where `seconds` is negative."""
         T_world_radar = self.T_world_radar.copy()
         T_world_radar[:3, 3] = self._moved(T_world_radar[:3, 3], self.ego_velocity_mps, seconds)
-        boxes = tuple(
-            replace(box, center_m=self._moved(box.center_m, box.velocity_mps, seconds))
-            for box in self.boxes
+        parts = tuple(
+            replace(part, center_m=self._moved(part.center_m, part.velocity_mps, seconds))
+            if isinstance(part, Box)
+            else part
+            for part in self.parts
         )
-        return replace(self, boxes=boxes, T_world_radar=T_world_radar)
+        return replace(self, parts=parts, T_world_radar=T_world_radar)
 
     def _moved(self, at_m: Floats | Triple, velocity_mps: Triple, seconds: float) -> Triple:
         """Where something is so much later that keeps its height over the ground."""
@@ -107,12 +92,12 @@ class World:
         return x, y, z + float(rise_m)
 
 
-def pose(yaw_pitch_roll_rad: Triple, position_m: Triple) -> Floats:
+def pose(yaw_pitch_roll_rad: Triple | Floats, position_m: Triple | Floats) -> Floats:
     """Transform to the parent frame of a body that is turned about z, then y, then x.
 
     Args:
-        yaw_pitch_roll_rad: angles about z, y and x; positive pitch looks down.
-        position_m: of the body in the parent frame.
+        yaw_pitch_roll_rad: [3] angles about z, y and x; positive pitch looks down.
+        position_m: [3] of the body in the parent frame.
     """
     (cy, cp, cr), (sy, sp, sr) = np.cos(yaw_pitch_roll_rad), np.sin(yaw_pitch_roll_rad)
     transform = np.eye(4)

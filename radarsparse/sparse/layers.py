@@ -8,14 +8,21 @@ from torch import Tensor, nn
 
 from radarsparse.sparse.engines import convolve
 from radarsparse.sparse.ops import children
-from radarsparse.sparse.plan import Plan, inverse_plan, strided_plan, submanifold_plan
+from radarsparse.sparse.plan import inverse_plan, strided_plan, submanifold_plan
 from radarsparse.sparse.tensor import SparseTensor
 
 
 class _Conv3d(nn.Module):
-    """Parameters of a convolution: kernel offsets in lexicographic (dx, dy, dz) order."""
+    """Parameters of a convolution: kernel offsets in lexicographic (dx, dy, dz) order.
 
-    def __init__(self, c_in: int, c_out: int, kernel_size: int, bias: bool) -> None:
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        kernel_size: side of the kernel.
+        bias: add a learned constant per channel.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel_size: int = 2, bias: bool = True) -> None:
         super().__init__()
         if kernel_size < 1:
             raise ValueError(f"kernel_size {kernel_size} must be at least 1")
@@ -35,18 +42,12 @@ class _Conv3d(nn.Module):
         _, c_in, c_out = self.weight.shape
         return f"{c_in}, {c_out}, kernel_size={self.kernel_size}, bias={self.bias is not None}"
 
-    def _convolve(self, feats: Tensor, plan: Plan) -> Tensor:
-        return convolve(feats, self.weight, plan, self.bias)
-
 
 class SubmanifoldConv3d(_Conv3d):
     """Convolution whose output support is its input support.
 
     Args:
-        c_in: input channels.
-        c_out: output channels.
         kernel_size: odd.
-        bias: add a learned constant per channel.
 
     Source: Graham et al. 2018, 3D Semantic Segmentation with Submanifold Sparse ConvNets.
     """
@@ -57,7 +58,7 @@ class SubmanifoldConv3d(_Conv3d):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve on the support of `x`."""
         plan = submanifold_plan(x.support, self.kernel_size)
-        return x.replace(self._convolve(x.feats, plan))
+        return x.replace(convolve(x.feats, self.weight, plan, self.bias))
 
 
 class StridedConv3d(_Conv3d):
@@ -66,11 +67,7 @@ class StridedConv3d(_Conv3d):
     Padding is (kernel_size - 1) // 2, as in `torch.nn.Conv3d(..., padding=...)`.
 
     Args:
-        c_in: input channels.
-        c_out: output channels.
-        kernel_size: side of the kernel.
         stride: ratio of the grids.
-        bias: add a learned constant per channel.
     """
 
     def __init__(
@@ -82,36 +79,24 @@ class StridedConv3d(_Conv3d):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Convolve onto the grid of `x.stride * self.stride`."""
         plan, coarse = strided_plan(x.support, self.kernel_size, self.stride)
-        return SparseTensor.on(coarse, self._convolve(x.feats, plan))
+        return SparseTensor.on(coarse, convolve(x.feats, self.weight, plan, self.bias))
 
 
 class InverseConv3d(_Conv3d):
     """Transposed convolution back onto a finer support that is already known.
 
     Args:
-        c_in: input channels.
-        c_out: output channels.
         kernel_size: that of the strided convolution it answers.
-        bias: add a learned constant per channel.
     """
-
-    def __init__(self, c_in: int, c_out: int, kernel_size: int = 2, bias: bool = True) -> None:
-        super().__init__(c_in, c_out, kernel_size, bias)
 
     def forward(self, x: SparseTensor, like: SparseTensor) -> SparseTensor:
         """Carry `x` to the support of `like`, whose stride divides that of `x`."""
         plan = inverse_plan(x.support, like.support, self.kernel_size)
-        return like.replace(self._convolve(x.feats, plan))
+        return like.replace(convolve(x.feats, self.weight, plan, self.bias))
 
 
 class Subdivide(_Conv3d):
-    """Replaces each voxel by its 2x2x2 children, or by those that a mask keeps.
-
-    Args:
-        c_in: input channels.
-        c_out: output channels.
-        bias: add a learned constant per channel.
-    """
+    """Replaces each voxel by its 2x2x2 children, or by those that a mask keeps."""
 
     def __init__(self, c_in: int, c_out: int, bias: bool = True) -> None:
         super().__init__(c_in, c_out, 2, bias)
@@ -124,4 +109,4 @@ class Subdivide(_Conv3d):
             keep: which children exist, in lexicographic (dx, dy, dz) order; all by default.
         """
         fine, plan = children(x.support, keep)
-        return SparseTensor.on(fine, self._convolve(x.feats, plan))
+        return SparseTensor.on(fine, convolve(x.feats, self.weight, plan, self.bias))

@@ -2,18 +2,43 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from radarsparse.sparse.pairs import Pairs
 from radarsparse.sparse.tensor import Support, constant, halve_keys, pack_keys, pack_step
 
-Offset = tuple[int, int, int]
 Cached = TypeVar("Cached")
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Which input row meets which kernel offset at which output row, as lists.
+
+    Pairs are grouped by kernel offset, offsets in lexicographic (dx, dy, dz) order; within one
+    offset input rows and output rows both ascend.
+
+    Attributes:
+        input_rows: int64 [p].
+        output_rows: int64 [p].
+        counts: number of pairs of each of the K offsets.
+        n_outputs: rows of the output.
+    """
+
+    input_rows: Int[Tensor, " p"]
+    output_rows: Int[Tensor, " p"]
+    counts: list[int]
+    n_outputs: int
+
+    @property
+    def offset(self) -> Int[Tensor, " p"]:
+        """Kernel offset of every pair."""
+        return torch.repeat_interleave(torch.tensor(self.counts)).to(self.input_rows.device)
 
 
 class Plan(ABC):
@@ -27,7 +52,14 @@ class Plan(ABC):
         n_inputs: rows of the input.
         n_outputs: rows of the output.
         device: where the rows are.
+
+    Attributes:
+        centre: the offset that joins every row with itself, if there is one. Its pairs are left
+            out of the lists. The plan is then symmetric: offset K - 1 - k holds the pairs of
+            offset k the other way round.
     """
+
+    centre: int | None = None
 
     def __init__(
         self, kernel_volume: int, n_inputs: int, n_outputs: int, device: torch.device
@@ -35,15 +67,6 @@ class Plan(ABC):
         self.kernel_volume, self.device = kernel_volume, device
         self.n_inputs, self.n_outputs = n_inputs, n_outputs
         self._cache: dict[object, object] = {}
-
-    @property
-    def centre(self) -> int | None:
-        """The offset that joins every row with itself, if there is one.
-
-        Its pairs are left out of the lists. The plan is then symmetric: offset K - 1 - k holds the
-        pairs of offset k the other way round.
-        """
-        return None
 
     @property
     def pairs(self) -> Pairs:
@@ -94,10 +117,7 @@ class _Neighbours(Plan):
     def __init__(self, keys: Tensor, kernel_size: int) -> None:
         super().__init__(kernel_size**3, len(keys), len(keys), keys.device)
         self._keys, self._kernel_size = keys, kernel_size
-
-    @property
-    def centre(self) -> int:
-        return self.kernel_volume // 2
+        self.centre = self.kernel_volume // 2
 
     def _find_pairs(self) -> Pairs:
         # Columns up to the one through the centre: the rest joins the same pairs.
@@ -117,14 +137,14 @@ class _Neighbours(Plan):
 
     def _find_table(self) -> Tensor:
         reach = self._kernel_size // 2
-        steps = [pack_step(*offset) for offset in kernel_offsets(self._kernel_size)]
-        steps = [step - pack_step(reach, reach, reach) for step in steps]
-        wanted = self._keys[:, None] + constant(tuple(steps), self.device)
+        offsets = kernel_offsets(self._kernel_size)
+        steps = tuple(pack_step(x - reach, y - reach, z - reach) for x, y, z in offsets)
+        wanted = self._keys[:, None] + constant(steps, self.device)
         row = torch.searchsorted(self._keys, wanted).clamp_(max=max(self.n_inputs - 1, 0))
         return row.masked_fill_(self._keys[row] != wanted, self.n_inputs)
 
 
-class _Tiles(Plan):
+class Tiles(Plan):
     """Kernels side by side: each input meets one offset of one output.
 
     Args:
@@ -157,6 +177,7 @@ class _Tiles(Plan):
         return self.output_row * self.kernel_volume + self.offset
 
     def reversed(self) -> Plan:
+        """As `Plan.reversed`."""
         return _ReversedTiles(self)
 
 
@@ -179,14 +200,11 @@ class _Reversed(Plan):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.kernel_volume, plan.n_outputs, plan.n_inputs, plan.device)
-        self._plan = plan
-
-    @property
-    def centre(self) -> int | None:
-        return self._plan.centre
+        self._plan, self.centre = plan, plan.centre
 
     def _find_pairs(self) -> Pairs:
-        return self._plan.pairs.reversed(self.n_outputs)
+        pairs = self._plan.pairs
+        return Pairs(pairs.output_rows, pairs.input_rows, pairs.counts, self.n_outputs)
 
     def _find_table(self) -> Tensor:
         return super()._find_table() if self.centre is None else self._plan.table.flip(1)
@@ -201,7 +219,7 @@ class _Reversed(Plan):
 class _ReversedTiles(_Reversed):
     """Each output meets one offset of one input."""
 
-    _plan: _Tiles
+    _plan: Tiles
 
     def _find_table(self) -> Tensor:
         row, offset = self._plan.output_row, self._plan.offset
@@ -213,15 +231,9 @@ class _ReversedTiles(_Reversed):
         return self._plan.slots_of_reversed
 
 
-def kernel_offsets(kernel_size: int) -> list[Offset]:
+def kernel_offsets(kernel_size: int) -> tuple[tuple[int, ...], ...]:
     """Kernel positions 0 .. kernel_size - 1 along each axis, in the order of the weights."""
-    side = range(kernel_size)
-    return [(x, y, z) for x in side for y in side for z in side]
-
-
-def offset_rows(kernel_size: int, device: torch.device) -> Int[Tensor, "k 3"]:
-    """`kernel_offsets` as int64 rows; must not be written to."""
-    return constant(tuple(kernel_offsets(kernel_size)), device)
+    return tuple(product(range(kernel_size), repeat=3))
 
 
 def submanifold_plan(support: Support, kernel_size: int) -> Plan:
@@ -275,28 +287,12 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
     return _redirect_inputs(forward.reversed().pairs, *coarse.find(reached.keys), len(coarse))
 
 
-def children_plan(parent: Tensor, offset: Tensor, n_parents: int) -> Plan:
-    """Plan from parents to their 2x2x2 children.
-
-    Args:
-        parent: int64 [n], row of each child's parent.
-        offset: int64 [n], which of the parent's children it is.
-        n_parents: rows of the input.
-    """
-    return _Tiles(parent, offset, 8, n_parents).reversed()
-
-
 def _find_in_columns(
     keys: Tensor, kernel_size: int, columns: int
 ) -> tuple[Int[Tensor, "k n"], Bool[Tensor, "k n"]]:
-    """Row of each voxel's neighbour at the offsets of some columns, and whether it is there.
+    """Row of each voxel's neighbour in the kernel's first columns, and whether it is there.
 
     Neighbours along z follow each other in the order of keys: one search serves a whole column.
-
-    Args:
-        keys: of a support.
-        kernel_size: odd.
-        columns: how many of the kernel's columns along z, from the first on.
     """
     reach = kernel_size // 2
     starts = [offset for offset in kernel_offsets(kernel_size) if offset[2] == 0][:columns]
@@ -316,13 +312,13 @@ def _build_halving(support: Support) -> tuple[Plan, Support]:
     """Kernels side by side: each voxel meets one offset of one output cell."""
     parents, offset = halve_keys(support.keys)
     coarse, row = _reach(support, parents, 2)
-    return _Tiles(row, offset, 8, len(coarse)), coarse
+    return Tiles(row, offset, 8, len(coarse)), coarse
 
 
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:
     """Kernels that overlap or leave gaps: a voxel meets several offsets, or none."""
     shifted = support.coords[:, 1:] + (kernel_size - 1) // 2
-    offsets = offset_rows(kernel_size, shifted.device)
+    offsets = constant(kernel_offsets(kernel_size), shifted.device)
     side = torch.arange(kernel_size, device=shifted.device)[:, None, None]
     # Of all offsets, a voxel meets those that leave no rest along any axis.
     x, y, z = ((shifted - side) % stride == 0).unbind(2)

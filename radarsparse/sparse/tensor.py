@@ -1,7 +1,7 @@
 """Sparse voxel tensors and the set of active voxels that they live on."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import torch
@@ -96,10 +96,10 @@ class Support:
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
+    @cached_property
     def coords(self) -> Int[Tensor, "n 4"]:
         """(batch, x, y, z) voxel indices at `stride`."""
-        return self.cached(("coords",), lambda: unpack_keys(self.keys))
+        return unpack_keys(self.keys)
 
     def cached(self, name: tuple[object, ...], build: Callable[[], Cached]) -> Cached:
         """Return what was built under this name before, or build it now."""
@@ -113,12 +113,9 @@ class Support:
             return self
         return Support(move(self.keys, device), self.batch_size, self.stride)
 
-    @property
+    @cached_property
     def sample_counts(self) -> list[int]:
         """Number of voxels of each sample; the first to ask waits for a GPU."""
-        return self.cached(("sample counts",), self._count_samples)
-
-    def _count_samples(self) -> list[int]:
         return torch.bincount(self.coords[:, 0], minlength=self.batch_size).tolist()
 
     def find(
@@ -145,13 +142,7 @@ class SparseTensor:
         ValueError: rows don't match, coordinates are doubled or out of range.
     """
 
-    def __init__(
-        self,
-        feats: Tensor,
-        coords: Tensor,
-        batch_size: int = 1,
-        stride: int = 1,
-    ) -> None:
+    def __init__(self, feats: Tensor, coords: Tensor, batch_size: int = 1, stride: int = 1) -> None:
         _check_shapes(feats, coords)
         coords = coords.to(device=feats.device, dtype=torch.int64)
         _check_range(coords, batch_size, INDEX_LIMIT // stride)
@@ -171,8 +162,7 @@ class SparseTensor:
         if feats.ndim != 2 or len(feats) != len(support):
             raise ValueError(f"feats {tuple(feats.shape)} must be [{len(support)}, c]")
         tensor = SparseTensor.__new__(SparseTensor)
-        tensor.feats = feats
-        tensor.support = support
+        tensor.feats, tensor.support = feats, support
         return tensor
 
     def to(self, device: torch.device) -> "SparseTensor":

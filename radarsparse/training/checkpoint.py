@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 
@@ -22,15 +23,12 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         InputError: the file can't be written; what was there is still there.
     """
     file = folder / STATE_FILE
-    try:
-        # Through a file, since torch would write the name of a path into it.
-        with replacing(file) as part:
-            with part.open("wb") as opened:
-                torch.save(state, opened)
-            if file.exists():
-                file.replace(folder / PREVIOUS_FILE)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{file}: can't be written ({error})") from error
+    # Through a file, since torch would write the name of a path into it.
+    with replacing(file) as part:
+        with part.open("wb") as opened:
+            torch.save(state, opened)
+        if file.exists():
+            file.replace(folder / PREVIOUS_FILE)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -54,8 +52,14 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 def _try_state(file: Path) -> dict[str, Any] | None:
     try:
+        with ZipFile(file) as parts:  # torch stores checksums, and doesn't look at them
+            damaged = parts.testzip()
         # Onto the CPU, since the device of the run may be missing or full; who restores moves it.
-        return torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        if damaged is None and isinstance(state, dict):
+            return state
+        reason = f"{damaged or 'what it holds'} is damaged"
     except Exception as error:  # torch raises many kinds for a damaged file
-        _log.warning("%s: can't be read (%s)", file, str(error).strip().split("\n")[0])
-        return None
+        reason = str(error).strip().split("\n")[0]
+    _log.warning("%s: can't be read (%s)", file, reason)
+    return None

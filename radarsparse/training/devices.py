@@ -3,6 +3,10 @@
 import atexit
 import gc
 import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import torch
 from lightning_fabric import Fabric
@@ -11,8 +15,15 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from radarsparse.config import PrecisionName
-from radarsparse.errors import InputError
-from radarsparse.training.loader import Rank
+from radarsparse.errors import EXIT_INPUT_ERROR, InputError
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of the processes that train together."""
+
+    number: int = 0
+    world_size: int = 1
 
 
 def start_fabric(precision: PrecisionName) -> Fabric:
@@ -39,8 +50,10 @@ def start_fabric(precision: PrecisionName) -> Fabric:
         plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
     )
     fabric.launch()
-    if cuda:
-        _sum_in_float32()
+    if cuda:  # products of half precision must not sum their parts in it, as torch allows
+        matmul = torch.backends.cuda.matmul
+        matmul.allow_fp16_reduced_precision_reduction = False
+        matmul.allow_bf16_reduced_precision_reduction = False
     if world > 1 and not cuda:
         atexit.register(_end_gloo)
     return fabric
@@ -57,11 +70,34 @@ def rank_of(fabric: Fabric) -> Rank:
     return Rank(fabric.global_rank, fabric.world_size)
 
 
-def _sum_in_float32() -> None:
-    """Keep products of half precision from summing their parts in it, as torch allows."""
-    matmul = torch.backends.cuda.matmul
-    matmul.allow_fp16_reduced_precision_reduction = False
-    matmul.allow_bf16_reduced_precision_reduction = False
+def is_so_anywhere(fact: bool, fabric: Fabric) -> bool:
+    """Whether something is so for any of the processes, all of which must ask."""
+    if fabric.world_size == 1:
+        return fact
+    count = torch.tensor(float(fact), device=fabric.device)
+    torch.distributed.all_reduce(count)
+    return count.item() > 0
+
+
+def gather(own: Iterable[Any], rank: Rank) -> list[Any]:
+    """What all processes have, each of which must ask."""
+    parts: list[Any] = [list(own)]
+    if rank.world_size > 1:
+        parts *= rank.world_size
+        torch.distributed.all_gather_object(parts, parts[0])
+    return [each for part in parts for each in part]
+
+
+def refuse_together(fault: str, rank: Rank) -> NoReturn:
+    """End all processes, of which the first one says why.
+
+    Raises:
+        InputError: in the first process.
+    """
+    if rank.number == 0:
+        raise InputError(fault)
+    time.sleep(1.0)  # torchrun ends all of them as soon as it finds one that has ended
+    raise SystemExit(EXIT_INPUT_ERROR)
 
 
 def _end_gloo() -> None:

@@ -1,6 +1,5 @@
 """Weights in half precision, cast together."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,17 +13,18 @@ from radarsparse.training.stages import Stage, TrainingBatch
 class HalfStage(nn.Module):
     """A stage whose products under autocast find their weights cast, in two launches for all.
 
-    Autocast casts every weight by itself, and so its gradient: several hundred launches.
-
-    Args:
-        stage: what is run; its weights stay as they are.
-        dtype: of autocast.
+    Autocast casts every weight by itself, and so its gradient: several hundred launches. The
+    stage's own weights stay as they are.
     """
 
     def __init__(self, stage: Stage, dtype: torch.dtype) -> None:
         super().__init__()
         self.stage, self._dtype = stage, dtype
-        named = dict(_weights_of_products(stage))
+        named: dict[str, nn.Parameter] = {}
+        for place, module in stage.named_modules():
+            # Norms and losses compute in single precision.
+            if not (isinstance(module, nn.LayerNorm) or place.startswith("perceptual")):
+                named |= module.named_parameters(place, recurse=False)
         self._trained = {name: weight for name, weight in named.items() if weight.requires_grad}
         self._frozen = {name: named[name] for name in named.keys() - self._trained.keys()}
 
@@ -61,10 +61,3 @@ def _cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> list[Tensor]:
     if cast:
         torch._foreach_copy_(cast, tensors)  # pyright: ignore[reportPrivateImportUsage]
     return cast
-
-
-def _weights_of_products(stage: Stage) -> Iterator[tuple[str, nn.Parameter]]:
-    """Of linear layers and convolutions; norms and losses compute in single precision."""
-    for place, module in stage.named_modules():
-        if not (isinstance(module, nn.LayerNorm) or place.startswith("perceptual")):
-            yield from module.named_parameters(place, recurse=False)

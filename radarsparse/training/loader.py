@@ -13,17 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from radarsparse.config import Config, DataSettings, TrainSettings
+from radarsparse.config import Config, TrainSettings
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
+from radarsparse.simulator.pairs import SimulatedFrames
+from radarsparse.training.devices import Rank
 from radarsparse.voxels.augment import augment, mix
 from radarsparse.voxels.batch import Batch, make_batch
 from radarsparse.voxels.cache import VoxelCache
-
-# Batches that each worker makes ahead.
-_AHEAD = 2
 
 _log = logging.getLogger("radarsparse")
 
@@ -57,14 +56,6 @@ class Window:
     parts: tuple[Microbatch, ...]
 
 
-@dataclass(frozen=True)
-class Rank:
-    """One of the processes that train together."""
-
-    number: int = 0
-    world_size: int = 1
-
-
 def window_samples(settings: TrainSettings, rank: Rank) -> int:
     """Samples of a full window, all devices together."""
     return settings.batch_size * settings.accumulate * rank.world_size
@@ -73,10 +64,7 @@ def window_samples(settings: TrainSettings, rank: Rank) -> int:
 def plan_windows(config: Config, seen: int, rank: Rank) -> Iterator[Window]:
     """The windows of the rest of a run; the last one of each voxel size may be smaller.
 
-    Args:
-        config: lengths and voxel sizes.
-        seen: samples seen already.
-        rank: whose share; the windows' bounds are those of every rank.
+    Their parts are the share of `rank`, their bounds are those of every rank.
     """
     settings = config.train
     final = (config.volume.voxel_size_m, settings.samples)
@@ -100,17 +88,36 @@ def _window(seen: int, count: int, voxel_size_m: float, batch_size: int, rank: R
     return Window(seen, count, parts)
 
 
-class TrainingSamples(Dataset["Batch | InputError"]):
-    """Augmented frames by the run's number of a sample: a pure function of the seed.
+def open_splits(config: Config) -> dict[str, PreparedFrames | SimulatedFrames]:
+    """The frames to train on, and those to validate on if the config asks for it, by split.
 
-    Args:
-        frames: of the training split.
-        config: of the run.
+    Raises:
+        InputError: the data can't be used.
     """
+    data, root = config.data, Path(config.data.root)
+    unseen = [data.val_split] if config.train.validation else []
+    splits = {split: PreparedFrames.open(root, split) for split in unseen}
+    if data.scenes_seed is None:
+        return {data.train_split: PreparedFrames.open(root, data.train_split), **splits}
+    if data.train_split in unseen:
+        raise InputError(
+            f"data.val_split = {data.val_split!r}: must differ from data.train_split, whose frames"
+            " are simulated by data.scenes_seed"
+        )
+    return {data.train_split: SimulatedFrames(data.scenes_seed), **splits}
+
+
+class TrainingSamples(Dataset["Batch | InputError"]):
+    """Augmented frames by the run's number of a sample: a pure function of the seed."""
 
     def __init__(self, frames: Sequence[ScanPair], config: Config) -> None:
         self._frames, self._config = frames, config
-        self._cache = _open_cache(frames, config.data)
+        self._cache, settings = None, config.data
+        if settings.cache is not None and not settings.augment.is_off:
+            what = "is not used, since data.augment makes every frame a new one"
+            _log.warning("data.cache = %s: %s", settings.cache, what)
+        elif settings.cache is not None and isinstance(frames, PreparedFrames):
+            self._cache = VoxelCache(Path(settings.cache), frames)
 
     def __getitem__(self, part: Microbatch) -> Batch | InputError:
         """The batch of a part; an error is handed over, since raising in a worker blurs it."""
@@ -156,31 +163,13 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
-def _open_cache(frames: Sequence[ScanPair], settings: DataSettings) -> VoxelCache | None:
-    """The cache that a run asks for; None too where nothing could come from it."""
-    if settings.cache is None or not isinstance(frames, PreparedFrames):
-        return None
-    if not settings.augment.is_off:
-        _log.warning(
-            "data.cache = %s: is not used, since data.augment makes every frame a new one",
-            settings.cache,
-        )
-        return None
-    return VoxelCache(Path(settings.cache), frames)
-
-
 def load_parts(
     samples: TrainingSamples, parts: Iterator[Microbatch], workers: int
 ) -> Iterator[Batch]:
     """The batches of parts, in order, made ahead by worker processes.
 
-    Where there is a GPU they lie in pinned memory, which it copies from while others work.
-
-    Args:
-        samples: where they come from.
-        parts: which ones.
-        workers: processes, no more than there are cores; with 0 every batch is made when it is
-            asked for.
+    Where there is a GPU they lie in pinned memory, which it copies from while others work. There
+    are no more workers than cores; with 0 every batch is made when it is asked for.
 
     Raises:
         InputError: a frame can't be used, or a worker died.
@@ -191,7 +180,6 @@ def load_parts(
         batch_size=None,
         sampler=parts,  # pyright: ignore[reportArgumentType] (it asks for nothing but an iterator)
         num_workers=workers,
-        prefetch_factor=_AHEAD if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
     try:

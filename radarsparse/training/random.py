@@ -9,12 +9,10 @@ from torch import Tensor
 
 from radarsparse.sparse import Support
 from radarsparse.sparse.tensor import move
+from radarsparse.voxels.batch import Batch
 
 # To draw fewer takes less time than to start a thread.
 _NUMBERS_PER_THREAD = 1 << 16
-
-Fill = Callable[..., Tensor]
-"""Fills a tensor in place by a generator."""
 
 
 class SampleRandom:
@@ -31,38 +29,36 @@ class SampleRandom:
 
     def __init__(self, seed: int, samples: Sequence[int], device: torch.device) -> None:
         self.samples = samples
-        self._generators = [_generator(seed, sample) for sample in samples]
+        seeds = [derive_seed(seed, 3, sample) for sample in samples]
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._device = device
 
     def uniform(self) -> Tensor:
         """One number in 0 .. 1 per sample, [b], on the CPU."""
-        return self._fill(Tensor.uniform_, torch.empty(len(self.samples)), [1] * len(self.samples))
+        return torch.cat([torch.rand(1, generator=each) for each in self._generators])
 
     def normal(self) -> Tensor:
         """One standard normal number per sample, [b], on the CPU."""
-        return self._fill(Tensor.normal_, torch.empty(len(self.samples)), [1] * len(self.samples))
+        return torch.cat([torch.randn(1, generator=each) for each in self._generators])
 
     def uniform_rows(self, support: Support) -> Tensor:
         """One number in 0 .. 1 per voxel of a support, [n]."""
-        return self._fill_rows(Tensor.uniform_, support, (len(support),))
+        return self._fill_rows(Tensor.uniform_, support, len(support))
 
     def normal_rows(self, support: Support, channels: int) -> Tensor:
         """Standard normal numbers per voxel of a support, [n, channels]."""
-        return self._fill_rows(Tensor.normal_, support, (len(support), channels))
+        return self._fill_rows(Tensor.normal_, support, len(support), channels)
 
-    def _fill_rows(self, fill: Fill, support: Support, shape: tuple[int, ...]) -> Tensor:
+    def _fill_rows(self, fill: Callable[..., Tensor], support: Support, *shape: int) -> Tensor:
+        """Fill each sample's rows in place by its generator, the samples side by side."""
         # A GPU copies from pinned memory by itself.
-        empty = torch.empty(shape, pin_memory=self._device.type == "cuda")
-        return move(self._fill(fill, empty, support.sample_counts), self._device)
-
-    def _fill(self, fill: Fill, empty: Tensor, counts: list[int]) -> Tensor:
-        """Fill each sample's rows by its generator, the samples side by side."""
-        pairs = zip(empty.split(counts), self._generators, strict=True)
-        threads = min(torch.get_num_threads(), 1 + empty.numel() // _NUMBERS_PER_THREAD)
+        rows = torch.empty(shape, pin_memory=self._device.type == "cuda")
+        pairs = zip(rows.split(support.sample_counts), self._generators, strict=True)
+        threads = min(torch.get_num_threads(), 1 + rows.numel() // _NUMBERS_PER_THREAD)
         with ThreadPoolExecutor(threads) as pool:
             run = map if threads == 1 else pool.map
             list(run(lambda pair: fill(pair[0], generator=pair[1]), pairs))
-        return empty
+        return move(rows, self._device)
 
 
 def derive_seed(*numbers: int) -> int:
@@ -70,5 +66,8 @@ def derive_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _generator(seed: int, sample: int) -> torch.Generator:
-    return torch.Generator().manual_seed(derive_seed(seed, 3, sample))
+class TrainingBatch:
+    """Frames and their random numbers; no dataclass, since Fabric would take one apart."""
+
+    def __init__(self, frames: Batch, random: SampleRandom) -> None:
+        self.frames, self.random = frames, random

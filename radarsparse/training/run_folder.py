@@ -3,19 +3,22 @@
 import json
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
 
 from radarsparse import __version__
 from radarsparse.config import Config, config_to_yaml, read_yaml
 from radarsparse.errors import InputError
-from radarsparse.files import replacing, to_json
+from radarsparse.files import locked, replacing, to_json
+from radarsparse.training.devices import Rank, gather, refuse_together
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.yaml"
@@ -29,95 +32,123 @@ _FREE = (
 )
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """A folder with settings, command, versions, `stats.jsonl`, TensorBoard's files, checkpoint."""
+    """What a run leaves in its folder beside checkpoints: `stats.jsonl` and TensorBoard's files.
 
-    path: Path
+    What an earlier process wrote beyond the samples `seen` goes.
+    """
 
-    @staticmethod
-    def claim(path: Path, config: Config, data: Mapping[str, str]) -> "RunFolder":
-        """Make the folder, or take up the run that it already holds.
-
-        Args:
-            path: of the run folder.
-            config: of the run.
-            data: fingerprint of each split that the run uses.
-
-        Raises:
-            InputError: the folder holds something else, a run of another config or of other data.
-        """
-        check_claim(path, config)
-        check_data(path, data)
-        path.mkdir(parents=True, exist_ok=True)
-        run = RunFolder(path)
-        run._write(DATA_FILE, yaml.safe_dump(dict(data)))
-        run._write(CONFIG_FILE, config_to_yaml(config))
-        run._write("command.txt", " ".join(sys.argv) + "\n")
-        run._write("versions.yaml", yaml.safe_dump(_versions()))
-        return run
+    def __init__(self, path: Path, seen: int) -> None:
+        self.path, self._stats = path, path / "stats.jsonl"
+        lines = self._stats.read_text(errors="replace").splitlines() if self._stats.exists() else []
+        kept = [line for line in lines if seen and self._samples_of(line) <= seen]
+        if kept != lines:
+            _write(self._stats, "".join(line + "\n" for line in kept))
+        self._board = SummaryWriter(str(path / "tensorboard"), purge_step=seen)
 
     def record(self, entry: dict[str, float]) -> None:
-        """Append one line to `stats.jsonl`; what isn't finite becomes null."""
-        with (self.path / "stats.jsonl").open("a") as file:
+        """Append one line to `stats.jsonl`, where what isn't finite becomes null, and show it."""
+        with self._stats.open("a") as file:
             file.write(to_json(entry) + "\n")
+        for name, value in entry.items():
+            if name != "samples":
+                self._board.add_scalar(name, value, round(entry["samples"]))
 
-    def truncate_records(self, samples: int) -> None:
-        """Drop lines of that many samples and more: the run will write them again."""
-        file = self.path / "stats.jsonl"
-        if not file.exists():
-            return
-        lines = file.read_text().splitlines()
-        kept = [line for line in lines if json.loads(line)["samples"] < samples]
-        self._write(file.name, "".join(line + "\n" for line in kept))
+    def show_picture(self, picture: NDArray[np.uint8], samples: int) -> None:
+        """Show a picture [height, width, 3] of the validation."""
+        self._board.add_image("val", picture, samples, dataformats="HWC")
+        self._board.flush()
 
-    def _write(self, name: str, text: str) -> None:
-        with replacing(self.path / name) as part:
-            part.write_text(text)
+    def close(self) -> None:
+        """Write what TensorBoard has yet to be told."""
+        self._board.close()
+
+    def _samples_of(self, line: str) -> float:
+        try:
+            return float(json.loads(line)["samples"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{self._stats}: {line!r:.60} is no record; delete it") from error
 
 
-def check_claim(path: Path, config: Config) -> None:
-    """Refuse a folder that holds something else, or a run of another config.
+@contextmanager
+def claimed(path: Path, config: Config, data: Mapping[str, str], rank: Rank) -> Iterator[None]:
+    """A block in which the folder is this run's, and no process of another run writes there.
+
+    It is made, or the run that it holds is taken up; what a killed process left half done goes.
+    The first process claims it for all. `data` has the fingerprint of each split that is used.
+
+    Raises:
+        InputError: the folder holds something else, a run of another config or of other data, or
+            another process writes there.
+    """
+    faults: list[str] = []
+    with ExitStack() as stack:
+        if rank.number == 0:
+            try:
+                check_claim(path, config, data)
+                path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(path))
+                check_claim(path, config, data)  # for what came before the lock
+                _begin(path, config, data)
+            except InputError as error:
+                faults.append(str(error))
+        if faults := gather(faults, rank):
+            refuse_together(faults[0], rank)
+        yield
+
+
+def _begin(path: Path, config: Config, data: Mapping[str, str]) -> None:
+    for part in path.rglob(".*.part"):
+        part.unlink()
+    # First of all, since without it the rest is something else's.
+    _write(path / CONFIG_FILE, config_to_yaml(config))
+    _write(path / DATA_FILE, yaml.safe_dump(dict(data)))
+    _write(path / "command.txt", " ".join(sys.argv) + "\n")
+    versions = {"radarsparse": __version__, "python": platform.python_version()}
+    versions |= {"torch": str(torch.__version__), "numpy": np.__version__}
+    _write(path / "versions.yaml", yaml.safe_dump(versions))
+
+
+def check_claim(path: Path, config: Config, data: Mapping[str, str]) -> None:
+    """Refuse a folder that holds something else, a run of another config or of other frames.
 
     The length of the run may differ, a run can be made longer; so may what weights don't depend
     on: the engine, the sampling, workers, validation, how often something is written.
 
     Raises:
-        InputError: names the folder and the first key that differs.
+        InputError: names the folder and the first key or split that differs.
     """
     nearest = next(place for place in (path, *path.parents) if place.exists())
     if not nearest.is_dir():
         raise InputError(f"{nearest}: exists and is no folder")
-    if not path.exists() or not any(path.iterdir()):
+    found = path.iterdir() if path.exists() else ()
+    names = sorted(file.name for file in found if not file.name.startswith("."))
+    if not names:
         return
-    if not (path / CONFIG_FILE).is_file():
-        raise InputError(f"{path}: exists with other contents ({next(path.iterdir()).name})")
+    if CONFIG_FILE not in names:
+        raise InputError(f"{path}: exists with other contents ({names[0]})")
     before = _flatten(read_yaml(path / CONFIG_FILE))
     now = _flatten(config.model_dump(mode="json"))
     for key in sorted(before.keys() | now.keys()):
         free = key in _FREE or key.startswith(("sampling.", "train.validation."))
         if not free and before.get(key) != now.get(key):
             raise InputError(
-                f"{path}: holds a run of another config: {key} was {before.get(key)!r}, is now"
-                f" {now.get(key)!r}; choose another --out"
+                f"{path}: holds a run of another config: {key} was {before.get(key)!r:.60}, is now"
+                f" {now.get(key)!r:.60}; choose another --out"
             )
-
-
-def check_data(path: Path, data: Mapping[str, str]) -> None:
-    """Refuse a run whose frames are others than those that it began with.
-
-    Raises:
-        InputError: names the folder and the split.
-    """
-    if not (path / DATA_FILE).is_file():
-        return
-    before = read_yaml(path / DATA_FILE)
+    frames = read_yaml(path / DATA_FILE) if DATA_FILE in names else {}
     for split, fingerprint in data.items():
-        if before.get(split, fingerprint) != fingerprint:
+        if frames.get(split, fingerprint) != fingerprint:
             raise InputError(
-                f"{path}: split {split!r} changed since the run began: it was {before[split]}, is"
-                f" now {fingerprint}; restore the frames or choose another --out"
+                f"{path}: split {split!r} changed since the run began: it was"
+                f" {frames[split]!s:.100}, is now {fingerprint}; restore the frames or choose"
+                " another --out"
             )
+
+
+def _write(file: Path, text: str) -> None:
+    with replacing(file) as part:
+        part.write_text(text)
 
 
 def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -128,12 +159,3 @@ def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "radarsparse": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": numpy.__version__,
-    }

@@ -2,30 +2,37 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 from torch.profiler import record_function
 
-from radarsparse.config import Config
+from radarsparse.config import Config, TrainSettings
 from radarsparse.errors import InputError
+from radarsparse.files import count_of
+from radarsparse.geometry import Volume
 from radarsparse.models.losses.by_level import divide_by_shares
-from radarsparse.training.average import MovingAverage
-from radarsparse.training.devices import rank_of
+from radarsparse.scan import ScanPair
+from radarsparse.training.devices import gather, is_so_anywhere, rank_of, refuse_together
 from radarsparse.training.half import HalfStage
 from radarsparse.training.loader import Microbatch, Window, window_samples
-from radarsparse.training.random import SampleRandom, derive_seed
-from radarsparse.training.schedules import rate_share
-from radarsparse.training.stages import Stage, TrainingBatch
-from radarsparse.voxels.batch import Batch
+from radarsparse.training.random import SampleRandom, TrainingBatch, derive_seed
+from radarsparse.training.stages import Stage
+from radarsparse.voxels.batch import Batch, make_batch
 
 # Names by which a profile shows the parts of a step.
 LOAD, FORWARD, BACKWARD, OPTIMISE = "load", "forward", "backward", "optimise"
+
+# Source: Smith and Topin 2018, Super-Convergence: rise over the first part, then anneal to nothing.
+_ONE_CYCLE_RISE = 0.3
+_ONE_CYCLE_START = 1 / 25
 
 
 class LackOfMemoryError(InputError):
@@ -47,43 +54,88 @@ def _naming_lack_of_memory(what: str) -> Iterator[None]:
 
 
 class _Learnt(NamedTuple):
-    """What a part of a window had to say.
+    """A part of a window, its frames, the volume they were voxelised in, and losses by name."""
 
-    Attributes:
-        frames: names of its frames.
-        weight: in the window.
-        terms: losses by name.
+    part: Microbatch
+    pairs: Sequence[ScanPair]
+    volume: Volume
+    terms: dict[str, Tensor]
+
+
+class MovingAverage(AveragedModel):
+    """A copy of a network whose weights and buffers follow in few launches.
+
+    torch's own waits for a GPU at every step; its state is the same. A step keeps the share
+    `decay` of the average.
     """
 
-    frames: list[str]
-    weight: float
-    terms: dict[str, Tensor]
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self._decay = decay
+        self._ours, self._theirs = (
+            [tensor.detach() for tensor in chain(module.parameters(), module.buffers())]
+            for module in (self.module, network)
+        )
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move towards what the network is now; the first time, all the way."""
+        if self.n_averaged == 0:
+            torch._foreach_copy_(self._ours, self._theirs)  # pyright: ignore[reportPrivateImportUsage]
+        else:
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                self._ours, self._theirs, 1.0 - self._decay
+            )
+        self.n_averaged += 1
+
+
+def rate_share(seen: int, settings: TrainSettings) -> float:
+    """Share of the full learning rate that a schedule gives after some samples."""
+    progress = min(1.0, seen / settings.samples)
+    if settings.schedule == "one_cycle":
+        if progress >= _ONE_CYCLE_RISE:
+            return _fall((progress - _ONE_CYCLE_RISE) / (1.0 - _ONE_CYCLE_RISE))
+        risen = 1.0 - _fall(progress / _ONE_CYCLE_RISE)
+        return _ONE_CYCLE_START + (1.0 - _ONE_CYCLE_START) * risen
+    warmup = min(1.0, (seen + 1) / settings.warmup_samples)
+    if settings.schedule == "constant":
+        return warmup
+    if settings.schedule == "cosine":
+        return warmup * _fall(progress)
+    return warmup * math.sqrt(settings.warmup_samples / max(seen, settings.warmup_samples))
+
+
+def _fall(progress: float) -> float:
+    """Half a cosine from 1 to 0."""
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 class Trainer:
     """Steps of the optimiser, and the moving average of the weights.
 
-    Args:
-        stage: what is trained.
-        config: of the run.
-        fabric: the devices.
+    Attributes:
+        part: makes what stands around a part of a step, which a profile shows by its name.
     """
 
     def __init__(self, stage: Stage, config: Config, fabric: Fabric) -> None:
         settings = config.train
         trained = [p for p in stage.parameters() if p.requires_grad]
-        self._scales = settings.precision == "16-mixed"
+        self._scales, on_cuda = settings.precision == "16-mixed", fabric.device.type == "cuda"
         # One launch on a GPU; Fabric can't clip what a fused optimiser has yet to unscale.
-        self._fused = True if fabric.device.type == "cuda" and not self._scales else None
+        self._fused = True if on_cuda and not self._scales else None
         optimizer = torch.optim.AdamW(
             trained, lr=settings.learning_rate, betas=(0.9, 0.99), fused=self._fused
         )
         self.config, self.fabric, self.stage = config, fabric, stage
-        self._module, self._stepper = fabric.setup(_in_precision(stage, config, fabric), optimizer)
+        # What autocast on CUDA runs fastest; convolutions on the CPU stay in single precision.
+        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
+        module = HalfStage(stage, half) if half and on_cuda else stage
+        self._module, self._stepper = fabric.setup(module, optimizer)
         self._optimizer = optimizer
         window = window_samples(settings, rank_of(fabric))
         self._schedule = LambdaLR(optimizer, lambda step: rate_share(step * window, settings))
         self.average = MovingAverage(stage, decay=0.5 ** (window / settings.ema_samples))
+        self.part: Callable[[str], AbstractContextManager[object]] = record_function
         self.seen = 0
         self._sums: dict[str, Tensor] = {}
         self._summed, self._since = 0, time.monotonic()
@@ -110,7 +162,7 @@ class Trainer:
             with self.part(LOAD):
                 loaded = next(batches)
                 frames, voxels = len(loaded.pairs), len(loaded.lidar.coords)
-                what = f"{frames} frames with {voxels:,} voxels"
+                what = f"{count_of(frames, 'frame')} with {voxels:,} voxels"
                 with _naming_lack_of_memory(what):
                     batch = loaded.to(self.fabric.device)
             # Of what belongs to no sample, such as dropout; after loading, whose first call draws.
@@ -124,18 +176,14 @@ class Trainer:
             self._update(learnt)
         self.seen = window.seen + window.count
 
-    def part(self, name: str) -> AbstractContextManager[object]:
-        """Around a part of a step, which a profile shows by this name."""
-        return record_function(name)
-
     def _learn(self, part: Microbatch, batch: Batch) -> _Learnt:
         random = SampleRandom(self.config.seed, part.samples, self.fabric.device)
         with self.part(FORWARD):
             terms = self._module(TrainingBatch(batch, random))
         with self.part(BACKWARD):
             self.fabric.backward(terms["total"] * part.weight)
-        frames = [pair.name for pair in batch.pairs]
-        return _Learnt(frames, part.weight, {name: value.detach() for name, value in terms.items()})
+        terms = {name: value.detach() for name, value in terms.items()}
+        return _Learnt(part, batch.pairs, batch.volume, terms)
 
     def _update(self, learnt: Sequence[_Learnt]) -> None:
         limit = self.config.train.gradient_norm_max
@@ -143,7 +191,12 @@ class Trainer:
             self._module, self._stepper, max_norm=limit, error_if_nonfinite=False
         )
         assert norm is not None
-        self._refuse_what_is_not_finite(learnt, norm)
+        # A GPU is waited for here, once a window.
+        *totals, size = torch.stack([*(part.terms["total"] for part in learnt), norm]).tolist()
+        # Where gradients are scaled, the scaler leaves out steps of those that overflow.
+        finite = all(map(math.isfinite, totals)) and (self._scales or math.isfinite(size))
+        if is_so_anywhere(not finite, self.fabric):
+            self._refuse(learnt)
         self.stage.end_window()
         self._stepper.step()
         self._stepper.zero_grad()
@@ -151,30 +204,38 @@ class Trainer:
         self.average.follow()
         self._sum_up(learnt)
 
-    def _refuse_what_is_not_finite(self, learnt: Sequence[_Learnt], norm: Tensor) -> None:
-        """Look at the losses and at the gradient, for which a GPU is waited for once a window."""
-        *totals, size = torch.stack([*(part.terms["total"] for part in learnt), norm]).tolist()
-        for part, total in zip(learnt, totals, strict=True):
-            if not math.isfinite(total):
-                found = (f"{name} {value.item():g}" for name, value in part.terms.items())
-                self._refuse("loss", part.frames, ", ".join(found))
-        # Where gradients are scaled, the scaler leaves out steps of those that overflow.
-        if not math.isfinite(size) and not self._scales:
-            frames = [name for part in learnt for name in part.frames]
-            self._refuse("gradient", frames, f"its norm is {size:g}")
-
-    def _refuse(self, what: str, frames: Sequence[str], found: str) -> NoReturn:
+    def _refuse(self, learnt: Sequence[_Learnt]) -> NoReturn:
+        """End the run before the step, and name the frames whose loss or gradient isn't finite."""
         self._stepper.zero_grad()
-        raise InputError(
-            f"the {what} is not finite after {self.seen} samples, frames {', '.join(frames)}:"
-            f" {found}; a lower train.learning_rate may help"
-        )
+        rank = rank_of(self.fabric)
+        faults = gather(chain.from_iterable(map(self._faults, learnt)), rank)
+        if not faults:  # what each frame has alone is finite, their sum isn't
+            names = gather((pair.name for part in learnt for pair in part.pairs), rank)
+            faults = [f"frames {', '.join(sorted(set(names)))}: their sum is not finite"]
+        found = f"after {count_of(self.seen, 'sample')}: {'; '.join(sorted(set(faults)))}"
+        refuse_together(f"{found}; a lower train.learning_rate may help", rank)
+
+    def _faults(self, learnt: _Learnt) -> Iterator[str]:
+        """Learn from each frame alone, and say what of it isn't finite."""
+        trained = [p for p in self.stage.parameters() if p.requires_grad]
+        for sample, pair in zip(learnt.part.samples, learnt.pairs, strict=True):
+            batch = make_batch([pair], learnt.volume).to(self.fabric.device)
+            random = SampleRandom(self.config.seed, [sample], self.fabric.device)
+            with self.fabric.autocast():
+                terms = self.stage(TrainingBatch(batch, random))
+            # Not by `backward`, at which all processes would have to take part.
+            gradients = torch.autograd.grad(terms["total"], trained, allow_unused=True)
+            norm = torch.stack([g.norm() for g in gradients if g is not None]).norm()
+            if lost := [name for name, value in terms.items() if not value.isfinite()]:
+                yield f"frame {pair.name}: the loss is not finite ({', '.join(lost)})"
+            elif not norm.isfinite() and not self._scales:
+                yield f"frame {pair.name}: the gradient is not finite"
 
     def _sum_up(self, learnt: Sequence[_Learnt]) -> None:
         """Add to the sums of which reports are made."""
         for part in learnt:
             shares = torch._foreach_mul(  # pyright: ignore[reportPrivateImportUsage]
-                list(part.terms.values()), part.weight / self.fabric.world_size
+                list(part.terms.values()), part.part.weight / self.fabric.world_size
             )
             if self._sums:
                 torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
@@ -224,9 +285,3 @@ class Trainer:
         device = self.fabric.device
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
         self._summed = state["summed"]
-
-
-def _in_precision(stage: Stage, config: Config, fabric: Fabric) -> Stage | HalfStage:
-    """What autocast on CUDA runs fastest; convolutions on the CPU stay in single precision."""
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(config.train.precision)
-    return stage if dtype is None or fabric.device.type != "cuda" else HalfStage(stage, dtype)

@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from radarsparse.config import ValidationSettings
+from radarsparse.config import Config, ValidationSettings
 from radarsparse.errors import InputError
+from radarsparse.files import count_of
 from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate, summarize
 from radarsparse.scan import ScanPair
-from radarsparse.training.loader import Rank
-from radarsparse.training.stages import Cloud, Stage
+from radarsparse.training.devices import Rank, gather
+from radarsparse.training.stages import Stage
+
+Cloud = NDArray[np.float32]
+Render = Callable[[Mapping[str, Cloud], str], NDArray[np.uint8]]
+"""Draws clouds side by side under a title: [height, width, 3]."""
 
 # All other metrics are better when they are larger.
 _SMALLER_IS_BETTER = ("_m", "_m2", "_mae", "jsd_bev", "jsd_3d")
@@ -27,18 +30,12 @@ def choose_frames(frames: Sequence[ScanPair], count: int) -> list[int]:
     return np.unique(chosen.round().astype(int)).tolist()
 
 
-def truth_of(pair: ScanPair, volume: Volume) -> Cloud:
-    """The LiDAR points of a pair in the volume, radar frame."""
-    lidar = pair.lidar_in_radar_frame
-    return lidar[volume.contains(lidar)]
-
-
 @dataclass
 class Best:
     """The best value of a metric so far, and when it was reached."""
 
     settings: ValidationSettings
-    value: float = field(default=math.nan)
+    value: float = math.nan
     samples: int = 0
 
     def improves(self, scores: Mapping[str, float], samples: int) -> bool:
@@ -72,8 +69,7 @@ class Best:
 
     def restore(self, state: Mapping[str, float]) -> None:
         """Go on from a state; from an empty one as if nothing had been scored."""
-        self.value = state.get("value", math.nan)
-        self.samples = int(state.get("samples", 0))
+        self.value, self.samples = state.get("value", math.nan), int(state.get("samples", 0))
 
 
 class Validator:
@@ -81,35 +77,29 @@ class Validator:
 
     Args:
         frames: of the validation split.
-        volume: where predictions live and truth is cropped to.
+        config: of the run, with settings of its validation.
         rank: this process scores its share of the frames.
-        best: the best scores so far.
         render: draws clouds side by side.
     """
 
     def __init__(
-        self,
-        frames: Sequence[ScanPair],
-        volume: Volume,
-        rank: Rank,
-        best: Best,
-        render: Callable[[Mapping[str, Cloud], str], NDArray[np.uint8]],
+        self, frames: Sequence[ScanPair], config: Config, rank: Rank, render: Render
     ) -> None:
-        self._frames, self._volume, self._rank = frames, volume, rank
-        self.best, self._render = best, render
-        self._chosen = choose_frames(frames, best.settings.frames)
+        assert config.train.validation is not None
+        self.best = Best(config.train.validation)
+        self._frames, self._rank, self._render = frames, rank, render
+        self._volume = Volume.from_settings(config.volume)
+        self._chosen = choose_frames(frames, self.best.settings.frames)
 
     def score(self, stage: Stage) -> dict[str, float]:
         """`summarize` of the frames' metrics, all processes together."""
         stage.eval()
-        rank = self._rank
-        shares = self._chosen[rank.number :: rank.world_size]
-        own = [self._score(stage, self._frames[index]) for index in shares]
-        gathered: list[Any] = [own]
-        if rank.world_size > 1:
-            gathered = [None] * rank.world_size
-            torch.distributed.all_gather_object(gathered, own)
-        return summarize([score for part in gathered for score in part])
+        scores, diagonal_m = [], self._volume.diagonal_m
+        for number in self._chosen[self._rank.number :: self._rank.world_size]:
+            pair = self._frames[number]
+            truth = self._truth_of(pair)
+            scores.append(evaluate(stage.predict(pair), truth, diagonal_m=diagonal_m))
+        return summarize(gather(scores, self._rank))
 
     def draw(self, stage: Stage, seen: int) -> NDArray[np.uint8]:
         """Radar, output and LiDAR of the middle one of the frames."""
@@ -117,12 +107,12 @@ class Validator:
         pair = self._frames[self._chosen[len(self._chosen) // 2]]
         clouds = {
             "radar": pair.radar[self._volume.contains(pair.radar), :3],
-            "output": stage.predict(pair, self._volume),
-            "LiDAR": truth_of(pair, self._volume),
+            "output": stage.predict(pair),
+            "LiDAR": self._truth_of(pair),
         }
-        return self._render(clouds, f"frame {pair.name} after {seen:,} samples")
+        return self._render(clouds, f"frame {pair.name} after {count_of(seen, 'sample')}")
 
-    def _score(self, stage: Stage, pair: ScanPair) -> dict[str, float]:
-        truth = truth_of(pair, self._volume)
-        predicted = stage.predict(pair, self._volume)
-        return evaluate(predicted, truth, diagonal_m=self._volume.diagonal_m)
+    def _truth_of(self, pair: ScanPair) -> Cloud:
+        """The LiDAR points of a pair in the volume, radar frame."""
+        lidar = pair.lidar_in_radar_frame
+        return lidar[self._volume.contains(lidar)]

@@ -13,6 +13,8 @@ from radarsparse.files import replacing
 
 Place = tuple[float, float, float]
 
+NUMBER_MAX = 1e9
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -42,10 +44,8 @@ class Camera:
         """Write the camera as JSON, whole or not at all.
 
         Raises:
-            InputError: the folder is missing.
+            InputError: the file can't be written.
         """
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: no such folder: {path.parent}")
         with replacing(path) as part:
             part.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
@@ -58,7 +58,7 @@ class Camera:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: is no readable camera ({error})") from error
         return _validated(path, content)
 
@@ -68,14 +68,12 @@ def _validated(path: Path, content: Any) -> Camera:
     if not isinstance(content, dict) or set(content) != names:
         raise InputError(f"{path}: is no camera; its keys must be {', '.join(sorted(names))}")
     eye_m, target_m = (_place(path, name, content[name]) for name in ("eye_m", "target_m"))
-    field_of_view_deg = content["field_of_view_deg"]
-    if not _is_number(field_of_view_deg) or not 1 <= field_of_view_deg <= 170:
-        raise InputError(
-            f"{path}: field_of_view_deg = {field_of_view_deg!r}; must be from 1 to 170"
-        )
+    angle_deg = content["field_of_view_deg"]
+    if not _is_number(angle_deg) or not 1 <= angle_deg <= 170:
+        raise InputError(f"{path}: field_of_view_deg = {angle_deg!r}; must be from 1 to 170")
     if np.allclose(eye_m[:2], target_m[:2]):
         raise InputError(f"{path}: eye_m {eye_m} must not stand straight above target_m {target_m}")
-    return Camera(eye_m, target_m, float(field_of_view_deg))
+    return Camera(eye_m, target_m, float(angle_deg))
 
 
 def _place(path: Path, name: str, value: Any) -> Place:
@@ -86,4 +84,4 @@ def _place(path: Path, name: str, value: Any) -> Place:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < NUMBER_MAX

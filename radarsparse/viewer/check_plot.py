@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from radarsparse.datasets.check import BOUNDS_M, GROWTH_CELLS, STRIDES, PairsCheck
-from radarsparse.viewer.plots import Panel, save_panels
+from radarsparse.viewer.plots import saved_figure
 
+SIZE_INCH = (13.0, 4.2)
 PERCENTILES = tuple(range(0, 101, 5))
 
 
 def draw_check(path: Path, found: PairsCheck, title: str) -> None:
-    """Draw distances by range, the reach of the radar's support, and points per frame, as PNG.
+    """Draw distances by range, the reach of the radar's support, and points per frame.
 
     Args:
-        path: where to; ends in `.png`, its folder must exist.
+        path: as of `saved_figure`.
         found: of `check_pairs`.
         title: a line above the picture.
 
@@ -28,8 +29,16 @@ def draw_check(path: Path, found: PairsCheck, title: str) -> None:
     clouds = {"radar": found.radar_points, "LiDAR": found.lidar_points}
     counts = {name: np.percentile(values, PERCENTILES) for name, values in clouds.items()}
     panels = [
-        Panel("median distance to LiDAR [m]", "range of radar point [m]", middles_m, distances),
-        Panel("share of LiDAR voxels in reach", "radar voxels grown by cells", GROWTH_CELLS, reach),
-        Panel("points per frame", "percentile of frames", PERCENTILES, counts),
+        ("median distance to LiDAR [m]", "range of radar point [m]", middles_m, distances),
+        ("share of LiDAR voxels in reach", "radar voxels grown by cells", GROWTH_CELLS, reach),
+        ("points per frame", "percentile of frames", PERCENTILES, counts),
     ]
-    save_panels(path, panels, title)
+    with saved_figure(path, SIZE_INCH, title) as figure:
+        all_axes = figure.subplots(1, len(panels))
+        for axes, (heading, x_label, x, lines) in zip(all_axes, panels, strict=True):
+            for name, values in lines.items():
+                axes.plot(x, values, marker=".", label=name)
+            axes.set(title=heading, xlabel=x_label)
+            axes.set_ylim(bottom=0.0)
+            axes.grid(color="0.9", linewidth=0.5)
+            axes.legend(fontsize="small")

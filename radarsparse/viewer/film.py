@@ -1,6 +1,6 @@
 """Pictures and films as files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +8,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radarsparse.errors import InputError
-from radarsparse.files import replacing
+from radarsparse.files import check_file, replacing
 
 Pixels = NDArray[np.uint8]
 PICTURE, FILM = ".png", ".gif"
 
 
-def check_path(path: Path) -> None:
-    """Refuse a path that no picture can be written to.
+def check_path(path: Path, suffixes: Sequence[str] = (FILM, PICTURE)) -> None:
+    """Refuse a path that no picture, or film, can be written to.
 
     Raises:
-        InputError: the suffix is unknown or the folder is missing.
+        InputError: the suffix is another, or see `check_file`.
     """
-    if path.suffix.lower() not in (PICTURE, FILM):
-        raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: {FILM}, {PICTURE}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: no such folder: {path.parent}")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: {', '.join(suffixes)}")
+    check_file(path)
 
 
 def save_picture(path: Path, image: Pixels) -> None:

@@ -4,14 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from radarsparse.viewer.layers import (
-    BACKGROUND,
-    COLORINGS,
-    LAYER_COLORS,
-    Coloring,
-    Look,
-    ShownFrame,
-)
+from radarsparse.files import count_of
+from radarsparse.viewer.coloring import BACKGROUND, COLORINGS, LAYER_COLORS, Look, ShownFrame
 
 Pixels = NDArray[np.uint8]
 
@@ -28,7 +22,7 @@ def draw_legend(frame: ShownFrame, look: Look) -> Pixels:
     """Name the frame, its layers with their numbers of points, and what the colours mean.
 
     Returns:
-        [height, width, 3] on the background of the scene.
+        [height, width, 3] on the viewer's background.
     """
     image = Image.new("RGB", SIZE_PX, BACKGROUND)
     pen = ImageDraw.Draw(image)
@@ -38,11 +32,13 @@ def draw_legend(frame: ShownFrame, look: Look) -> Pixels:
     for layer in frame.layers:
         hidden = layer.name in look.hidden
         pen.ellipse((left, top + 4, left + 10, top + 14), fill=LAYER_COLORS[layer.name])
-        words = f"{layer.name}: {len(layer.points):,} points" + (" (hidden)" if hidden else "")
+        words = f"{layer.name}: {count_of(len(layer.points), 'point')}" + (
+            " (hidden)" if hidden else ""
+        )
         _write(pen, (left + 18, top), words, FAINT if hidden else INK)
         top += LINE_PX
     if look.coloring in look.bounds:
-        _draw_scale(pen, (left, top + 6), COLORINGS[look.coloring], look.bounds[look.coloring])
+        _draw_scale(pen, (left, top + 6), look)
     return np.asarray(image)
 
 
@@ -55,19 +51,17 @@ def overlay(image: Pixels, frame: ShownFrame, look: Look) -> Pixels:
     return covered
 
 
-def _draw_scale(
-    pen: ImageDraw.ImageDraw, corner: tuple[int, int], coloring: Coloring, bounds: tuple[float, ...]
-) -> None:
+def _draw_scale(pen: ImageDraw.ImageDraw, corner: tuple[int, int], look: Look) -> None:
     left, top = corner
     width, height = BAR_PX
+    coloring = COLORINGS[look.coloring]
     _write(pen, (left, top), coloring.label, INK)
     top += LINE_PX
     table = np.array([ImageColor.getrgb(color) for color in coloring.colors])
-    places = np.linspace(0, len(table) - 1, width)
-    for x, place in enumerate(places):
+    for x, place in enumerate(np.linspace(0, len(table) - 1, width)):
         mixed = [round(np.interp(place, np.arange(len(table)), channel)) for channel in table.T]
         pen.line((left + x, top, left + x, top + height), fill=tuple(mixed))
-    low, high = (f"{bound:.1f}" for bound in bounds)
+    low, high = (f"{bound:.1f}" for bound in look.bounds[look.coloring])
     _write(pen, (left, top + height + 2), low, INK)
     _write(pen, (left + width, top + height + 2), high, INK, "ra")
 

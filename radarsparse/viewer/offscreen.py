@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.layers import BACKGROUND, COLORINGS, Look, ShownFrame, dots_of, ring_dots
+from radarsparse.viewer.coloring import Look, ShownFrame, dots_of, ring_dots
 from radarsparse.viewer.legend import overlay
-from radarsparse.viewer.plots import Limits, Scale, limits_of, render_colored
-from radarsparse.viewer.renderer import Shot, receive, send
+from radarsparse.viewer.plots import Limits, limits_of, render_dots
+from radarsparse.viewer.renderer import receive, send
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
@@ -39,12 +39,7 @@ _log = logging.getLogger("radarsparse")
 
 
 class View(NamedTuple):
-    """One picture of a film.
-
-    Attributes:
-        frame: what is shown.
-        camera: where it is seen from.
-    """
+    """One picture of a film: what is shown, and where it is seen from."""
 
     frame: ShownFrame
     camera: Camera
@@ -93,8 +88,8 @@ def _draw(process: subprocess.Popen[bytes], view: View, look: Look) -> Pixels:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        dots = [ring_dots(look.bounds), *dots_of(view.frame, look).values()]
-        send(process.stdin, Shot(dots, view.camera))
+        layers = [ring_dots(look.bounds), *dots_of(view.frame, look).values()]
+        send(process.stdin, (layers, view.camera))
         image = receive(process.stdout)
     except (EOFError, BrokenPipeError) as error:
         raise InputError(f"frame {view.frame.name}: Open3D stopped while drawing it") from error
@@ -134,35 +129,20 @@ def _loads(library: str) -> bool:
 
 
 def _has_driver() -> bool:
-    if any(os.environ.get(name) for name in DRIVER_VARIABLES):
-        return True
-    return any(next(Path(folder).glob("*.json"), None) for folder in DRIVER_FOLDERS)
+    named = any(os.environ.get(name) for name in DRIVER_VARIABLES)
+    return named or any(next(Path(folder).glob("*.json"), None) for folder in DRIVER_FOLDERS)
 
 
 def _draw_above(views: Iterable[View], look: Look) -> Iterator[Pixels]:
     limits: Limits | None = None
     for view in views:
         dots = dots_of(view.frame, look)
-        clouds = {name: layer.points for name, layer in dots.items()}
         if limits is None:
+            if not any(len(layer.points) for layer in dots.values()):
+                raise InputError("all visible layers: 0 points found, at least 1 expected")
             # the same in all pictures of a film
-            limits = _limits_of(clouds.values())
-        colors = {name: layer.colors for name, layer in dots.items()}
-        yield render_colored(clouds, colors, limits, _scale(look), view.frame.name, BACKGROUND)
-
-
-def _limits_of(clouds: Iterable[NDArray[np.float32]]) -> Limits:
-    points = np.concatenate([*clouds, np.empty((0, 3), dtype=np.float32)])
-    if not len(points):
-        raise InputError("all visible layers: 0 points found, at least 1 expected")
-    return limits_of(points)
-
-
-def _scale(look: Look) -> Scale | None:
-    if look.coloring not in look.bounds:
-        return None
-    coloring = COLORINGS[look.coloring]
-    return Scale(coloring.label, look.bounds[look.coloring], coloring.colors)
+            limits = limits_of(np.concatenate([layer.points for layer in dots.values()]))
+        yield render_dots(dots, look, limits, view.frame.name)
 
 
 def orbit(frame: ShownFrame, camera: Camera, count: int) -> Sequence[View]:

@@ -1,8 +1,8 @@
-"""Pictures of clouds."""
+"""Pictures of clouds and curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.files import replacing
+from radarsparse.files import count_of, replacing
+from radarsparse.viewer.coloring import BACKGROUND, COLORINGS, Dots, Look
 
 Cloud = NDArray[np.floating]
 Limits = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -27,22 +28,39 @@ HEIGHT_PERCENTILES = (2.0, 98.0)
 HEIGHT_COLORS = LinearSegmentedColormap.from_list(
     "height", ["#1b1464", "#1f6fb4", "#159a83", "#c77d0a", "#a50f15"]
 )
-# Distances between clouds beyond this one share its colour.
-ERROR_MAX_M = 2.0
-ERROR_COLORS = ScalarMappable(Normalize(0.0, ERROR_MAX_M), "viridis")
+# Distances between clouds beyond 2 m share a colour.
+ERROR_COLORS = ScalarMappable(Normalize(0.0, 2.0), "viridis")
 ERROR_SIZE_INCH = (12.0, 6.4)
 CURVES_SIZE_INCH = (7.0, 5.0)
-PANELS_SIZE_INCH = (13.0, 4.2)
 
 
-def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: str) -> None:
-    """Draw radar, enhanced cloud and LiDAR side by side, from above and from the side, as PNG.
-
-    All columns share limits and colours; the side view stretches z. The file appears whole or not
-    at all.
+@contextmanager
+def saved_figure(path: Path, size_inch: tuple[float, float], title: str) -> Iterator[Figure]:
+    """A figure that is written as PNG, whole or not at all, once the block has drawn it.
 
     Args:
         path: where to; ends in `.png`, its folder must exist.
+        size_inch: width and height.
+        title: a line above the picture.
+
+    Raises:
+        InputError: the path can't be written to.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: .png")
+    figure = _new_figure(size_inch, title)
+    yield figure
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=RESOLUTION_DPI)
+
+
+def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: str) -> None:
+    """Draw radar, enhanced cloud and LiDAR side by side, from above and from the side.
+
+    All columns share limits and colours; the side view stretches z.
+
+    Args:
+        path: as of `saved_figure`.
         radar: [n, 3 or more] x, y, z in metres first, radar frame; n may be 0.
         enhanced: the same for the model's cloud.
         lidar: the same for the LiDAR cloud.
@@ -51,157 +69,8 @@ def save_report(path: Path, radar: Cloud, enhanced: Cloud, lidar: Cloud, title: 
     Raises:
         InputError: no cloud holds a point, a shape is another, or the path can't be written to.
     """
-    _check_path(path)
-    _save(path, _draw({"radar": radar, "enhanced": enhanced, "LiDAR": lidar}, title))
-
-
-def save_errors(
-    path: Path, pred: Cloud, target: Cloud, errors_m: tuple[Cloud, Cloud], title: str
-) -> None:
-    """Draw prediction and target from above, each point in the colour of its error, as PNG.
-
-    Colours end at `ERROR_MAX_M`. The file appears whole or not at all.
-
-    Args:
-        path: where to; ends in `.png`, its folder must exist.
-        pred: [n, 3 or more] x, y, z in metres first, radar frame; n may be 0.
-        target: [m, 3 or more], the same.
-        errors_m: [n] and [m], distance of each point to the other cloud.
-        title: a line above the picture.
-
-    Raises:
-        InputError: neither cloud holds a point, a shape is another, or the path can't be written
-            to.
-    """
-    _check_path(path)
-    clouds = {"prediction": pred, "target": target}
-    limits = limits_of(_together(clouds))
-    figure = _new_figure(ERROR_SIZE_INCH, title)
-    axes = figure.subplots(1, 2)
-    for plane, (name, cloud), error_m in zip(axes, clouds.items(), errors_m, strict=True):
-        plane.set_title(f"{name}: {len(cloud):,} points")
-        # The worst points last, so that none hides below others.
-        order = np.argsort(error_m)
-        _draw_above(plane, cloud[order], ERROR_COLORS.to_rgba(error_m[order]), limits)
-    figure.colorbar(ERROR_COLORS, ax=axes, label="distance to the other cloud [m]", extend="max")
-    _save(path, figure)
-
-
-def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: float) -> None:
-    """Draw which share of distances is smaller than each distance, as PNG.
-
-    The file appears whole or not at all.
-
-    Args:
-        path: where to; ends in `.png`, its folder must exist.
-        curves: by name, the shares from prediction to target and back, each at equal steps from 0
-            to `end_m`.
-        end_m: where the curves end.
-
-    Raises:
-        InputError: the path can't be written to.
-    """
-    _check_path(path)
-    figure = _new_figure(CURVES_SIZE_INCH, "cumulative share of distances, all frames")
-    axes = figure.subplots()
-    for number, (name, (there, back)) in enumerate(curves.items()):
-        color = f"C{number}"
-        axes.plot(np.linspace(0, end_m, len(there)), there, color, label=f"{name} to target")
-        axes.plot(np.linspace(0, end_m, len(back)), back, color, ls="--", label=f"target to {name}")
-    axes.set(xlim=(0, end_m), ylim=(0, 1), xlabel="distance [m]", ylabel="share of points nearer")
-    axes.grid(color="0.9", linewidth=0.5)
-    axes.legend(loc="lower right", fontsize="small")
-    _save(path, figure)
-
-
-class Panel(NamedTuple):
-    """A plot.
-
-    Attributes:
-        title: above it.
-        x_label: of the axis to the right.
-        x: [k] where the values of the lines are.
-        lines: by name, [k] each.
-    """
-
-    title: str
-    x_label: str
-    x: Sequence[float]
-    lines: Mapping[str, Cloud]
-
-
-def save_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
-    """Draw plots side by side, as PNG.
-
-    The file appears whole or not at all.
-
-    Args:
-        path: where to; ends in `.png`, its folder must exist.
-        panels: from left to right.
-        title: a line above the picture.
-
-    Raises:
-        InputError: the path can't be written to.
-    """
-    _check_path(path)
-    figure = _new_figure(PANELS_SIZE_INCH, title)
-    for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
-        for name, values in panel.lines.items():
-            axes.plot(panel.x, values, marker=".", label=name)
-        axes.set(title=panel.title, xlabel=panel.x_label)
-        axes.set_ylim(bottom=0.0)
-        axes.grid(color="0.9", linewidth=0.5)
-        axes.legend(fontsize="small")
-    _save(path, figure)
-
-
-def save_levels(
-    path: Path, sigmas: Cloud, curves: Mapping[str, Cloud], density: Cloud, title: str
-) -> None:
-    """Draw curves over noise levels, and above which levels training draws most, as PNG.
-
-    The file appears whole or not at all.
-
-    Args:
-        path: where to; ends in `.png`, its folder must exist.
-        sigmas: [k] noise levels.
-        curves: by name, [k] each.
-        density: [k] of the levels of training, any scale.
-        title: a line above the picture.
-
-    Raises:
-        InputError: the path can't be written to.
-    """
-    _check_path(path)
-    figure = _new_figure(CURVES_SIZE_INCH, title)
-    axes = figure.subplots()
-    top = max(values.max() for values in curves.values())
-    label = "how often training draws it"
-    axes.fill_between(sigmas, 0.5 * top * density / density.max(), color="0.9", label=label)
-    for name, values in curves.items():
-        axes.plot(sigmas, values, marker=".", label=name)
-    axes.set(xscale="log", xlabel="sigma", ylabel="loss", ylim=(0.0, 1.05 * top))
-    axes.legend(loc="upper left", fontsize="small")
-    _save(path, figure)
-
-
-def _check_path(path: Path) -> None:
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: unknown suffix {path.suffix!r}; known: .png")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: no such folder: {path.parent}")
-
-
-def _new_figure(size_inch: tuple[float, float], title: str) -> Figure:
-    figure = Figure(figsize=size_inch, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    return figure
-
-
-def _save(path: Path, figure: Figure) -> None:
-    with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=RESOLUTION_DPI)
+    with saved_figure(path, SIZE_INCH, title) as figure:
+        _draw_heights(figure, {"radar": radar, "enhanced": enhanced, "LiDAR": lidar})
 
 
 def render_clouds(clouds: Mapping[str, Cloud], title: str) -> NDArray[np.uint8]:
@@ -214,53 +83,119 @@ def render_clouds(clouds: Mapping[str, Cloud], title: str) -> NDArray[np.uint8]:
     Raises:
         InputError: no cloud holds a point, or a shape is another.
     """
-    return _pixels(_draw(clouds, title))
+    figure = _new_figure(SIZE_INCH, title)
+    _draw_heights(figure, clouds)
+    return _pixels(figure)
 
 
-class Scale(NamedTuple):
-    """What the colours of points mean.
-
-    Attributes:
-        label: the value that is shown, with its unit.
-        bounds: its values at the first and at the last colour.
-        colors: at equal steps, such as `#1b1464`.
-    """
-
-    label: str
-    bounds: tuple[float, float]
-    colors: Sequence[str]
-
-
-def render_colored(
-    clouds: Mapping[str, Cloud],
-    colors: Mapping[str, Cloud],
-    limits: Limits,
-    scale: Scale | None,
-    title: str,
-    ground: str,
+def render_dots(
+    dots: Mapping[str, Dots], look: Look, limits: Limits, title: str
 ) -> NDArray[np.uint8]:
-    """Clouds side by side from above and from the side, in given colours.
+    """Visible layers side by side from above and from the side, on the viewer's dark ground.
 
     Args:
-        clouds: by what to call them, each [n, 3 or more] x, y, z in metres first, radar frame;
-            at least one.
-        colors: [n, 3] of each, red, green, blue from 0 to 1.
+        dots: by layer, at least one.
+        look: theirs; says what colours mean.
         limits: of all columns, see `limits_of`.
-        scale: drawn beside them; None for no scale.
         title: a line above the picture.
-        ground: the colour behind the points, such as `#11151a`.
 
     Returns:
         The picture [height, width, 3].
     """
-    figure, axes = _draw_columns(clouds, colors, limits, title)
+    clouds = {name: layer.points for name, layer in dots.items()}
+    colors = {name: layer.colors for name, layer in dots.items()}
+    figure = _new_figure(SIZE_INCH, title)
+    axes = _draw_columns(figure, clouds, colors, limits)
     for plane in axes.flat:
-        plane.set_facecolor(ground)
+        plane.set_facecolor(BACKGROUND)
         plane.grid(color="0.25", linewidth=0.5)
-    if scale:
-        table = LinearSegmentedColormap.from_list("scale", list(scale.colors))
-        _add_scale(figure, axes, ScalarMappable(Normalize(*scale.bounds), table), scale.label)
+    if look.coloring in look.bounds:
+        coloring = COLORINGS[look.coloring]
+        table = LinearSegmentedColormap.from_list("scale", list(coloring.colors))
+        scale = ScalarMappable(Normalize(*look.bounds[look.coloring]), table)
+        _add_scale(figure, axes, scale, coloring.label)
     return _pixels(figure)
+
+
+def save_errors(
+    path: Path, pred: Cloud, target: Cloud, errors_m: tuple[Cloud, Cloud], title: str
+) -> None:
+    """Draw prediction and target from above, each point in the colour of its error.
+
+    Args:
+        path: as of `saved_figure`.
+        pred: [n, 3 or more] x, y, z in metres first, radar frame; n may be 0.
+        target: [m, 3 or more], the same.
+        errors_m: [n] and [m], distance of each point to the other cloud.
+        title: a line above the picture.
+
+    Raises:
+        InputError: neither cloud holds a point, a shape is another, or the path can't be written
+            to.
+    """
+    with saved_figure(path, ERROR_SIZE_INCH, title) as figure:
+        clouds = {"prediction": pred, "target": target}
+        limits = limits_of(_together(clouds))
+        axes = figure.subplots(1, 2)
+        for plane, (name, cloud), error_m in zip(axes, clouds.items(), errors_m, strict=True):
+            plane.set_title(f"{name}: {count_of(len(cloud), 'point')}")
+            # The worst points last, so that none hides below others.
+            order = np.argsort(error_m)
+            _draw_above(plane, cloud[order], ERROR_COLORS.to_rgba(error_m[order]), limits)
+        label = "distance to the other cloud [m]"
+        figure.colorbar(ERROR_COLORS, ax=axes, label=label, extend="max")
+
+
+def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: float) -> None:
+    """Draw which share of distances is smaller than each distance.
+
+    Args:
+        path: as of `saved_figure`.
+        curves: by name, the shares from prediction to target and back, each at equal steps from 0
+            to `end_m`.
+        end_m: where the curves end.
+
+    Raises:
+        InputError: the path can't be written to.
+    """
+    title = "cumulative share of distances, all frames"
+    with saved_figure(path, CURVES_SIZE_INCH, title) as figure:
+        axes = figure.subplots()
+        for number, (name, (there, back)) in enumerate(curves.items()):
+            there_m, back_m = np.linspace(0, end_m, len(there)), np.linspace(0, end_m, len(back))
+            axes.plot(there_m, there, f"C{number}", label=f"{name} to target")
+            axes.plot(back_m, back, f"C{number}", ls="--", label=f"target to {name}")
+        axes.set(
+            xlim=(0, end_m), xlabel="distance [m]", ylim=(0, 1), ylabel="share of points nearer"
+        )
+        axes.grid(color="0.9", linewidth=0.5)
+        axes.legend(loc="lower right", fontsize="small")
+
+
+def save_levels(
+    path: Path, sigmas: Cloud, curves: Mapping[str, Cloud], density: Cloud, title: str
+) -> None:
+    """Draw curves over noise levels, and above which levels training draws most.
+
+    Args:
+        path: as of `saved_figure`.
+        sigmas: [k] noise levels.
+        curves: by name, [k] each.
+        density: [k] of the levels of training, any scale.
+        title: a line above the picture.
+
+    Raises:
+        InputError: the path can't be written to.
+    """
+    with saved_figure(path, CURVES_SIZE_INCH, title) as figure:
+        axes = figure.subplots()
+        top = max(values.max() for values in curves.values())
+        label = "how often training draws it"
+        axes.fill_between(sigmas, 0.5 * top * density / density.max(), color="0.9", label=label)
+        for name, values in curves.items():
+            axes.plot(sigmas, values, marker=".", label=name)
+        axes.set(xscale="log", xlabel="sigma", ylabel="loss", ylim=(0.0, 1.05 * top))
+        axes.legend(loc="upper left", fontsize="small")
 
 
 def limits_of(points: Cloud) -> Limits:
@@ -272,39 +207,26 @@ def limits_of(points: Cloud) -> Limits:
     return x, y, z
 
 
-def _draw(clouds: Mapping[str, Cloud], title: str) -> Figure:
-    points = _together(clouds)
-    heights = ScalarMappable(
-        Normalize(*np.percentile(points[:, 2], HEIGHT_PERCENTILES)), HEIGHT_COLORS
-    )
-    colors = {name: heights.to_rgba(cloud[:, 2]) for name, cloud in clouds.items()}
-    figure, axes = _draw_columns(clouds, colors, limits_of(points), title)
-    _add_scale(figure, axes, heights, "height z [m]")
+def _new_figure(size_inch: tuple[float, float], title: str) -> Figure:
+    figure = Figure(figsize=size_inch, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
     return figure
-
-
-def _draw_columns(
-    clouds: Mapping[str, Cloud], colors: Mapping[str, Cloud], limits: Limits, title: str
-) -> tuple[Figure, NDArray[np.object_]]:
-    figure = _new_figure(SIZE_INCH, title)
-    axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
-    for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
-        above.set_title(f"{name}: {len(cloud):,} points")
-        _draw_above(above, cloud, colors[name], limits)
-        _draw_side(side, cloud, colors[name], limits)
-    return figure, axes
-
-
-def _add_scale(
-    figure: Figure, axes: NDArray[np.object_], colors: ScalarMappable, label: str
-) -> None:
-    figure.colorbar(colors, ax=axes, label=label, extend="both", aspect=40, pad=0.01)
 
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_heights(figure: Figure, clouds: Mapping[str, Cloud]) -> None:
+    points = _together(clouds)
+    bounds_m = Normalize(*np.percentile(points[:, 2], HEIGHT_PERCENTILES))
+    heights = ScalarMappable(bounds_m, HEIGHT_COLORS)
+    colors = {name: heights.to_rgba(cloud[:, 2]) for name, cloud in clouds.items()}
+    axes = _draw_columns(figure, clouds, colors, limits_of(points))
+    _add_scale(figure, axes, heights, "height z [m]")
 
 
 def _together(clouds: Mapping[str, Cloud]) -> Cloud:
@@ -317,15 +239,28 @@ def _together(clouds: Mapping[str, Cloud]) -> Cloud:
     return points
 
 
+def _draw_columns(
+    figure: Figure, clouds: Mapping[str, Cloud], colors: Mapping[str, Cloud], limits: Limits
+) -> NDArray[np.object_]:
+    axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
+    for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
+        above.set_title(f"{name}: {count_of(len(cloud), 'point')}")
+        _draw_above(above, cloud, colors[name], limits)
+        _scatter(side, cloud[:, 0], cloud[:, 2], colors[name])
+        side.set(xlim=limits[0], ylim=limits[2], xlabel="x, forward [m]", ylabel="z, up [m]")
+    return axes
+
+
+def _add_scale(
+    figure: Figure, axes: NDArray[np.object_], colors: ScalarMappable, label: str
+) -> None:
+    figure.colorbar(colors, ax=axes, label=label, extend="both", aspect=40, pad=0.01)
+
+
 def _draw_above(axes: Axes, cloud: Cloud, rgba: Cloud, limits: Limits) -> None:
     _scatter(axes, cloud[:, 1], cloud[:, 0], rgba)
     x, y, _ = limits
     axes.set(xlim=y[::-1], ylim=x, aspect="equal", xlabel="y, left [m]", ylabel="x, forward [m]")
-
-
-def _draw_side(axes: Axes, cloud: Cloud, rgba: Cloud, limits: Limits) -> None:
-    _scatter(axes, cloud[:, 0], cloud[:, 2], rgba)
-    axes.set(xlim=limits[0], ylim=limits[2], xlabel="x, forward [m]", ylabel="z, up [m]")
 
 
 def _scatter(axes: Axes, across: Cloud, up: Cloud, rgba: Cloud) -> None:

@@ -9,25 +9,13 @@ import pickle
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.layers import BACKGROUND, Dots, rgb
-
-
-class Shot(NamedTuple):
-    """A picture to be drawn.
-
-    Attributes:
-        dots: of all visible layers.
-        camera: where they are seen from.
-    """
-
-    dots: Iterable[Dots]
-    camera: Camera
+from radarsparse.viewer.coloring import BACKGROUND, Dots, rgb
 
 
 def send(stream: IO[bytes], message: object) -> None:
@@ -45,32 +33,30 @@ def receive(stream: IO[bytes]) -> Any:
     return pickle.load(stream)
 
 
-def add_dots(scene: Any, name: str, dots: Dots) -> None:
-    """Put a cloud into an Open3D scene."""
+def darken(scene: Any) -> None:
+    """Give an Open3D scene the dark background, and points the very colours that they have."""
+    # Without tone mapping a background comes out darker than it was asked for.
+    scene.set_background(np.array([*rgb(BACKGROUND) ** (1.0 / 2.2), 1.0], dtype=np.float32))
+    scene.view.set_post_processing(False)
+
+
+def show_layers(scene: Any, layers: Iterable[Dots]) -> None:
+    """Show these clouds in an Open3D scene, and nothing else."""
     open3d = import_module("open3d")
-    cloud = open3d.geometry.PointCloud()
-    cloud.points = open3d.utility.Vector3dVector(dots.points.astype(np.float64))
-    cloud.colors = open3d.utility.Vector3dVector(dots.colors.astype(np.float64))
-    material = open3d.visualization.rendering.MaterialRecord()
-    material.shader = "defaultUnlit"
-    material.point_size = dots.size_px
-    scene.add_geometry(name, cloud, material)
-
-
-def background_rgba() -> NDArray[np.float32]:
-    """The background of the scene, [4], as Open3D takes it: without tone mapping it comes out dark.
-
-    Colours of points come out as they are.
-    """
-    return np.array([*rgb(BACKGROUND) ** (1.0 / 2.2), 1.0], dtype=np.float32)
-
-
-def _draw(renderer: Any, shot: Shot) -> NDArray[np.uint8]:
-    scene, camera = renderer.scene, shot.camera
     scene.clear_geometry()
-    for number, dots in enumerate(shot.dots):
+    for number, dots in enumerate(layers):
         if len(dots.points):
-            add_dots(scene, str(number), dots)
+            cloud = open3d.geometry.PointCloud()
+            cloud.points = open3d.utility.Vector3dVector(dots.points.astype(np.float64))
+            cloud.colors = open3d.utility.Vector3dVector(dots.colors.astype(np.float64))
+            material = open3d.visualization.rendering.MaterialRecord()
+            material.shader = "defaultUnlit"
+            material.point_size = dots.size_px
+            scene.add_geometry(str(number), cloud, material)
+
+
+def _draw(renderer: Any, layers: Iterable[Dots], camera: Camera) -> NDArray[np.uint8]:
+    show_layers(renderer.scene, layers)
     up = [0.0, 0.0, 1.0]
     renderer.setup_camera(camera.field_of_view_deg, camera.target_m, camera.eye_m, up)
     return np.asarray(renderer.render_to_image())[..., :3].copy()
@@ -79,13 +65,12 @@ def _draw(renderer: Any, shot: Shot) -> NDArray[np.uint8]:
 def _make_renderer(width_px: int, height_px: int) -> Any:
     open3d = import_module("open3d")
     renderer = open3d.visualization.rendering.OffscreenRenderer(width_px, height_px)
-    renderer.scene.set_background(background_rgba())
-    renderer.scene.view.set_post_processing(False)
+    darken(renderer.scene)
     return renderer
 
 
 def main() -> None:
-    """Answer every shot on stdin with its pixels, until stdin ends."""
+    """Answer every pair of layers and camera on stdin with its pixels, until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     width_px, height_px = map(int, sys.argv[1:])
@@ -97,7 +82,7 @@ def main() -> None:
     send(answers, None)
     try:
         while True:
-            send(answers, _draw(renderer, receive(sys.stdin.buffer)))
+            send(answers, _draw(renderer, *receive(sys.stdin.buffer)))
     except EOFError:
         return
 

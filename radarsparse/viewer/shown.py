@@ -6,14 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from plyfile import PlyData
 
 from radarsparse.errors import InputError
-from radarsparse.formats.clouds import list_clouds, read_radar, read_rows, unique_names
+from radarsparse.files import count_of
+from radarsparse.formats.clouds import (
+    list_clouds,
+    read_probable_rows,
+    read_radar,
+    unique_names,
+)
+from radarsparse.formats.columns import Fields
 from radarsparse.formats.prepared import is_prepared, read_frame
 from radarsparse.metrics import nearest
-from radarsparse.viewer.layers import LAYER_NAMES, Floats, Layer, ShownFrame
+from radarsparse.viewer.coloring import LAYER_NAMES, Floats, Layer, ShownFrame
 
 RADAR, ENHANCED, LIDAR = LAYER_NAMES
 
@@ -25,10 +30,12 @@ class ShownFrames:
     Attributes:
         names: sorted.
         files: the file of each frame, by layer.
+        fields: what the columns of radar clouds are.
     """
 
     names: tuple[str, ...]
     files: Mapping[str, Mapping[str, Path]]
+    fields: Fields | None = None
 
     @staticmethod
     def find(paths: Mapping[str, Path]) -> "ShownFrames":
@@ -60,8 +67,8 @@ class ShownFrames:
             InputError: there is no such frame.
         """
         if name not in self.names:
-            ends = f"{self.names[0]} to {self.names[-1]}"
-            raise InputError(f"frame {name}: not among the {len(self.names)} frames {ends}")
+            count, ends = count_of(len(self.names), "frame"), f"{self.names[0]} to {self.names[-1]}"
+            raise InputError(f"frame {name}: not among the {count} {ends}")
         return replace(self, names=(name,))
 
     def first(self, count: int) -> "ShownFrames":
@@ -75,12 +82,22 @@ class ShownFrames:
             InputError: a file can't be read or is of another kind.
         """
         files = {layer: named[name] for layer, named in self.files.items()}
-        layers = {layer: _READERS[layer](file) for layer, file in files.items()}
+        layers = {layer: self._read_layer(layer, file) for layer, file in files.items()}
         if LIDAR in layers:
             target = layers[LIDAR].points
             for other in set(layers) - {LIDAR}:
                 layers[other] = _with_error(layers[other], target)
         return ShownFrame(name, tuple(layers.values()))
+
+    def _read_layer(self, name: str, file: Path) -> Layer:
+        if name == RADAR:
+            rows = read_radar(file, self.fields)
+            values = {"height": rows[:, 2], "doppler": rows[:, 3], "power": rows[:, 4]}
+            return Layer(RADAR, rows[:, :3], values)
+        if name == LIDAR and is_prepared(file):
+            rows = read_frame(file).lidar_in_radar_frame
+            return Layer(LIDAR, rows[:, :3], {"height": rows[:, 2], "intensity": rows[:, 3]})
+        return _read_cloud_layer(name, file)
 
 
 def _of_one_frame(paths: Mapping[str, Path]) -> ShownFrames:
@@ -89,47 +106,16 @@ def _of_one_frame(paths: Mapping[str, Path]) -> ShownFrames:
     return ShownFrames((name,), {layer: {name: path} for layer, path in paths.items()})
 
 
-def _read_radar_layer(file: Path) -> Layer:
-    rows = read_radar(file)
-    values = {"height": rows[:, 2], "doppler": rows[:, 3], "power": rows[:, 4]}
-    return Layer(RADAR, rows[:, :3], values)
-
-
-def _read_lidar_layer(file: Path) -> Layer:
-    if not is_prepared(file):
-        return _cloud_layer(LIDAR, file, None)
-    rows = read_frame(file).lidar_in_radar_frame
-    return Layer(LIDAR, rows[:, :3], {"height": rows[:, 2], "intensity": rows[:, 3]})
-
-
-def _read_enhanced_layer(file: Path) -> Layer:
-    return _cloud_layer(ENHANCED, file, _read_probability(file))
-
-
-_READERS = {RADAR: _read_radar_layer, ENHANCED: _read_enhanced_layer, LIDAR: _read_lidar_layer}
-
-
-def _cloud_layer(name: str, file: Path, probability: Floats | None) -> Layer:
-    rows = read_rows(file).astype(np.float32)
+def _read_cloud_layer(name: str, file: Path) -> Layer:
+    rows, probability = read_probable_rows(file)
+    rows = rows.astype(np.float32)
     kept = np.isfinite(rows[:, :3]).all(axis=1)
     values = {"height": rows[:, 2]}
     if rows.shape[1] == 4:
         values["intensity"] = rows[:, 3]
-    if probability is not None and len(probability) == len(rows):
-        values["probability"] = probability
+    if probability is not None and name == ENHANCED:
+        values["probability"] = probability.astype(np.float32)
     return Layer(name, rows[kept, :3], {key: column[kept] for key, column in values.items()})
-
-
-def _read_probability(file: Path) -> Floats | None:
-    """The column or array `probability` of a file that has one, [n]."""
-    found: NDArray[np.generic] | None = None
-    if file.suffix.lower() == ".ply":
-        vertex = PlyData.read(str(file))["vertex"].data
-        found = vertex["probability"] if "probability" in (vertex.dtype.names or ()) else None
-    elif file.suffix.lower() == ".npz":
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            found = arrays.get("probability")
-    return None if found is None else found.astype(np.float32).reshape(-1)
 
 
 def _with_error(layer: Layer, target: Floats) -> Layer:

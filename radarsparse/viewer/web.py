@@ -1,10 +1,12 @@
 """The same in a browser: a page, a list of what there is, and every cloud as bytes."""
 
 import json
+import re
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,27 +15,34 @@ from typing import Any
 import numpy as np
 
 from radarsparse.errors import InputError
+from radarsparse.files import replacing
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.layers import (
+from radarsparse.viewer.coloring import (
     BACKGROUND,
     COLORINGS,
     LAYER_COLORS,
-    RING_ANGLES_DEG,
     RING_COLOR,
-    RING_COUNT,
-    RING_STEP_M,
     SIZE_FACTORS,
     Layer,
     Look,
     ShownFrame,
-    colorings_of,
+    ring_dots,
 )
 from radarsparse.viewer.shown import ShownFrames
 
-HOST = "127.0.0.1"
+ADDRESS = "127.0.0.1"
+# Whoever asks by another name was led here by a foreign page; the port may be that of a tunnel.
+HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?")
+IDLE_S = 20.0
 PAGE = Path(__file__).parent / "page"
-PAGE_FILES = {"index.html": "text/html; charset=utf-8", "view.js": "text/javascript; charset=utf-8"}
-SCENE_FILE = "scene.json"
+PAGE_FILES = ("index.html", "view.js")
+SCENE_FILE, RINGS_FILE = "scene.json", "rings.bin"
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".bin": "application/octet-stream",
+}
 FRAMES_KEPT = 4
 # The columns of a layer's clouds after x, y, z, the same in every frame.
 COLUMNS = {
@@ -45,14 +54,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that the browser asks for, by path.
-
-    Attributes:
-        frames: what can be shown.
-        look: to begin with.
-        camera: to begin with.
-        frames_per_s: when playing.
-    """
+    """Everything that the browser asks for, by path; look and camera are those to begin with."""
 
     frames: ShownFrames
     look: Look
@@ -62,13 +64,9 @@ class Site:
     def scene(self) -> dict[str, Any]:
         """What `scene.json` holds: frames, layers, colourings and how to begin."""
         colorings = {
-            name: {
-                "label": COLORINGS[name].label,
-                "colors": COLORINGS[name].colors,
-                "bounds": self.look.bounds[name],
-            }
-            for name in colorings_of(self.look.bounds)
-            if name in COLORINGS
+            name: {**coloring._asdict(), "bounds": self.look.bounds[name]}
+            for name, coloring in COLORINGS.items()
+            if name in self.look.bounds
         }
         layers = [
             {
@@ -87,56 +85,53 @@ class Site:
             "coloring": self.look.coloring,
             "point_size_px": self.look.point_size_px,
             "background": BACKGROUND,
-            "rings": {
-                "height_m": self.look.bounds["height"][0],
-                "step_m": RING_STEP_M,
-                "count": RING_COUNT,
-                "angles_deg": RING_ANGLES_DEG,
-                "color": RING_COLOR,
-            },
+            "ring_color": RING_COLOR,
             "camera": asdict(self.camera),
             "frames_per_s": self.frames_per_s,
         }
 
-    def cloud_paths(self) -> Mapping[str, tuple[str, str]]:
+    @cached_property
+    def clouds(self) -> Mapping[str, tuple[str, str]]:
         """Frame and layer of every cloud, by path."""
         return {
-            cloud_path(number, layer): (name, layer)
+            f"clouds/{number}-{layer}.bin": (name, layer)
             for number, name in enumerate(self.frames.names)
             for layer in self.frames.files
         }
 
-    def write(self, folder: Path) -> None:
-        """Write the page with all its clouds to a new folder, whole or not at all.
+    @cached_property
+    def _read(self) -> Callable[[str], ShownFrame]:
+        # The layers of a frame are asked for one after the other.
+        return lru_cache(maxsize=FRAMES_KEPT)(self.frames.read)
+
+    def content(self, path: str) -> bytes | None:
+        """What stands at a path; None where there is no such path.
 
         Raises:
-            InputError: the folder exists, or a frame can't be read.
+            InputError: a frame can't be read.
         """
-        if folder.exists():
-            raise InputError(f"{folder}: exists; choose another --out")
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            self._write_all(partial)
-        except BaseException:
-            shutil.rmtree(partial)
-            raise
-        partial.rename(folder)
+        if path in PAGE_FILES:
+            return (PAGE / path).read_bytes()
+        if path == SCENE_FILE:
+            return json.dumps(self.scene()).encode()
+        if path == RINGS_FILE:
+            return ring_dots(self.look.bounds).points.astype("<f4").tobytes()
+        if path not in self.clouds:
+            return None
+        name, wanted = self.clouds[path]
+        return next(encode(layer) for layer in self._read(name).layers if layer.name == wanted)
 
-    def _write_all(self, folder: Path) -> None:
-        for name in PAGE_FILES:
-            shutil.copyfile(PAGE / name, folder / name)
-        (folder / SCENE_FILE).write_text(json.dumps(self.scene()), encoding="utf-8")
-        (folder / "clouds").mkdir()
-        for number, name in enumerate(self.frames.names):
-            for layer in self.frames.read(name).layers:
-                (folder / cloud_path(number, layer.name)).write_bytes(encode(layer))
+    def write(self, folder: Path) -> None:
+        """Write the page to a folder; clouds that it held before go away.
 
-
-def cloud_path(number: int, layer: str) -> str:
-    """Where a frame's cloud lies."""
-    return f"clouds/{number}-{layer}.bin"
+        Raises:
+            InputError: a frame can't be read, or a file can't be written.
+        """
+        shutil.rmtree(folder / "clouds", ignore_errors=True)
+        (folder / "clouds").mkdir(parents=True)
+        for path in (*PAGE_FILES, SCENE_FILE, RINGS_FILE, *self.clouds):
+            with replacing(folder / path) as part:
+                part.write_bytes(self.content(path) or b"")
 
 
 def encode(layer: Layer) -> bytes:
@@ -148,42 +143,37 @@ def encode(layer: Layer) -> bytes:
 
 class _Server(ThreadingHTTPServer):
     def __init__(self, site: Site, port: int) -> None:
-        self.site, self.clouds = site, site.cloud_paths()
-        # The layers of a frame are asked for one after the other.
-        self.read = lru_cache(maxsize=FRAMES_KEPT)(site.frames.read)
-        super().__init__((HOST, port), _Handler)
+        self.site = site
+        super().__init__((ADDRESS, port), _Handler)
 
-    def body_of(self, path: str) -> tuple[bytes, str] | None:
-        """Content and its type; None where there is no such path."""
-        if path in PAGE_FILES:
-            return (PAGE / path).read_bytes(), PAGE_FILES[path]
-        if path == SCENE_FILE:
-            return json.dumps(self.site.scene()).encode(), "application/json"
-        if path in self.clouds:
-            name, layer = self.clouds[path]
-            return encode(_layer(self.read(name), layer)), "application/octet-stream"
-        return None
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of who went away: a tab that was closed, a line that fell silent."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server  # pyright: ignore[reportIncompatibleVariableOverride] (it serves no other)
+    timeout = IDLE_S
 
     def do_GET(self) -> None:  # the name that http.server calls
+        if not HOST.fullmatch(self.headers.get("Host", "")):
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return
         path = self.path.partition("?")[0].lstrip("/") or "index.html"
         try:
-            found = self.server.body_of(path)
+            found = self.server.site.content(path)
         except InputError as error:
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=str(error))
             return
         if found is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        body, kind = found
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", KINDS[Path(path).suffix])
+        self.send_header("Content-Length", str(len(found)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(found)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing of every request."""
@@ -212,9 +202,5 @@ def serve(site: Site, port: int) -> None:
         InputError: the port is taken.
     """
     with make_server(site, port) as server:
-        print(f"http://{HOST}:{server.server_port}/ (Ctrl+C ends it)", flush=True)
+        print(f"http://{ADDRESS}:{server.server_port}/ (Ctrl+C ends it)", flush=True)
         server.serve_forever()
-
-
-def _layer(frame: ShownFrame, name: str) -> Layer:
-    return next(layer for layer in frame.layers if layer.name == name)

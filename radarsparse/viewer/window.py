@@ -16,7 +16,7 @@ import numpy as np
 
 from radarsparse.errors import InputError
 from radarsparse.viewer.camera import Camera, Place
-from radarsparse.viewer.layers import (
+from radarsparse.viewer.coloring import (
     LAYER_NAMES,
     Look,
     ShownFrame,
@@ -25,26 +25,22 @@ from radarsparse.viewer.layers import (
     ring_dots,
 )
 from radarsparse.viewer.legend import SIZE_PX, draw_legend
-from radarsparse.viewer.renderer import add_dots, background_rgba
+from radarsparse.viewer.renderer import darken, show_layers
 from radarsparse.viewer.shown import ShownFrames
 
 POINT_SIZES_PX = (1.0, 20.0)
 CAMERA_FILE = Path("camera.json")
+# By Open3D's names, which it knows once it is loaded.
+KEYS = {"ONE": "1", "TWO": "2", "THREE": "3", "C": "c", "S": "s", "R": "r", "Q": "q"}
+KEYS |= {"PLUS": "+", "EQUALS": "=", "MINUS": "-"}
+KEYS |= {"LEFT": "left", "RIGHT": "right", "SPACE": "space"}
 
 _log = logging.getLogger("radarsparse")
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a window begins.
-
-    Attributes:
-        look: of the first frame.
-        camera: where it is seen from.
-        camera_file: what the key s writes; None for `CAMERA_FILE`.
-        size_px: width and height.
-        frames_per_s: when playing.
-    """
+    """How a window begins; the key s writes `camera_file`, by default `CAMERA_FILE`."""
 
     look: Look
     camera: Camera
@@ -55,14 +51,7 @@ class Start:
 
 @dataclass
 class Desk:
-    """What the keys change; knows no window.
-
-    Attributes:
-        frames: all that can be shown.
-        look: how.
-        place: which of the frames.
-        playing: whether the next frame comes by itself.
-    """
+    """What the keys change; knows no window. The next frame comes by itself while `playing`."""
 
     frames: ShownFrames
     look: Look
@@ -90,35 +79,25 @@ class Desk:
         Returns:
             Whether the picture changes.
         """
+        look = self.look
         if key in ("1", "2", "3"):
-            self._switch(LAYER_NAMES[int(key) - 1])
+            self.look = look._replace(hidden=look.hidden ^ {LAYER_NAMES[int(key) - 1]})
         elif key == "c":
-            known = colorings_of(self.look.bounds)
-            at = (known.index(self.look.coloring) + 1) % len(known)
-            self.look = self.look._replace(coloring=known[at])
+            known = colorings_of(look.bounds)
+            at = (known.index(look.coloring) + 1) % len(known)
+            self.look = look._replace(coloring=known[at])
+        elif key in ("+", "=", "-"):
+            size_px = look.point_size_px + (-0.5 if key == "-" else 0.5)
+            self.look = look._replace(point_size_px=float(np.clip(size_px, *POINT_SIZES_PX)))
         elif key in ("left", "right"):
             self.step(1 if key == "right" else -1)
-        elif key in ("+", "=", "-"):
-            self._resize(0.5 if key != "-" else -0.5)
         elif key == "space":
             self.playing = not self.playing
         return key in ("1", "2", "3", "c", "left", "right", "+", "=", "-")
 
-    def _switch(self, layer: str) -> None:
-        self.look = self.look._replace(hidden=self.look.hidden ^ {layer})
-
-    def _resize(self, change_px: float) -> None:
-        low, high = POINT_SIZES_PX
-        size_px = min(max(self.look.point_size_px + change_px, low), high)
-        self.look = self.look._replace(point_size_px=size_px)
-
 
 def show(frames: ShownFrames, start: Start) -> None:
     """Open the window and return when it is closed.
-
-    Args:
-        frames: what can be shown.
-        start: how it begins.
 
     Raises:
         InputError: Open3D is missing or can't open a window here.
@@ -166,14 +145,13 @@ class _Window:
     def __init__(self, open3d: ModuleType, frames: ShownFrames, start: Start) -> None:
         self.gui, self.start = open3d.visualization.gui, start
         self.desk = Desk(frames, start.look)
-        self.keys = _key_names(self.gui)
+        self.keys = {getattr(self.gui.KeyName, name): key for name, key in KEYS.items()}
         self.as_image = open3d.geometry.Image
         self.application = self.gui.Application.instance
         self.window = self.application.create_window("radarsparse", *start.size_px)
         self.scene = self.gui.SceneWidget()
         self.scene.scene = open3d.visualization.rendering.Open3DScene(self.window.renderer)
-        self.scene.scene.set_background(background_rgba())
-        self.scene.scene.view.set_post_processing(False)
+        darken(self.scene.scene)
         self.legend = self.gui.ImageWidget(self._legend_image())
         self.window.add_child(self.scene)
         self.window.add_child(self.legend)
@@ -195,12 +173,8 @@ class _Window:
         return self.as_image(np.ascontiguousarray(draw_legend(self.desk.frame, self.desk.look)))
 
     def _draw(self) -> None:
-        scene, frame = self.scene.scene, self.desk.frame
-        scene.clear_geometry()
-        add_dots(scene, "rings", ring_dots(self.desk.look.bounds))
-        for name, dots in dots_of(frame, self.desk.look).items():
-            if len(dots.points):
-                add_dots(scene, name, dots)
+        frame, look = self.desk.frame, self.desk.look
+        show_layers(self.scene.scene, [ring_dots(look.bounds), *dots_of(frame, look).values()])
         self.legend.update_image(self._legend_image())
         self.window.title = f"radarsparse: {frame.name}"
         self.scene.force_redraw()
@@ -271,18 +245,3 @@ class _Window:
 def _place(point: np.ndarray) -> Place:
     x, y, z = (round(float(value), 4) + 0.0 for value in point)
     return x, y, z
-
-
-def _key_names(gui: Any) -> dict[Any, str]:
-    names = gui.KeyName
-    digits = {names.ONE: "1", names.TWO: "2", names.THREE: "3"}
-    letters = {names.C: "c", names.S: "s", names.R: "r", names.Q: "q"}
-    sizes = {names.PLUS: "+", names.EQUALS: "=", names.MINUS: "-"}
-    return {
-        **digits,
-        **letters,
-        **sizes,
-        names.LEFT: "left",
-        names.RIGHT: "right",
-        names.SPACE: "space",
-    }

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.config import AugmentSettings
-from radarsparse.geometry import Volume, azimuth_rad, transform_points
+from radarsparse.geometry import Volume, azimuth_rad, cartesian, transform_points
 from radarsparse.scan import RADAR_COLUMNS, ScanPair
 
 _QUARTER_TURN = np.array([[0.0, -1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -21,9 +21,9 @@ _AZIMUTHS, _ELEVATIONS = 360 // _DIRECTION_DEG, 180 // _DIRECTION_DEG
 def augment(
     pair: ScanPair, settings: AugmentSettings, volume: Volume, random: np.random.Generator
 ) -> ScanPair:
-    """Change the scene that both sensors see, then what each of them makes of it.
+    """Change the world that both sensors see, then what each of them makes of it.
 
-    Radial Doppler is unchanged by a turn, mirror or scaling of the scene about the radar. The LiDAR
+    Radial Doppler is unchanged by a turn, mirror or scaling of the world about the radar. The LiDAR
     cloud stays in its own frame: motions go into the transform, a mirror or scaling also into the
     points.
 
@@ -34,14 +34,16 @@ def augment(
         volume: a change that leaves no radar or no LiDAR point in it is not made.
         random: drawn from.
     """
-    changed = _change(pair, settings, random)
+    changed = pair
+    for change in (_mirror_move_drop, _turn, _scale, _jitter, _drop_lidar, _cut_out):
+        changed = change(changed, settings, random)
     return changed if _is_visible(changed, volume) else pair
 
 
 def mix(first: ScanPair, second: ScanPair, volume: Volume) -> ScanPair:
-    """Put two scenes into one place, as one LiDAR would see them: the nearer hides the farther.
+    """Put two frames into one place, as one LiDAR would see them: the nearer hides the farther.
 
-    The second scene is moved so that both LiDARs stand in one point. A return of one frame behind
+    The second frame is moved so that both LiDARs stand in one point. A return of one frame behind
     all that the other saw in its direction is dropped with its ray, so that what one frame hides
     from the other counts as unobserved. A radar sees past obstacles: all its points stay.
 
@@ -87,23 +89,18 @@ def _direction(points: NDArray[np.float32]) -> NDArray[np.int64]:
     return azimuth % _AZIMUTHS * _ELEVATIONS + elevation
 
 
-def _change(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:
-    scene = (_mirror_move_drop, _turn, _scale)
-    sensors = (_jitter_positions, _jitter_doppler, _jitter_power, _drop_lidar, _cut_out)
-    for step in (*scene, *sensors):
-        pair = step(pair, settings, random)
-    return pair
-
-
 def _mirror_move_drop(
     pair: ScanPair, settings: AugmentSettings, random: np.random.Generator
 ) -> ScanPair:
     """What is on by default; it draws the same numbers whatever the settings are."""
     if random.random() < settings.mirror:
         pair = _mirror(pair)
-    motion = _random_motion(settings, random)
+    yaw = np.radians(random.uniform(-settings.yaw_max_deg, settings.yaw_max_deg))
+    motion = np.eye(4)
+    motion[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
+    motion[:3, 3] = settings.shift_std_m * random.standard_normal(3)
     radar = pair.radar[random.random(len(pair.radar)) >= settings.radar_dropout * random.random()]
-    radar[:, :3] = radar[:, :3] @ motion[:3, :3].T + motion[:3, 3]
+    radar = transform_points(motion, radar)
     radar[:, _POWER] += settings.power_std_db * random.standard_normal()
     return ScanPair(pair.name, radar, pair.lidar, motion @ pair.T_radar_lidar)
 
@@ -114,14 +111,6 @@ def _mirror(pair: ScanPair) -> ScanPair:
     radar[:, 1] *= -1.0
     lidar[:, 1] *= -1.0
     return ScanPair(pair.name, radar, lidar, flip @ pair.T_radar_lidar @ flip)
-
-
-def _random_motion(settings: AugmentSettings, random: np.random.Generator) -> NDArray[np.float64]:
-    yaw = np.radians(random.uniform(-settings.yaw_max_deg, settings.yaw_max_deg))
-    motion = np.eye(4)
-    motion[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    motion[:3, 3] = settings.shift_std_m * random.standard_normal(3)
-    return motion
 
 
 def _turn(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:
@@ -144,17 +133,20 @@ def _scale(pair: ScanPair, settings: AugmentSettings, random: np.random.Generato
     return ScanPair(pair.name, radar, lidar, T_radar_lidar)
 
 
-def _jitter_positions(
-    pair: ScanPair, settings: AugmentSettings, random: np.random.Generator
-) -> ScanPair:
+def _jitter(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:
+    """Noise of every radar point, of its position in range and angles."""
+    radar = pair.radar.copy()
     angles_deg = settings.radar_azimuth_std_deg, settings.radar_elevation_std_deg
     std = np.array([settings.radar_range_std_m, *np.radians(angles_deg)])
-    if not std.any():
-        return pair
-    radar = pair.radar.copy()
-    polar = _polar(radar) + std * random.standard_normal((len(radar), 3))
-    # A negative range would put the point on the other side of the radar.
-    radar[:, :3] = _cartesian(np.maximum(polar, [0.0, -np.inf, -np.inf]))
+    if std.any():
+        polar = _polar(radar) + std * random.standard_normal((len(radar), 3))
+        # A negative range would put the point on the other side of the radar.
+        range_m = np.maximum(polar[:, :1], 0.0)
+        radar[:, :3] = range_m * cartesian(1.0, polar[:, 1], polar[:, 2])
+    if settings.doppler_std_mps > 0.0:
+        radar[:, _DOPPLER] += settings.doppler_std_mps * random.standard_normal(len(radar))
+    if settings.power_point_std_db > 0.0:
+        radar[:, _POWER] += settings.power_point_std_db * random.standard_normal(len(radar))
     return replace(pair, radar=radar)
 
 
@@ -164,34 +156,6 @@ def _polar(points: NDArray[np.float32]) -> NDArray[np.floating]:
     elevation_rad = np.arctan2(position_m[:, 2], np.hypot(position_m[:, 0], position_m[:, 1]))
     range_m = np.linalg.norm(position_m, axis=1)
     return np.stack([range_m, azimuth_rad(position_m), elevation_rad], axis=1)
-
-
-def _cartesian(polar: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Of range in metres, azimuth and elevation in radians: x, y, z, [n, 3]."""
-    azimuth, elevation = polar[:, 1], polar[:, 2]
-    across = np.cos(elevation)
-    unit = [across * np.cos(azimuth), across * np.sin(azimuth), np.sin(elevation)]
-    return polar[:, :1] * np.stack(unit, axis=1)
-
-
-def _jitter_doppler(
-    pair: ScanPair, settings: AugmentSettings, random: np.random.Generator
-) -> ScanPair:
-    return _jitter(pair, _DOPPLER, settings.doppler_std_mps, random)
-
-
-def _jitter_power(
-    pair: ScanPair, settings: AugmentSettings, random: np.random.Generator
-) -> ScanPair:
-    return _jitter(pair, _POWER, settings.power_point_std_db, random)
-
-
-def _jitter(pair: ScanPair, column: int, std: float, random: np.random.Generator) -> ScanPair:
-    if std == 0.0:
-        return pair
-    radar = pair.radar.copy()
-    radar[:, column] += std * random.standard_normal(len(radar))
-    return replace(pair, radar=radar)
 
 
 def _drop_lidar(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:

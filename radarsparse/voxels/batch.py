@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,16 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE
-from radarsparse.errors import InputError
 from radarsparse.geometry import Volume, observed_mask
 from radarsparse.scan import ScanPair
-from radarsparse.sparse.tensor import SparseTensor, Support, move
-from radarsparse.voxels.footprint import FOOTPRINT_FEATURES, radar_footprint, stack_footprints
-from radarsparse.voxels.voxelize import Voxels, polar_features, voxelize_lidar, voxelize_radar
-
-POSITION_FEATURES = 6
-CELL_FEATURES = POSITION_FEATURES + FOOTPRINT_FEATURES
-_CPU = torch.device("cpu")
+from radarsparse.sparse.tensor import SparseTensor, move
+from radarsparse.voxels.scene import lattice, need_some, stack_voxels
+from radarsparse.voxels.voxelize import Voxels, radar_footprint, voxelize_lidar, voxelize_radar
 
 
 @dataclass(frozen=True)
@@ -79,15 +74,15 @@ class Batch:
 
     @cached_property
     def cells(self) -> SparseTensor:
-        """What the denoiser is told of every lattice cell, see `make_cells`."""
-        cells = _cells(self.footprint, self.lattice)
-        return cells.replace(cells.feats.to(self.radar.feats.dtype))
+        """What the denoiser is told of every lattice cell, as in `Scene`."""
+        cells = torch.cat([self.lattice.feats, self.footprint], dim=1)
+        return self.lattice.replace(cells.to(self.radar.feats.dtype))
 
     @cached_property
     def footprint(self) -> Tensor:
         """Of the radar on every lattice cell, float32 [n, FOOTPRINT_FEATURES]."""
-        footprints = stack_footprints([pair.radar for pair in self.pairs], self.volume)
-        return move(torch.from_numpy(footprints), self.radar.feats.device)
+        footprints = [radar_footprint(pair.radar, self.volume) for pair in self.pairs]
+        return move(torch.from_numpy(np.concatenate(footprints)), self.radar.feats.device)
 
     @cached_property
     def observed(self) -> Tensor:
@@ -105,8 +100,8 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
     return Batch(
         pairs=pairs,
         volume=volume,
-        radar=_stack([_radar_voxels(p.radar, volume, f"frame {p.name}: radar") for p in pairs]),
-        lidar=_stack([_lidar_voxels(pair, volume) for pair in pairs]),
+        radar=stack_voxels([_radar_voxels(pair, volume) for pair in pairs]),
+        lidar=stack_voxels([_lidar_voxels(pair, volume) for pair in pairs]),
     )
 
 
@@ -117,7 +112,7 @@ def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
         InputError: the pair has no radar or no LiDAR point in the volume.
     """
     return FrameVoxels(
-        radar=_radar_voxels(pair.radar, volume, f"frame {pair.name}: radar"),
+        radar=_radar_voxels(pair, volume),
         lidar=_lidar_voxels(pair, volume),
         observed=_observed_cells(pair, volume),
         footprint=radar_footprint(pair.radar, volume),
@@ -135,8 +130,8 @@ def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume
     batch = Batch(
         pairs=pairs,
         volume=volume,
-        radar=_stack([frame.radar for frame in frames]),
-        lidar=_stack([frame.lidar for frame in frames]),
+        radar=stack_voxels([frame.radar for frame in frames]),
+        lidar=stack_voxels([frame.lidar for frame in frames]),
     )
     rows = np.concatenate([frame.observed for frame in frames])
     footprints = np.concatenate([frame.footprint for frame in frames])
@@ -145,82 +140,17 @@ def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume
     return batch
 
 
-def make_radar(points: NDArray[np.float32], volume: Volume, name: str) -> SparseTensor:
-    """Voxelise one radar cloud.
-
-    Args:
-        points: [n, 5] x, y, z, doppler_mps, power_db, radar frame.
-        volume: where and how fine.
-        name: what to call the cloud in errors.
-
-    Raises:
-        InputError: no point lies in the volume.
-    """
-    return _stack([_radar_voxels(points, volume, name)])
-
-
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def lattice(volume: Volume, batch_size: int, device: torch.device = _CPU) -> SparseTensor:
-    """All lattice cells of every sample with their position; plans are shared between calls.
-
-    Features, each scaled to about one: x, y, z, range, azimuth, elevation.
-    """
-    cells = volume.lattice(LATTICE_STRIDE)
-    centers_m = volume.voxel_center(cells, LATTICE_STRIDE)
-    half_side_m = 0.5 * np.subtract(volume.maximum_m, volume.minimum_m)
-    middle_m = 0.5 * np.add(volume.maximum_m, volume.minimum_m)
-    cartesian = (centers_m - middle_m) / half_side_m
-    feats = np.concatenate([cartesian, polar_features(centers_m, volume)], axis=1)
-    voxels = Voxels(cells, feats.astype(np.float32))
-    return _stack([voxels] * batch_size, stride=LATTICE_STRIDE).to(device)
-
-
-def make_cells(
-    clouds: Sequence[NDArray[np.float32]], volume: Volume, device: torch.device = _CPU
-) -> SparseTensor:
-    """Position of every lattice cell and the radar's footprint on it, [n, CELL_FEATURES].
-
-    Args:
-        clouds: of each sample, [n, 5] as for `make_radar`.
-        volume: where.
-        device: of the features.
-    """
-    footprint = torch.from_numpy(stack_footprints(clouds, volume))
-    return _cells(move(footprint, device), lattice(volume, len(clouds), device))
-
-
-def _cells(footprint: Tensor, positions: SparseTensor) -> SparseTensor:
-    return positions.replace(torch.cat([positions.feats, footprint], dim=1))
-
-
 def _observed_cells(pair: ScanPair, volume: Volume) -> NDArray[np.bool_]:
     points, origin_m = pair.lidar_in_radar_frame, pair.lidar_origin_m
     mask = observed_mask(volume, LATTICE_STRIDE, origin_m, points)
     return mask[tuple(volume.lattice(LATTICE_STRIDE).T)]
 
 
-def _radar_voxels(points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:
-    return _some(voxelize_radar(points, volume), points, volume, name)
+def _radar_voxels(pair: ScanPair, volume: Volume) -> Voxels:
+    voxels = voxelize_radar(pair.radar, volume)
+    return need_some(voxels, pair.radar, volume, f"frame {pair.name}: radar")
 
 
 def _lidar_voxels(pair: ScanPair, volume: Volume) -> Voxels:
     points = pair.lidar_in_radar_frame
-    return _some(voxelize_lidar(points, volume), points, volume, f"frame {pair.name}: LiDAR")
-
-
-def _some(voxels: Voxels, points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:
-    if len(voxels.index) == 0:
-        raise InputError(
-            f"{name}: none of {len(points)} points lies in the box {volume.minimum_m} .."
-            f" {volume.maximum_m} m within {np.degrees(volume.azimuth_max_rad):g} deg of azimuth"
-        )
-    return voxels
-
-
-def _stack(samples: Sequence[Voxels], stride: int = 1) -> SparseTensor:
-    numbers = np.repeat(np.arange(len(samples)), [len(sample.index) for sample in samples])
-    index = np.concatenate([sample.index for sample in samples])
-    coords = torch.from_numpy(np.concatenate([numbers[:, None], index], axis=1))
-    feats = torch.from_numpy(np.concatenate([sample.feats for sample in samples]))
-    return SparseTensor.on(Support.of(coords, len(samples), stride), feats)
+    return need_some(voxelize_lidar(points, volume), points, volume, f"frame {pair.name}: LiDAR")

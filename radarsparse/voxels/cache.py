@@ -99,10 +99,10 @@ def _write(path: Path, voxels: FrameVoxels) -> None:
         with replacing(path) as part:
             part.write_bytes(_checksum(path, packed) + packed)
     except OSError as error:
-        raise InputError(
-            f"data.cache: {path.parent}: can't be written ({error.strerror}); a frame needs"
-            f" {len(packed) / 1e3:.0f} kB there"
-        ) from error
+        raise InputError(f"data.cache: {path.parent}: can't be made ({error.strerror})") from error
+    except InputError as error:
+        size_kb = round(len(packed) / 1e3)
+        raise InputError(f"data.cache: {error}; a frame needs {size_kb} kB there") from error
 
 
 def _checksum(path: Path, packed: bytes) -> bytes:

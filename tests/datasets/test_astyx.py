@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radarsparse.datasets.astyx import open_astyx, read_astyx_frame
+from radarsparse.datasets.astyx import open_astyx
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import read_frame
+from radarsparse.scan import ScanPair
+from tests.formats.test_tables import frame_of
 
 ASTYX = Path(__file__).resolve().parents[3] / "shared/data/astyx"
 
@@ -23,7 +25,14 @@ LIDAR_ROWS = (
 )
 
 
-def write_native(root: Path, name: str = "000012") -> Path:
+NAME = "000012"
+
+
+def read(root: Path) -> ScanPair:
+    return frame_of(open_astyx(root), NAME)
+
+
+def write_native(root: Path, name: str = NAME) -> Path:
     T_ref_lidar = np.eye(4)
     T_ref_lidar[0, 3] = 0.5
     files = {
@@ -46,7 +55,7 @@ def write_native(root: Path, name: str = "000012") -> Path:
 
 
 def test_a_native_frame_is_read_and_cropped(tmp_path: Path) -> None:
-    pair = read_astyx_frame(write_native(tmp_path), "000012")
+    pair = read(write_native(tmp_path))
     assert pair.name == "000012"
     np.testing.assert_array_equal(pair.radar, [[10, 1, 0.5, -3.5, 46.5], [20.25, -2, 1, 0.25, 97]])
     np.testing.assert_array_equal(pair.lidar, np.array(LIDAR_ROWS, dtype=np.float32)[[0, 1, 4]])
@@ -58,7 +67,7 @@ def test_the_radar_pose_is_taken_off(tmp_path: Path) -> None:
     calibration = json.loads(path.read_text())
     calibration["sensors"][0]["calib_data"]["T_to_ref_COS"][0][3] = 2.0
     path.write_text(json.dumps(calibration))
-    assert read_astyx_frame(tmp_path, "000012").T_radar_lidar[0, 3] == pytest.approx(-1.5)
+    assert read(tmp_path).T_radar_lidar[0, 3] == pytest.approx(-1.5)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_the_radar_pose_is_taken_off(tmp_path: Path) -> None:
         ("lidar_vlp16/000012.txt", "", "must begin 'X Y Z Reflectivity'"),
         ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n-3 0 0 1\n", "no usable point"),
         ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n1e300 inf 0 1\n", "no usable point"),
-        ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n3 0 0 256\n", "Reflectivity: lies in 256"),
+        ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n3 0 0 256\n", "intensity: lies in 256"),
         ("calibration/000012.json", "{", "lacks T_to_ref_COS"),
         ("calibration/000012.json", "[" * 9999, "lacks T_to_ref_COS"),
         ("calibration/000012.json", "9" * 9999, "lacks T_to_ref_COS"),
@@ -81,7 +90,7 @@ def test_malformed_files_are_named(tmp_path: Path, path: str, text: str, message
     write_native(tmp_path)
     (tmp_path / path).write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        read_astyx_frame(tmp_path, "000012")
+        read(tmp_path)
     assert path in str(caught.value)
 
 
@@ -91,18 +100,20 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     write_native(tmp_path, "000012")
     write_native(tmp_path, "000003")
     assert open_astyx(tmp_path).names == ("000003", "000012")
-    (tmp_path / "lidar_vlp16/000003.txt").unlink()
-    with pytest.raises(InputError, match=r"lidar_vlp16/000003\.txt"):
-        read_astyx_frame(tmp_path, "000003")
-    with pytest.raises(InputError, match=r"lidar_vlp16/000003\.txt"):
-        open_astyx(tmp_path)
+    for path in ("lidar_vlp16/000003.txt", "calibration/000003.json"):
+        (tmp_path / path).rename(tmp_path / "away")
+        with pytest.raises(InputError, match=f"{path}: no such file"):
+            frame_of(open_astyx(tmp_path), "000003")
+        (tmp_path / "away").rename(tmp_path / path)
+    read(tmp_path)
 
 
 @pytest.mark.data
 @pytest.mark.skipif(not ASTYX.is_dir(), reason=f"the Astyx frames are not at {ASTYX}")
 def test_the_real_frames_equal_their_prepared_twins() -> None:
-    for name in open_astyx(ASTYX / "native").names:
-        own = read_astyx_frame(ASTYX / "native", name)
+    source = open_astyx(ASTYX / "native")
+    for name in source.names:
+        own = frame_of(source, name)
         twin = read_frame(ASTYX / f"frames/{name}.npz")
         np.testing.assert_array_equal(own.radar, twin.radar)
         np.testing.assert_array_equal(own.lidar, twin.lidar)

@@ -1,6 +1,7 @@
 """Building folders of prepared frames."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each, read_skipped
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard, frame_names, write_dataset_card, write_frame
+from radarsparse.formats.prepared import frame_names
 from radarsparse.scan import ScanPair
 from tests.formats.test_prepared import CARD, make_pair
 
@@ -37,7 +38,7 @@ def test_an_interrupted_build_is_resumed(tmp_path: Path) -> None:
     assert build_prepared(plan) == {}
     assert made == ["000000", "000001", "000001"]
     assert plan.is_built()
-    assert not plan.partial.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def make_even(name: str) -> ScanPair:
@@ -66,23 +67,44 @@ def test_a_source_without_any_usable_frame_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_what_another_build_left_is_not_kept(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path / "out", 1)
-    write_dataset_card(plan.partial, DatasetCard("y", "", "", (1.0, 1.0), 1.0, 1.0, "", ""))
-    write_frame(plan.partial, make_pair("000005"))
-    build_prepared(plan)
-    assert [path.name for path in (plan.target / "frames").iterdir()] == ["000000.npz"]
+def test_a_frame_that_was_mended_is_made_by_the_next_call(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"000001\.bin: is odd"):
+        build_prepared(make_plan(tmp_path / "out", 2, make_even))
+    assert build_prepared(make_plan(tmp_path / "out", 2)) == {}
+    assert frame_names(tmp_path / "out") == ("000000", "000001")
+
+
+def test_an_unfinished_build_of_another_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is odd"):
+        build_prepared(make_plan(tmp_path / "out", 2, make_even))
+    longer = make_plan(tmp_path / "out", 3)
+    elsewhere = replace(make_plan(tmp_path / "out", 2), root=tmp_path)
+    for other, reason in (
+        (longer, r"frames 2 \(000000 \.\. 000001, .*now it is frames 3 \(000000 \.\. 000002, "),
+        (elsewhere, f"source None; now it is source {tmp_path}; "),
+    ):
+        with pytest.raises(InputError, match=rf"out\.partial: was begun with {reason}"):
+            build_prepared(other)
+        with pytest.raises(InputError, match="was begun with"):
+            other.is_built()
+    assert (tmp_path / "out.partial/results/frames/000000.npz").is_file()
 
 
 def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     plan = make_plan(tmp_path / "out", 1)
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial/diary.txt").write_text("mine")
-    with pytest.raises(InputError, match="in the way"):
+    beside = tmp_path / "out.partial"
+    beside.mkdir()
+    (beside / "diary.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"out\.partial: is in the way"):
         build_prepared(plan)
-    (tmp_path / "out").mkdir()
+    assert (beside / "diary.txt").read_text() == "mine"
+    (beside / "diary.txt").rename(tmp_path / "diary.txt")
+    beside.rmdir()
+    plan.target.mkdir()
     assert not plan.is_built()
-    (tmp_path / "out/diary.txt").write_text("mine")
+    (tmp_path / "diary.txt").rename(plan.target / "diary.txt")
     with pytest.raises(InputError, match="other contents"):
-        plan.is_built()
-    assert (tmp_path / "out.partial/diary.txt").read_text() == "mine"
+        make_plan(plan.target, 1).is_built()
+    with pytest.raises(InputError, match="other contents"):
+        build_prepared(make_plan(plan.target, 1))
+    assert [path.name for path in plan.target.iterdir()] == ["diary.txt"]

@@ -117,11 +117,11 @@ def test_the_split_is_the_lists_or_the_published_blocks(tmp_path: Path) -> None:
     [
         ("arbe", LIDAR, "holds 12 float32; must be a multiple of 5"),
         ("arbe", ARS548, "0 of 2 points lie before|1 of 2 points lie before"),
-        ("arbe", np.full((2, 5), np.nan), "no usable point left of 2"),
-        ("arbe", np.zeros((0, 5)), "no usable point left of 0"),
+        ("arbe", np.full((2, 5), np.nan), "no usable point of 2"),
+        ("arbe", np.zeros((0, 5)), "no usable point of 0"),
         ("robosense", ARBE, "holds 10 float32; must be a multiple of 6"),
-        ("robosense", np.negative(ARBE * 3), "column intensity: lies in"),
-        ("robosense", np.full((2, 6), np.nan), "no usable point left of 2"),
+        ("robosense", np.negative(ARBE * 3), "intensity: lies in"),
+        ("robosense", np.full((2, 6), np.nan), "no usable point of 2"),
     ],
 )
 def test_malformed_clouds_are_named(tmp_path: Path, file: str, rows: list, message: str) -> None:

@@ -30,11 +30,11 @@ RADAR_FILE = "rtnh_wider_1p_1/1/sprdr_00033.npy"
 
 
 def write_native(root: Path, folder: str = "1", radar: int = 33, lidar: int = 1) -> Path:
-    sequence, number = root / folder, Path(folder).name
+    recording, number = root / folder, Path(folder).name
     files = {
-        sequence / f"info_label/{radar:05d}_{lidar:05d}.txt": "* idx(...)\n",
-        sequence / f"os2-64/os2-64_{lidar:05d}.pcd": PCD,
-        sequence / "info_calib/calib_radar_lidar.txt": "frame difference,x,y\n32,-2.54,0.3\n",
+        recording / f"info_label/{radar:05d}_{lidar:05d}.txt": "* idx(...)\n",
+        recording / f"os2-64/os2-64_{lidar:05d}.pcd": PCD,
+        recording / "info_calib/calib_radar_lidar.txt": "frame difference,x,y\n32,-2.54,0.3\n",
     }
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def test_clouds_with_doppler_are_preferred(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame.radar[:, 4], [20, 10 * np.log10(0.5)], rtol=1e-6)
 
 
-def test_numbers_come_from_sequence_and_radar_frame(tmp_path: Path) -> None:
+def test_numbers_come_from_recording_and_radar_frame(tmp_path: Path) -> None:
     write_native(tmp_path, "dir_38to58/58", 9, 2)
     write_native(tmp_path, "dir_1to20/10", 700, 3)
     before = open_k_radar(write_native(tmp_path))
@@ -79,7 +79,7 @@ def test_numbers_come_from_sequence_and_radar_frame(tmp_path: Path) -> None:
     frame_of(after, "580009")
 
 
-def test_the_split_cuts_no_sequence_and_counts_each_once(tmp_path: Path) -> None:
+def test_the_split_cuts_no_recording_and_counts_each_once(tmp_path: Path) -> None:
     split = open_k_radar(write_native(tmp_path)).split
     assert {name: len(ranges) for name, ranges in split.items()} == {
         "train": 41,
@@ -95,10 +95,10 @@ def test_the_split_cuts_no_sequence_and_counts_each_once(tmp_path: Path) -> None
     ("rows", "message"),
     [
         (RADAR[:, :3], r"has shape \(2, 3\); must be \(n, 4 or 5\)"),
-        (RADAR[:0], "no usable point left of 0"),
-        (RADAR * np.nan, "no usable point left of 2"),
+        (RADAR[:0], "no usable point of 0"),
+        (RADAR * np.nan, "no usable point of 2"),
         (-RADAR, r"column power: lies in -100 \.\."),
-        (RADAR * (1, 1, 1, 0), "no usable point left of 2"),
+        (RADAR * (1, 1, 1, 0), "no usable point of 2"),
     ],
 )
 def test_malformed_radar_is_named(tmp_path: Path, rows: np.ndarray, message: str) -> None:
@@ -114,14 +114,14 @@ def test_malformed_radar_is_named(tmp_path: Path, rows: np.ndarray, message: str
         (LIDAR_FILE, PCD.replace("intensity", "i"), "has no column intensity"),
         (LIDAR_FILE, PCD[:-30], "is cut off: holds 3 points; must hold 4|can't be read"),
         (LIDAR_FILE, PCD.replace(LIDAR[0], "0 0 0"), "can't be read"),
-        (CALIBRATION_FILE, "", "line 2 must read 'frame offset,x,y'"),
-        (CALIBRATION_FILE, "frame difference,x,y\n32,-2.54\n", "line 2 must read"),
-        (CALIBRATION_FILE, "frame difference,x,y\n32,-2.54,z\n", "line 2 must read"),
-        (CALIBRATION_FILE, "frame difference,x,y\n32,-2.54,nan\n", "offset: lies in"),
+        (CALIBRATION_FILE, "", "offset of line 2, 'frame offset,x,y': ''; must be 2 finite"),
+        (CALIBRATION_FILE, "frame difference,x,y\n32,-2.54\n", "offset .*: '-2.54'; must be 2"),
+        (CALIBRATION_FILE, "frame difference,x,y\n32,-2.54,z\n", "offset .*: '-2.54 z'; must"),
+        (CALIBRATION_FILE, "frame difference,x,y\n32,-2.54,nan\n", "offset .*: '-2.54 nan'"),
         (
             CALIBRATION_FILE,
             "frame difference,x,y\n32,-254,0.3\n",
-            r"offset: lies in -254 \.\. 0\.3",
+            r"offset .*: lies in -254 \.\. 0\.3; must lie in -10 \.\. 10",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_malformed_texts_are_named(tmp_path: Path, path: str, text: str, message
 def test_a_sweep_without_any_return_is_refused(tmp_path: Path) -> None:
     pulses = "\n".join([LIDAR[1]] * 4)
     (write_native(tmp_path) / LIDAR_FILE).write_text(PCD.replace("\n".join(LIDAR), pulses))
-    with pytest.raises(InputError, match=rf"{LIDAR_FILE}: no usable point left of 0"):
+    with pytest.raises(InputError, match=rf"{LIDAR_FILE}: no usable point of 4"):
         frame_of(open_k_radar(tmp_path), FRAME)
 
 
@@ -157,9 +157,9 @@ def test_other_layouts_are_refused(tmp_path: Path) -> None:
         open_k_radar(tmp_path)
 
 
-def test_unknown_sequences_are_refused(tmp_path: Path) -> None:
+def test_unknown_recordings_are_refused(tmp_path: Path) -> None:
     write_native(tmp_path, "59")
-    with pytest.raises(InputError, match=r"59: is no sequence of K-Radar; they are 1 \.\. 58"):
+    with pytest.raises(InputError, match=r"59: is no recording of K-Radar; they are 1 \.\. 58"):
         open_k_radar(tmp_path)
 
 

@@ -29,8 +29,8 @@ def test_the_transform_of_a_key_is_read(tmp_path: Path) -> None:
     ("key", "message"),
     [
         ("Tr_cam_to_road", "has no line Tr_cam_to_road:"),
-        ("Tr_imu_to_velo", "Tr_imu_to_velo: holds 0 values; must hold 12"),
-        ("R0_rect", "R0_rect: holds 9 values; must hold 12"),
+        ("Tr_imu_to_velo", "Tr_imu_to_velo: ''; must be 12 finite numbers"),
+        ("R0_rect", "R0_rect: '1 0 0 0 1 0 0 0 1'; must be 12 finite numbers"),
         ("P2", r"P2: lies in 0 \.\. 1495.47; must lie in -100 \.\. 100"),
     ],
 )
@@ -43,8 +43,8 @@ def test_other_keys_are_refused(tmp_path: Path, key: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (": 0 -1 0 0.25", ": 0 -1 0 one", "must be numbers"),
-        (": 0 -1 0 0.25", ": 0 -1 0 nan", "lies in nan"),
+        (": 0 -1 0 0.25", ": 0 -1 0 one", "'0 -1 0 one .*'; must be 12 finite numbers"),
+        (": 0 -1 0 0.25", ": 0 -1 0 nan", "'0 -1 0 nan .*'; must be 12 finite numbers"),
         (": 0 -1 0 0.25", ": 0 1 0 0.25", "is not rigid"),
         (": 0 -1 0 0.25", ": 0 -1 0 250", r"lies in -2 \.\. 250"),
     ],
@@ -91,6 +91,7 @@ def test_split_lists_are_read(tmp_path: Path) -> None:
     ("lists", "message"),
     [
         ({"val": "seven"}, r"val\.txt: lists 'seven'; must list numbers"),
+        ({"val": "9" * 5000}, r"val\.txt: lists '9{80}'; must list numbers of up to 6 digits"),
         ({"val": "-7"}, r"val\.txt: lists '-7'"),
         ({"test": "000002"}, r"train\.txt and test\.txt both list frame 2"),
     ],

@@ -35,7 +35,7 @@ Spoil = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scene `garden`, of two bags."""
+    """The recording `garden`, of two bags."""
     Drive().write((root := tmp_path_factory.mktemp("ntu")) / "garden")
     return root
 
@@ -55,7 +55,7 @@ def reasons_of(source: Source) -> dict[str, str]:
 
 
 def worst_error_m(drive: Drive, pairs: Sequence[ScanPair]) -> float:
-    """How far off the worst LiDAR point of frames of the first scene is."""
+    """How far off the worst LiDAR point of frames of the first recording is."""
     return max(drive.lidar_error_m(int(pair.name), pair.lidar) for pair in pairs)
 
 
@@ -147,12 +147,12 @@ def test_a_resumed_build_ends_in_the_same_frames(root: Path, tmp_path: Path) -> 
         assert_same(read_frame(one), read_frame(other))
 
 
-def test_every_scene_is_in_one_split(tmp_path: Path) -> None:
-    for scene, radars in (("loop3", 1), ("cp", 2), ("nyl", 3), ("garden", 4)):
-        Drive(sweeps=6, radars=radars).write(tmp_path / scene)
+def test_every_recording_is_in_one_split(tmp_path: Path) -> None:
+    for place, radars in (("loop3", 1), ("cp", 2), ("nyl", 3), ("garden", 4)):
+        Drive(sweeps=6, radars=radars).write(tmp_path / place)
     (tmp_path / "calib").mkdir()
     source = open_ntu4dradlm(tmp_path)
-    assert source.split == {"train": [[0, 3], [4, 6]], "val": [[7, 8]], "test": [[9, 9]]}
+    assert source.split == {"train": [(0, 3), (4, 6)], "val": [(7, 8)], "test": [(9, 9)]}
     pairs = pairs_of(source)
     assert [pair.name for pair in pairs] == list(source.names)
     numbers = [0, 1, 2, 3, 0, 1, 2, 0, 1, 0]
@@ -196,11 +196,19 @@ NO_RETURN = "lidar around it: no usable point"
 @pytest.mark.parametrize(
     ("messages", "names", "reason"),
     [
-        (SMALL.with_radar(1, FULL[:0]), ["000001"], f"{RADAR} at .* no usable point left of 0"),
-        (SMALL.with_radar(1, NOTHING), ["000001"], f"{RADAR} at .* no usable point left of 4"),
+        (
+            SMALL.with_radar(1, FULL[:0]),
+            ["000001"],
+            f"{RADAR}: message 1 at .* no usable point of 0",
+        ),
+        (
+            SMALL.with_radar(1, NOTHING),
+            ["000001"],
+            f"{RADAR}: message 1 at .* no usable point of 4",
+        ),
         (SMALL.with_radar(1, FULL, ()), ["000001"], "no channel doppler; channels there: none"),
         (SMALL.with_radar(1, FULL, ("Doppler", "x")), ["000001"], "no channel power"),
-        (SMALL.with_surplus_values(1), ["000001"], "8 values of .* and 8 of power for 3 points"),
+        (SMALL.with_surplus_values(1), ["000001"], "8 values of doppler for 3 points"),
         (SMALL.with_lidar(np.zeros((9, 4))), ["000000", "000001"], NO_RETURN),
         (SMALL.with_lidar(FULL[:, :4], 0.3), ["000000", "000001"], NO_RETURN),
         (SMALL.with_lidar(FULL[:0, :4]), ["000000", "000001"], NO_RETURN),
@@ -263,7 +271,7 @@ def test_points_that_are_not_finite_are_dropped(
     pairs = pairs_of(open_ntu4dradlm(tmp_path))
     assert pairs[1].radar.tolist() == FULL[:2].tolist()
     assert [np.isfinite(pair.lidar).all() and len(pair.lidar) > 2 for pair in pairs] == [True] * 2
-    assert "dropped 2 of 4 points with NaN or infinity" in caplog.text
+    assert "dropped 2 of 4 points: NaN or infinity" in caplog.text
 
 
 def write_calibration(root: Path, text: str) -> Path:
@@ -318,12 +326,12 @@ def test_a_calibration_unlike_the_documented_one_is_reported(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 numbers in a line R: ...; must be 9"),
-        ("R: 1 0 0\n0 1 0\n0 0 1\nT: 0 0 0\n", "3 numbers in a line R: ...; must be 9"),
-        (f"R: {DOCUMENTED_R}\n", "0 numbers in a line T: ...; must be 3"),
-        (f"R: {DOCUMENTED_R}\nT: a b c\n", "T: is no row of numbers"),
+        ("", "R: of p_lidar = R p_radar [+] T: ''; must be 9 finite numbers"),
+        ("R: 1 0 0\n0 1 0\n0 0 1\nT: 0 0 0\n", "R: .*: '1 0 0'; must be 9 finite numbers"),
+        (f"R: {DOCUMENTED_R}\n", "T: .*: ''; must be 3 finite numbers"),
+        (f"R: {DOCUMENTED_R}\nT: a b c\n", "T: .*: 'a b c'; must be 3 finite numbers"),
         ("R: 1 0 0 0 1 0 0 0 2\nT: 0 0 0\n", "is not rigid"),
-        ("R: 1 0 0 0 1 0 0 0 nan\nT: 0 0 0\n", "is not rigid"),
+        ("R: 1 0 0 0 1 0 0 0 nan\nT: 0 0 0\n", "R: .* 0 nan'; must be 9"),
     ],
 )
 def test_a_malformed_calibration_is_named(small_root: Path, text: str, message: str) -> None:
@@ -375,25 +383,25 @@ def move_poses(folder: Path) -> None:
     [
         (spoil_bag, r"cp_2022-02-03_10\.bag: is damaged, cut off or no ROS 1 bag"),
         (swap_volumes, r"cp_2022-02-03_11\.bag: .*: a stamp of .* s follows one of .*must ascend"),
-        (add_unknown, "campus: is an unknown scene; known scenes: garden, nyl, .*, cp, loop3"),
+        (add_unknown, "campus: is an unknown recording; known ones: garden, nyl, .*, cp, loop3"),
         (retype_lidar, r"cp_11\.bag: /livox/lidar has messages of type sensor_msgs/msg/PointCloud"),
         (lambda folder: (folder / "gt_odom.txt").unlink(), r"gt_odom\.txt: no such file"),
         (
             lambda folder: (folder / "gt_odom.txt").write_text("1 2\n"),
-            r"gt_odom\.txt, line 1: '1 2'",
+            r"gt_odom\.txt, line 1: stamp .* qw: '1 2'; must",
         ),
         (move_poses, r"gt_odom\.txt: has poses from 1650000100\.000 to .*; the bags have /radar"),
     ],
 )
-def test_bad_scenes_are_named(tmp_path: Path, spoil: Spoil, message: str) -> None:
+def test_bad_recordings_are_named(tmp_path: Path, spoil: Spoil, message: str) -> None:
     spoil(Drive(sweeps=6, radars=6).write(tmp_path / "cp"))
     with pytest.raises(InputError, match=message):
         frames_of(open_ntu4dradlm(tmp_path))
 
 
-def test_a_folder_without_scenes_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_recordings_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no such folder"):
         open_ntu4dradlm(tmp_path / "nowhere")
     (tmp_path / "garden").mkdir()
-    with pytest.raises(InputError, match="holds no scene with bags; known scenes: garden, nyl"):
+    with pytest.raises(InputError, match="holds no recording with bags; known ones: garden, nyl"):
         open_ntu4dradlm(tmp_path)

@@ -36,13 +36,13 @@ def write_lidar(path: Path, rows: Sequence[tuple[float, ...]] = LIDAR) -> None:
 
 
 def write_native(
-    sequence: Path, radar: Sequence[str] = (STAMP,), lidar: Sequence[str] = (STAMP,)
+    recording: Path, radar: Sequence[str] = (STAMP,), lidar: Sequence[str] = (STAMP,)
 ) -> Path:
     for stamp in radar:
-        write_pcd(sequence / RADAR_FILE.format(stamp), RADAR, RADAR_NAMES)
+        write_pcd(recording / RADAR_FILE.format(stamp), RADAR, RADAR_NAMES)
     for stamp in lidar:
-        write_lidar(sequence / LIDAR_FILE.format(stamp))
-    return sequence
+        write_lidar(recording / LIDAR_FILE.format(stamp))
+    return recording
 
 
 def test_a_native_frame_is_read(tmp_path: Path) -> None:
@@ -92,13 +92,13 @@ def test_frames_are_numbered_by_date_and_run_and_split_by_place(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["2024/data5", "20240113/data9", "20240113_late/data5", "other"])
-def test_unknown_sequences_are_refused(tmp_path: Path, name: str) -> None:
+def test_unknown_recordings_are_refused(tmp_path: Path, name: str) -> None:
     write_native(tmp_path / name)
-    with pytest.raises(InputError, match=f"{name}: is none of the 44 sequences"):
+    with pytest.raises(InputError, match=f"{name}: is none of the 44 recordings"):
         open_snail_radar(tmp_path)
 
 
-def test_each_of_the_44_sequences_has_one_place() -> None:
+def test_each_of_the_44_recordings_has_one_place() -> None:
     listed = [key for keys in PLACES.values() for key in keys.split()]
     assert len(listed) == len(set(listed)) == 44
 
@@ -114,8 +114,8 @@ def test_each_of_the_44_sequences_has_one_place() -> None:
     ],
 )
 def test_malformed_clouds_are_named(tmp_path: Path, path: str, text: str, message: str) -> None:
-    sequence = write_native(tmp_path / "20240113/data5")
-    (sequence / path.format(STAMP)).write_text(text)
+    recording = write_native(tmp_path / "20240113/data5")
+    (recording / path.format(STAMP)).write_text(text)
     with pytest.raises(InputError, match=rf"{path.format(STAMP)}.*{message}"):
         frame_of(open_snail_radar(tmp_path), "000000")
 
@@ -124,13 +124,13 @@ def test_empty_cut_off_and_nan_clouds_are_named(tmp_path: Path) -> None:
     path = write_native(tmp_path / "20240113/data5") / LIDAR_FILE.format(STAMP)
     source = open_snail_radar(tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=f"{path}: (can't be read|is cut off)"):
+    with pytest.raises(InputError, match=f"{path}: .*is cut off"):
         frame_of(source, "000000")
     write_lidar(path, [])
-    with pytest.raises(InputError, match=f"{path}: no usable point left of 0"):
+    with pytest.raises(InputError, match=f"{path}: no usable point of 0"):
         frame_of(source, "000000")
     write_lidar(path, [(np.nan, 1, 1, 1, 1, 1)])
-    with pytest.raises(InputError, match=f"{path}: no usable point left of 1"):
+    with pytest.raises(InputError, match=f"{path}: no usable point of 1"):
         frame_of(source, "000000")
     path.unlink()
     with pytest.raises(InputError, match=f"{path}: no such file"):
@@ -140,21 +140,21 @@ def test_empty_cut_off_and_nan_clouds_are_named(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no folder eagleg7/enhanced"):
         open_snail_radar(tmp_path)
-    sequence = write_native(tmp_path / "20240113/data5", lidar=())
+    recording = write_native(tmp_path / "20240113/data5", lidar=())
     with pytest.raises(InputError, match=r"xt32: holds no file such as"):
         open_snail_radar(tmp_path)
-    write_native(sequence, lidar=["1700000001.000000000"])
+    write_native(recording, lidar=["1700000001.000000000"])
     with pytest.raises(InputError, match=r"no LiDAR sweep has a radar cloud within 0\.05 s"):
         open_snail_radar(tmp_path)
-    write_native(sequence, lidar=["first"])
+    write_native(recording, lidar=["first"])
     with pytest.raises(InputError, match=r"first\.pcd: isn't named by its stamp"):
         open_snail_radar(tmp_path)
 
 
 def test_damaged_files_give_a_frame_or_an_input_error(tmp_path: Path) -> None:
-    sequence = write_native(tmp_path / "20240113/data5")
+    recording = write_native(tmp_path / "20240113/data5")
     source = open_snail_radar(tmp_path)
-    files = [sequence / path.format(STAMP) for path in (RADAR_FILE, LIDAR_FILE)]
+    files = [recording / path.format(STAMP) for path in (RADAR_FILE, LIDAR_FILE)]
     read_well, refused = fuzz(files, lambda: frame_of(source, "000000"), 400)
     assert read_well > 0
     assert refused > 0

@@ -33,8 +33,8 @@ def test_clouds_are_converted_for_the_tools(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         (np.zeros((1, 7)), "holds 7 float32; must be a multiple of 8"),
-        (np.zeros((0, 8)), "no usable point left of 0"),
-        (np.full((2, 8), np.nan), "no usable point left of 2"),
+        (np.zeros((0, 8)), "no usable point of 0"),
+        (np.full((2, 8), np.nan), "no usable point of 2"),
         (
             np.multiply(RADAR, (1, 1, 1, 1, 1.5, 1, 1, 1)),
             "point 0 has range 19.5 m in column Range; must be 13 m",
@@ -45,7 +45,10 @@ def test_malformed_clouds_leave_no_target(tmp_path: Path, rows: np.ndarray, mess
     root = write_native(write_native(tmp_path / "native"), "070071", rows)
     with pytest.raises(InputError, match=rf"velodyne/070071\.bin: {message}"):
         convert_tj4dradset(root, tmp_path / "radar")
-    assert [path.name for path in tmp_path.iterdir()] == ["native"]
+    assert not (tmp_path / "radar").exists()
+    write_native(root, "070071")
+    assert convert_tj4dradset(root, tmp_path / "radar") == 2, "it goes on"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["native", "radar"]
 
 
 def test_targets_with_contents_are_left_alone(tmp_path: Path) -> None:
@@ -55,11 +58,10 @@ def test_targets_with_contents_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="radar: exists with other contents"):
         convert_tj4dradset(root, target)
     assert (target / "diary.txt").read_text() == "mine"
-    (target / "diary.txt").unlink()
-    (tmp_path / "radar.partial").mkdir()
+    (target / "diary.txt").rename(tmp_path / "radar.partial")
     with pytest.raises(InputError, match=r"radar\.partial: is in the way"):
         convert_tj4dradset(root, target)
-    (tmp_path / "radar.partial").rmdir()
+    (tmp_path / "radar.partial").unlink()
     assert convert_tj4dradset(root, target) == 1
 
 

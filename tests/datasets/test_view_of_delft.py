@@ -69,12 +69,12 @@ def test_frames_are_named_and_the_card_tells_them_apart(tmp_path: Path) -> None:
     ("path", "rows", "message"),
     [
         ("radar/training/velodyne/00012.bin", LIDAR, "holds 8 float32; must be a multiple of 7"),
-        ("radar/training/velodyne/00012.bin", np.zeros((0, 7)), "no usable point left of 0"),
-        ("radar/training/velodyne/00012.bin", np.full((2, 7), np.nan), "no usable point left of 2"),
+        ("radar/training/velodyne/00012.bin", np.zeros((0, 7)), "no usable point of 0"),
+        ("radar/training/velodyne/00012.bin", np.full((2, 7), np.nan), "no usable point of 2"),
         ("radar/training/velodyne/00012.bin", LIDAR * 7, "column time: lies in"),
         ("lidar/training/velodyne/00012.bin", RADAR, "holds 14 float32; must be a multiple of 4"),
-        ("lidar/training/velodyne/00012.bin", RADAR * 4, "column reflectance: lies in"),
-        ("lidar/training/velodyne/00012.bin", np.full((3, 4), np.inf), "no usable point left of 3"),
+        ("lidar/training/velodyne/00012.bin", RADAR * 4, "intensity: lies in"),
+        ("lidar/training/velodyne/00012.bin", np.diag([np.inf] * 4), "no usable point of 4"),
     ],
 )
 def test_malformed_clouds_are_named(tmp_path: Path, path: str, rows: list, message: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from radarsparse.config import VolumeSettings
-from radarsparse.evaluation import FolderFrames, Folders
+from radarsparse.evaluation.folders import FolderFrames
+from radarsparse.evaluation.frames import PREDICTION, RAW
 from radarsparse.geometry import Volume
 
 VOLUME = Volume.from_settings(VolumeSettings())
@@ -29,7 +30,8 @@ def save(folder: Path, **clouds: np.ndarray) -> Path:
 def find(
     pred: Path, target: Path, raw: Path | None = None, compared: Mapping[str, Path] | None = None
 ) -> FolderFrames:
-    return FolderFrames.find(Folders(pred, target, raw, compared or {}), None, VOLUME)
+    folders = {PREDICTION: pred, **(compared or {}), **({RAW: raw} if raw else {})}
+    return FolderFrames.find(folders, target, None, VOLUME)
 
 
 # By hand: in frame a, both points of the prediction are 1 m from the target's only point; in frame

@@ -5,17 +5,12 @@ import pytest
 from plyfile import PlyData, PlyElement
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation import (
-    CropBox,
-    FolderFrames,
-    Folders,
-    Workers,
-    parse_compared,
-    unique_names,
-)
-from radarsparse.evaluation.folders import is_prepared
-from radarsparse.formats.clouds import write_cloud
-from radarsparse.formats.prepared import write_frame
+from radarsparse.evaluation.crop import CropBox
+from radarsparse.evaluation.folders import FolderFrames, parse_compared
+from radarsparse.evaluation.frames import PREDICTION, RAW
+from radarsparse.evaluation.workers import Workers
+from radarsparse.formats.clouds import unique_names, write_cloud
+from radarsparse.formats.prepared import is_prepared, write_frame
 from tests.conftest import tiny_pair
 from tests.evaluation.clouds import PRED, TARGET, VOLUME, cloud, find, save
 
@@ -30,7 +25,7 @@ def test_clouds_of_a_frame_belong_together_by_name(tmp_path: Path) -> None:
     raw = save(tmp_path / "raw", a=np.ones((3, 5)), b=np.ones((2, 5)))
     frames = find(pred, target, raw, {"other": other})
     assert list(frames.names) == ["a", "b"]
-    assert frames.region == {"unmatched_targets": 1}
+    assert frames.check(Workers()).region == {"unmatched_targets": 1}
     frame = frames.read("b")
     np.testing.assert_array_equal(frame.target, TARGET["b"])
     np.testing.assert_array_equal(frame.clouds["pred"], PRED["b"])
@@ -66,9 +61,8 @@ def test_clouds_are_read_as_they_are(tmp_path: Path) -> None:
 def test_a_crop_keeps_what_is_not_finite_to_be_counted(tmp_path: Path) -> None:
     points = cloud((1, 0, 0), (9, 0, 0), (np.nan, 0, 0), (1, 0, np.inf))
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points)
-    folders = Folders(pred, target, None, {})
-    box = CropBox((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
-    frame = FolderFrames.find(folders, box, VOLUME).read("a")
+    box = CropBox.parse("0,-5,-5,2,5,5")
+    frame = FolderFrames.find({PREDICTION: pred}, target, box, VOLUME).read("a")
     np.testing.assert_array_equal(frame.clouds["pred"], points[[0, 2, 3]])
 
 
@@ -85,11 +79,11 @@ def test_a_box_crops_every_cloud(tmp_path: Path) -> None:
     pair = tiny_pair(0)
     write_frame(tmp_path / "target", pair)
     (tmp_path / "target/frames/000000.npz").rename(tmp_path / "target/frames/a.npz")
-    box = CropBox((0.0, -5.0, -5.0), (2.0, 5.0, 5.0))
-    folders = Folders(pred, tmp_path / "target", raw, {})
-    frames = FolderFrames.find(folders, box, VOLUME).check(Workers())
+    box = CropBox.parse("0,-5,-5,2,5,5")
+    folders = {PREDICTION: pred, RAW: raw}
+    frames = FolderFrames.find(folders, tmp_path / "target", box, VOLUME).check(Workers())
     assert frames.diagonal_m == box.diagonal_m
-    assert frames.region["crop"] == {"minimum_m": (0, -5, -5), "maximum_m": (2, 5, 5)}
+    assert frames.region["crop"] == {"minimum_m": [0, -5, -5], "maximum_m": [2, 5, 5]}
     frame = frames.read("a")
     np.testing.assert_array_equal(frame.clouds["pred"], cloud(inside))
     np.testing.assert_array_equal(frame.clouds["raw"], cloud(inside)[:, :3])
@@ -114,6 +108,7 @@ def test_prepared_frames_are_cropped_to_the_volume(tmp_path: Path) -> None:
 
 def wide_and_narrow(tmp_path: Path) -> tuple[Path, Path]:
     wide = np.random.default_rng(0).uniform(-60, 60, (200, 4)).astype(np.float32)
+    wide[:, 3] = 1.0
     narrow = wide[np.abs(wide[:, :3]).max(axis=1) < 40]
     return save(tmp_path / "wide", a=wide), save(tmp_path / "narrow", a=narrow)
 
@@ -174,7 +169,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     (pred / "b.npy").unlink()
     rows = np.zeros(3, dtype=[("x", "f4"), ("y", "f4")])
     PlyData([PlyElement.describe(rows, "vertex")]).write(str(pred / "b.ply"))
-    with pytest.raises(InputError, match=r"pred/b\.ply: no column z"):
+    with pytest.raises(InputError, match=r"pred/b\.ply: has no column z"):
         find(pred, target).check(Workers())
 
 

@@ -7,9 +7,8 @@ import torch
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation import ladder as ladder_module
-from radarsparse.evaluation.frames import PREDICTION
-from radarsparse.evaluation.ladder import run_quality
-from radarsparse.evaluation.quality import (
+from radarsparse.evaluation.frames import PREDICTION, frames_of_rows
+from radarsparse.evaluation.ladder import (
     COLD,
     DETAILED,
     GROWN,
@@ -17,12 +16,11 @@ from radarsparse.evaluation.quality import (
     WRONG,
     Ladder,
     grow,
-    name_few,
     reconstruct_wrongly,
+    run_quality,
     score_draws,
 )
 from radarsparse.evaluation.results import KEPT
-from radarsparse.evaluation.runs import RunFrames
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.geometry import Volume
 from radarsparse.training.loop import train
@@ -55,8 +53,9 @@ def test_growing_marks_every_neighbour_once():
 
 def test_every_rung_is_there_in_order(ladder, frames):
     prepared = PreparedFrames.open(frames, "val")
-    clouds = RunFrames(ladder.rows(), prepared, VOLUME).read(prepared.names[0]).clouds
-    few = [name_few(steps) for steps in (1, 2, 4)]
+    scored = frames_of_rows(ladder.rows(), prepared.names, prepared, VOLUME)
+    clouds = scored.read(prepared.names[0]).clouds
+    few = [f"{steps}, one draw" for steps in ("1 step", "2 steps", "4 steps")]
     assert list(clouds) == [
         *("raw", GROWN, "regression", HEUN, *few, COLD, DETAILED),
         *(PREDICTION, WRONG, "reconstruction"),

@@ -5,10 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radarsparse.evaluation import Workers, make_report, score_frames, table_rows
 from radarsparse.evaluation.definitions import define
-from radarsparse.evaluation.report import csv_lines, describe_gaps, order_rows, rank_worst
-from radarsparse.evaluation.score import FrameScores
+from radarsparse.evaluation.report import (
+    csv_lines,
+    describe_gaps,
+    describe_report,
+    make_report,
+    order_rows,
+    rank_worst,
+)
+from radarsparse.evaluation.score import FrameScores, score_frames
+from radarsparse.evaluation.workers import Workers
 from radarsparse.metrics import evaluate
 from tests.evaluation.clouds import PRED, TARGET, cloud, find, save
 
@@ -65,6 +72,7 @@ def test_empty_clouds_are_counted_and_said(tmp_path: Path) -> None:
     assert report["pred"]["empty_pred"] == 2
     assert report["pred"]["empty_target"] == 2
     assert report["left_out"]["pred"]["chamfer_sum_m"] == 1
+    assert frames.diagonal_m is not None
     # Frames a, c and d have a number: the diagonal twice, and no distance at all.
     assert report["pred"]["chamfer_sum_m"] == pytest.approx(2 * 2 * frames.diagonal_m / 3)
     assert report["pred"]["recall@0.5m"] == pytest.approx(1 / 3)
@@ -103,7 +111,10 @@ def test_every_metric_is_defined(report: dict[str, Any]) -> None:
 def test_rows_go_from_the_worst_to_the_ceiling(report: dict[str, Any]) -> None:
     rows = ["reconstruction", "x", "pred", "a", "raw", "regression"]
     assert order_rows(rows) == ["raw", "regression", "pred", "x", "a", "reconstruction"]
-    assert list(table_rows(report)) == ["enhanced", "same"]
+    lines = describe_report(report).splitlines()
+    assert lines[0] == "2 frames"
+    assert [line.split()[0] for line in lines[2:4]] == ["enhanced", "same"]
+    assert lines[4:] == [describe_gaps(report), "worst by Chamfer sum: b"]
 
 
 def test_one_csv_line_per_frame_and_row(tmp_path: Path) -> None:

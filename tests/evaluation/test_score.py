@@ -6,7 +6,9 @@ import pytest
 
 from radarsparse.config import LATTICE_STRIDE
 from radarsparse.errors import InputError
-from radarsparse.evaluation import FrameScores, Workers, score_frames
+from radarsparse.evaluation.frames import FrameSource
+from radarsparse.evaluation.score import FrameScores, score_frames
+from radarsparse.evaluation.workers import Workers
 from radarsparse.formats.prepared import write_frame
 from radarsparse.geometry import observed_mask
 from radarsparse.metrics import evaluate
@@ -43,7 +45,9 @@ def test_distances_are_counted_in_steps(scores: list[FrameScores]) -> None:
 def test_bands_hold_the_points_of_their_range_and_height(tmp_path: Path) -> None:
     points = cloud((5, 0, -2), (20, 0, 0), (0, 25, 2), (40, 0, 0), (45, 0, 0), (60, 0, 9))
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=points[:4])
-    bands = score_frames(find(pred, target), Workers())[0].bands["pred"]
+    found = find(pred, target)
+    frames = FrameSource(found.names, found.read, VOLUME, None, {})  # of other crops
+    bands = score_frames(frames, Workers())[0].bands["pred"]
     counts = {band: (s["pred_points"], s["target_points"]) for band, s in bands.items()}
     assert counts == {
         "range 0-15 m": (1, 1),
@@ -81,6 +85,7 @@ def test_an_empty_prediction_is_the_worst_one(tmp_path: Path) -> None:
     target = save(tmp_path / "target", **TARGET)
     frames = find(pred, target).check(Workers())
     empty = score_frames(frames, Workers())[0].rows["pred"]
+    assert frames.diagonal_m is not None
     assert empty["chamfer_sum_m"] == 2 * frames.diagonal_m
     assert empty["recall@2.0m"] == empty["fscore@2.0m"] == 0
     assert empty["empty_pred"] == 1
@@ -123,4 +128,4 @@ def test_an_unusable_cloud_is_named(tmp_path: Path) -> None:
     pred, target = save(tmp_path / "pred", **PRED), save(tmp_path / "target", **TARGET)
     np.save(pred / "b.npy", np.zeros((3, 5)))
     with pytest.raises(InputError, match=r"pred/b\.npy: shape \(3, 5\) found"):
-        score_frames(find(pred, target), Workers())
+        find(pred, target).check(Workers())

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation import Workers, start_workers
+from radarsparse.evaluation.workers import Workers, start_workers
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -50,7 +50,7 @@ def test_an_error_ends_the_work() -> None:
 
 def test_a_team_has_at_least_one_worker() -> None:
     with start_workers(None) as workers:
-        assert workers.workers >= 1
+        assert workers.threads >= 1
         assert workers.leads
     with pytest.raises(InputError, match="--workers 0: must be 1 or more"), start_workers(0):
         pass

@@ -67,8 +67,8 @@ def test_a_frame_comes_back_unchanged(tmp_path: Path) -> None:
         ({"lidar": None}, "lidar"),
         ({"radar": np.zeros((3, 4))}, r"radar has shape \(3, 4\); must be \(n, 5\)"),
         ({"lidar": np.zeros(4)}, r"lidar has shape \(4,\)"),
-        ({"radar": np.zeros((0, 5))}, "radar: no usable point left of 0"),
-        ({"radar": np.full((2, 5), np.nan)}, "radar: no usable point left of 2"),
+        ({"radar": np.zeros((0, 5))}, "radar: no usable point of 0"),
+        ({"radar": np.full((2, 5), np.nan)}, "radar: no usable point of 2"),
         ({"lidar": np.full((2, 4), "a")}, "must be real numbers"),
         ({"T_radar_lidar": np.eye(3)}, r"T_radar_lidar: has shape \(3, 3\); must be \(4, 4\)"),
         ({"T_radar_lidar": 2 * np.eye(4)}, "not rigid"),
@@ -84,6 +84,24 @@ def test_unusable_arrays_are_named(tmp_path: Path, changes: dict[str, Any], mess
     with pytest.raises(InputError, match=message) as caught:
         read_frame(path)
     assert str(path) in str(caught.value)
+
+
+def test_what_no_sensor_measures_is_dropped_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = make_pair()
+    radar, lidar = pair.radar.copy(), pair.lidar.copy()
+    radar[1, 3], lidar[2, :3] = 3.4e38, 0
+    back = read_frame(write_arrays(tmp_path / "000000.npz", radar=radar, lidar=lidar))
+    np.testing.assert_array_equal(back.radar, np.delete(pair.radar, 1, axis=0))
+    np.testing.assert_array_equal(back.lidar, np.delete(pair.lidar, 2, axis=0))
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "radar: dropped 1 of 7 points: doppler_mps 3.4e+38 beyond -200 .. 200",
+        "lidar: dropped 1 of 9 points: no return, at the origin",
+    ]
+    radar[:, 4] = 1e6
+    with pytest.raises(InputError, match=r"radar: power_db 1e\+06 beyond -200 \.\. 200 in 7 of 7"):
+        read_frame(write_arrays(tmp_path / "000000.npz", radar=radar))
 
 
 def test_rows_with_nan_are_dropped_and_counted(
@@ -117,7 +135,9 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
 def test_a_bare_array_and_a_missing_file_are_named(tmp_path: Path) -> None:
     with (tmp_path / "000000.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(InputError, match="one array"):
+    with pytest.raises(
+        InputError, match=r"000000\.npz: can't be read: damaged, cut off or no .npz"
+    ):
         read_frame(tmp_path / "000000.npz")
     with pytest.raises(InputError, match="no such file"):
         read_frame(tmp_path / "000001.npz")

@@ -12,18 +12,7 @@ from pypcd4.pypcd4 import Encoding, PointCloud
 from radarsparse.datasets.build import Source
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import rigid_transform
-from radarsparse.formats.tables import (
-    check_bounds,
-    fingerprint,
-    need_folder,
-    read_float32,
-    read_npy,
-    read_pcd,
-    read_ply,
-    read_text,
-    split_by_group,
-    unique_rows,
-)
+from radarsparse.formats.tables import read_float32, read_npy, read_pcd, read_ply, read_text
 from radarsparse.scan import ScanPair
 
 NAMES = ("x", "y", "z", "Power")
@@ -183,8 +172,8 @@ def test_malformed_raw_rows_are_refused(tmp_path: Path, content: bytes, message:
         (np.zeros((3, 6)), r"has shape \(3, 6\); must be \(n, 4 or 5\)"),
         (np.zeros(4), r"has shape \(4,\)"),
         (np.zeros((2, 4), dtype=complex), "has type complex128"),
-        (np.full((2, 4), "a"), "has type <U1"),
-        (np.full((2, 4), None), "can't be read"),
+        (np.full((2, 4), "a"), "has type str32; must be real numbers"),
+        (np.full((2, 4), None), "has type object; must be real numbers"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
@@ -193,26 +182,10 @@ def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: st
         read_npy(tmp_path / "a.npy", (4, 5))
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has no line that begins DATA"),
-        (ASCII_PCD.replace("Power", "power"), "has no column Power; there are: x, y, z, power, t"),
-        (ASCII_PCD.replace("POINTS 2", "POINTS 3"), "is cut off: holds 2 points; must hold 3"),
-        (ASCII_PCD.replace("POINTS 2\n", ""), "can't be read"),
-        (ASCII_PCD.replace("5 -6.5", "x"), "can't be read"),
-        (ASCII_PCD.replace("FIELDS", "FIELDS i"), "has rows of 5 values; must have 6"),
-        (ASCII_PCD.replace("ascii", "binary"), "can't be read|is cut off"),
-        (
-            ASCII_PCD.replace("POINTS 2", "POINTS 999999999").replace("ascii", "binary"),
-            r"is cut off: 999999999 points need 19999999980 bytes; it holds \d{3} at most",
-        ),
-    ],
-)
-def test_malformed_pcd_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "a.pcd").write_text(text)
-    with pytest.raises(InputError, match=rf"a\.pcd: {message}"):
-        read_pcd(tmp_path / "a.pcd", NAMES)
+def test_a_missing_field_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.pcd").write_text(ASCII_PCD)
+    with pytest.raises(InputError, match=r"a\.pcd: has no column power; there are: x, y, z, Power"):
+        read_pcd(tmp_path / "a.pcd", ("x", "power"))
 
 
 def test_malformed_ply_is_refused(tmp_path: Path) -> None:
@@ -246,26 +219,8 @@ def test_missing_files_are_named(tmp_path: Path, read: Callable[[Path], object])
 
 def test_text_must_be_utf8(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff")
-    with pytest.raises(InputError, match=r"a\.txt: can't be read \(UnicodeDecodeError"):
+    with pytest.raises(InputError, match=r"a\.txt: can't be read: byte 0 is no UTF-8"):
         read_text(tmp_path / "a.txt")
-
-
-def test_doubled_rows_are_kept_once_in_their_order() -> None:
-    one, two, three = [5.0, 1.0], [2.0, 1.0], [2.0, 3.0]
-    rows = np.array([one, one, three, two, three, one], dtype=np.float32)
-    np.testing.assert_array_equal(unique_rows(rows), [one, three, two])
-    np.testing.assert_array_equal(unique_rows(rows[:, ::-1]), [one[::-1], three[::-1], two[::-1]])
-
-
-def test_bounds_are_inclusive_and_refuse_nan() -> None:
-    check_bounds(np.array([0.0, 255.0]), "a", 0.0, 255.0)
-    for values in ([0.0, 256.0], [-1.0, 2.0], [np.nan, 1.0]):
-        with pytest.raises(InputError, match=r"^a: lies in .* must lie in 0 \.\. 255"):
-            check_bounds(np.array(values), "a", 0.0, 255.0)
-
-
-def test_bounds_may_be_beyond_the_values_type() -> None:
-    check_bounds(np.array([1.0], dtype=np.float32), "a", -1e300, 1e300)
 
 
 @pytest.mark.parametrize(
@@ -285,57 +240,3 @@ def test_transforms_of_no_rotation_are_refused(number: object, message: str, row
     rows[row][1] = number
     with pytest.raises(InputError, match=f"^a: {message}"):
         rigid_transform(rows, "a")
-
-
-def test_groups_are_split_whole() -> None:
-    frames = {"a": (0, 3), "b": (4, 4), "c": (9, 12), "d": (20, 30)}
-    assert split_by_group(frames, val=("c",), test=("b", "z")) == {
-        "train": [(0, 3), (20, 30)],
-        "val": [(9, 12)],
-        "test": [(4, 4)],
-    }
-
-
-def test_the_fingerprint_tells_names_and_sizes(tmp_path: Path) -> None:
-    paths = [tmp_path / "a", tmp_path / "b"]
-    seen = {fingerprint(tmp_path, paths)}
-    for name, content in (("a", b"1"), ("a", b"12"), ("b", b"1")):
-        (tmp_path / name).write_bytes(content)
-        seen.add(fingerprint(tmp_path, paths))
-    assert len(seen) == 4
-    moved = tmp_path.rename(tmp_path.with_name("elsewhere"))
-    assert fingerprint(moved, [moved / "a", moved / "b"]) in seen
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    need_folder(tmp_path, "Set")
-    with pytest.raises(InputError, match="nowhere: no such folder; the layout of Set has it"):
-        need_folder(tmp_path / "nowhere", "Set")
-
-
-@pytest.mark.parametrize(
-    "suffix", ["pcd", "ascii.pcd", "binary_compressed.pcd", "ply", "ascii.ply", "npy", "bin"]
-)
-def test_damaged_files_give_rows_or_an_input_error(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a.{suffix}"
-    read: Callable[[], np.ndarray]
-    if path.suffix == ".pcd":
-        encoding = Encoding("binary" if suffix == "pcd" else suffix.partition(".")[0])
-        write_pcd(path, ROWS, NAMES, encoding)
-        read = lambda: read_pcd(path, NAMES)  # noqa: E731
-    elif path.suffix == ".ply":
-        write_ply(path, ROWS, NAMES, "ascii" in suffix)
-        read = lambda: read_ply(path, NAMES)  # noqa: E731
-    elif path.suffix == ".npy":
-        np.save(path, ROWS)
-        read = lambda: read_npy(path, (4,))  # noqa: E731
-    else:
-        write_float32(path, ROWS)
-        read = lambda: read_float32(path, 4)  # noqa: E731
-
-    def check() -> None:
-        assert read().shape[1] == 4
-
-    read_well, refused = fuzz([path], check, 300)
-    assert read_well > 0
-    assert refused > 0

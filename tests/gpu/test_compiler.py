@@ -44,11 +44,16 @@ def test_nvrtc_compiles_every_kernel_once(cache: Path) -> None:
         assert cubin.startswith(b"\x7fELF")
         assert all(name in cubin for name in KERNELS)
     kept = {path: path.read_bytes() for path in cache.iterdir()}
-    assert set(kept.values()) == set(cubins.values())
+    assert {content[32:] for content in kept.values()} == set(cubins.values())
     assert len(kept) == len(ARCHITECTURES)
-    (path,) = (path for path, cubin in kept.items() if cubin == cubins["sm_90"])
-    path.write_bytes(b"what the file holds now")
-    assert compile_kernels("sm_90") == b"what the file holds now"
+    (path,) = (path for path, content in kept.items() if content[32:] == cubins["sm_90"])
+    stamp = path.stat().st_mtime_ns
+    assert compile_kernels("sm_90") == cubins["sm_90"]
+    assert path.stat().st_mtime_ns == stamp, "it was compiled again"
+    for damaged in (kept[path][:-1] + b"?", kept[path][:1000], cubins["sm_90"], b""):
+        path.write_bytes(damaged)
+        assert compile_kernels("sm_90") == cubins["sm_90"]
+        assert path.read_bytes() == kept[path]
 
 
 @needs_nvrtc

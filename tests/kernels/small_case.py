@@ -7,7 +7,7 @@ import torch
 
 from radarsparse.gpu.compiler import Kernels, load_kernels
 from radarsparse.metrics.nearest.cuda import search as search_module
-from radarsparse.metrics.nearest.cuda.layout import PackedClouds
+from radarsparse.metrics.nearest.cuda.packed import PackedClouds
 from radarsparse.metrics.nearest.cuda.reductions import summarize
 from radarsparse.metrics.nearest.cuda.search import search_all, search_tree
 from tests.kernels.emulator import EmulatedKernels

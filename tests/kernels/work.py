@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from radarsparse.benchmark.streets import OUTLIER_BOX_M, lidar_pair
-from radarsparse.metrics.nearest.cuda.layout import PackedClouds
+from radarsparse.metrics.nearest.cuda.packed import PackedClouds
 from radarsparse.metrics.nearest.cuda.search import build_tree
 from tests.kernels.emulator import EmulatedKernels, compile_emulator
 

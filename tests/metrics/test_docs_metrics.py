@@ -14,8 +14,8 @@ from radarsparse.metrics.cloud import THRESHOLDS_M, VOXEL_SIZES_M
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 HELPERS = {
-    *("columns", "count_cells", "count_columns", "count_voxels", "jensen_shannon", "overlap_of"),
-    *("count_both", "overlaps_of", "pack_index", "voxels_of_points"),
+    *("count_both", "count_cells", "count_columns", "jensen_shannon", "overlaps_of", "pack_index"),
+    "voxels_of_points",
 }
 
 

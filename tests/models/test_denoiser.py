@@ -39,12 +39,17 @@ def network() -> LatentDiffusion:
 
 def _context(network, *indices):
     batch = make_batch([tiny_pair(index) for index in indices], VOLUME)
-    return batch, network.denoiser.read_radar(batch.radar, batch.cells)
+    return batch, network.denoiser.see(batch.radar, batch.cells)
 
 
 def _condition(network, index):
     batch = make_batch([tiny_pair(index)], VOLUME)
-    return network.read_radar(batch.radar, batch.cells)
+    return network.condition_on(batch.radar, batch.cells)
+
+
+def _decode(network, state, batch, sampling):
+    chosen = network.choose(state, batch.lattice.support, sampling)
+    return network.decode(state, chosen, batch.lattice, batch.radar, sampling)
 
 
 @torch.no_grad()
@@ -95,9 +100,7 @@ def test_clean_state_is_the_latent_where_lidar_is_and_absent_elsewhere(network):
 @torch.no_grad()
 def test_decoding_the_clean_state_stays_on_the_true_voxels_of_stride_2(network):
     batch, _ = _context(network, 0, 1)
-    decoded = network.decode(
-        network.clean_state(batch), batch.lattice, batch.radar, SamplingSettings()
-    )
+    decoded = _decode(network, network.clean_state(batch), batch, SamplingSettings())
     assert torch.equal(
         parent_support(decoded.support).coords, parent_support(batch.lidar.support).coords
     )
@@ -152,7 +155,7 @@ def test_details_are_latents_said_of_the_chosen_flags_alone(network):
     sampling = SamplingSettings(detail_sigma=0.6)
     detailed = network.draw_details(state, condition, lambda: noise, sampling)
     assert torch.equal(detailed[:, 3:], state[:, 3:])
-    chosen = network.choose(state, condition.seen, sampling)
+    chosen = network.choose(state, condition.seen.support, sampling)
     flags = torch.cat([chosen, chosen.any(1)[:, None]], dim=1)
     certain = torch.cat([state[:, :3], torch.where(flags, 1.0, -1.0)], dim=1)
     said = network.denoise(certain + 0.6 * noise, torch.tensor([0.6]), condition.seen)
@@ -186,11 +189,7 @@ def test_a_lower_bound_gives_more_voxels(network):
     batch, _ = _context(network, 0)
     state = network.clean_state(batch)
     counts = [
-        len(
-            network.decode(
-                state, batch.lattice, batch.radar, SamplingSettings(voxel_probability=probability)
-            ).feats
-        )
+        len(_decode(network, state, batch, SamplingSettings(voxel_probability=probability)).feats)
         for probability in (0.05, 0.12, 1.0)
     ]
     assert counts[0] > counts[1] > counts[2] == len(parent_support(batch.lidar.support))

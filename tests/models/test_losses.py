@@ -8,25 +8,12 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from radarsparse.models.losses import (
-    ComparedVoxels,
-    PerceptualLoss,
-    Term,
-    by_noise_level,
-    dice_loss,
-    divide_by_shares,
-    focal_loss,
-    intensity_loss,
-    kl_loss,
-    least_direction,
-    mean_per_sample,
-    neighbour_loss,
-    normal_loss,
-    offset_loss,
-    random_pyramid,
-    split_loss,
-    weigh,
-)
+from radarsparse.models.losses.by_level import by_noise_level, divide_by_shares
+from radarsparse.models.losses.detail import ComparedVoxels, intensity_loss, kl_loss, offset_loss
+from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_loss
+from radarsparse.models.losses.perceptual import PerceptualLoss, random_pyramid
+from radarsparse.models.losses.reduce import mean_per_sample, weigh
+from radarsparse.models.losses.structure import least_direction, neighbour_loss, normal_loss
 from radarsparse.models.vae import Split
 from radarsparse.sparse import SparseTensor
 from tests.oracles import random_sparse
@@ -91,9 +78,9 @@ def test_total_is_the_weighted_sum_and_what_weighs_nothing_is_not_computed():
         raise AssertionError
 
     terms = [
-        Term("a", 2.0, lambda: torch.tensor(3.0)),
-        Term("b", 0.0, never),
-        Term("c", 0.5, lambda: torch.tensor(4.0)),
+        ("a", 2.0, lambda: torch.tensor(3.0)),
+        ("b", 0.0, never),
+        ("c", 0.5, lambda: torch.tensor(4.0)),
     ]
     assert {k: v.item() for k, v in weigh(terms).items()} == {"a": 3.0, "c": 4.0, "total": 8.0}
     with pytest.raises(ValueError, match="no loss has a weight"):

@@ -1,5 +1,7 @@
 """The weights that ship."""
 
+import hashlib
+import random
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from scipy.spatial import KDTree
 
 from radarsparse import Enhancer
-from radarsparse.evaluation import crop
+from radarsparse.errors import InputError
+from radarsparse.evaluation.frames import crop
 from radarsparse.models.weights import MODEL_FILE, SHIPPED, run_folder
 from radarsparse.simulator.pairs import simulate_pair
 
@@ -26,6 +29,18 @@ def test_they_are_small_and_have_a_card() -> None:
     assert (folder / MODEL_FILE).stat().st_size < 10e6
     assert "Apache-2.0" in (folder / "MODEL_CARD.md").read_text()
     assert run_folder(Path(SHIPPED)) == Path(SHIPPED), "a path names a folder of the user's"
+
+
+def test_damage_to_them_is_found_and_their_card_names_the_whole_file(tmp_path: Path) -> None:
+    content = bytearray((run_folder(SHIPPED) / MODEL_FILE).read_bytes())
+    card = (run_folder(SHIPPED) / "MODEL_CARD.md").read_text()
+    assert hashlib.sha256(content).hexdigest() in card
+    dice = random.Random(0)
+    for bit in dice.sample(range(8 * len(content) // 2, 8 * len(content)), 1000):
+        content[bit // 8] ^= 1 << bit % 8
+    (tmp_path / MODEL_FILE).write_bytes(content)
+    with pytest.raises(InputError, match=f"{tmp_path / MODEL_FILE}: is damaged: .* SHA-256"):
+        Enhancer.load(tmp_path)
 
 
 def test_they_are_what_is_loaded_by_default() -> None:

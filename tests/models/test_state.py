@@ -15,7 +15,8 @@ from radarsparse.models.state import (
 )
 from radarsparse.sparse import SparseTensor, Support
 from radarsparse.sparse.ops import parent_support
-from radarsparse.voxels.batch import lattice, make_batch
+from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.scene import lattice
 from tests.conftest import tiny_pair
 from tests.models.test_vae import VOLUME
 

@@ -1,10 +1,11 @@
-import numpy as np
+from copy import copy
+
 import pytest
 import torch
 
 from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
 from radarsparse.geometry import Volume
-from radarsparse.models.consensus import Scene, draw_consensus
+from radarsparse.models.consensus import draw_consensus
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.models.latent_diffusion import Condition, LatentDiffusion
 from radarsparse.models.state import BINARY_CHANNELS
@@ -16,7 +17,7 @@ from radarsparse.models.tiled import (
     denoiser_reach,
     make_tiles,
 )
-from radarsparse.voxels.batch import make_cells, make_radar
+from radarsparse.voxels.scene import make_scene
 
 # 120 x 4 x 2 lattice cells: longer than tiles and what they see around them.
 LONG = Volume((0.0, -3.2, -1.6), (192.0, 3.2, 1.6), 0.2, 1.5)
@@ -38,16 +39,17 @@ def _network(blocks: int = 1) -> LatentDiffusion:
 
 
 def _frame():
-    """A radar cloud all along the volume, and its lattice."""
+    """A radar cloud all along the volume."""
     torch.manual_seed(1)
     share = torch.rand(600, 3) * torch.tensor([192.0, 6.4, 3.2]) - torch.tensor([0.0, 3.2, 1.6])
     points = torch.cat([share, torch.randn(600, 1), 60 + 10 * torch.randn(600, 1)], dim=1)
-    return make_radar(points.numpy(), LONG, "random"), make_cells([points.numpy()], LONG)
+    return make_scene(points.numpy(), LONG)
 
 
 def _tiled(network: LatentDiffusion, overlap: int) -> LatentDiffusion:
-    network.add_module("denoiser", TiledDenoiser(network.denoiser, SIDE, overlap))
-    return network
+    tiled = copy(network)
+    tiled.run_denoiser = TiledDenoiser(network.denoiser, SIDE, overlap)
+    return tiled
 
 
 def test_tiles_hold_every_cell_once():
@@ -70,8 +72,8 @@ def test_a_tile_grows_on_every_side():
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_the_reach_is_how_far_gradients_come_from(blocks):
     denoiser = _network(blocks).denoiser
-    radar, cells = _frame()
-    context = denoiser.read_radar(radar, cells).replace(torch.randn(len(cells.feats), 8))
+    radar, cells, _ = _frame()
+    context = denoiser.see(radar, cells).replace(torch.randn(len(cells.feats), 8))
     state = torch.randn(len(cells.feats), CHANNELS, requires_grad=True)
     tile = Tile((56, 0), (64, 4))
     denoiser(state, torch.zeros(1, 1), context)[tile.holds(cells.coords)].sum().backward()
@@ -83,9 +85,11 @@ def test_the_reach_is_how_far_gradients_come_from(blocks):
 
 @torch.no_grad()
 def test_a_pass_in_tiles_is_the_pass_over_the_whole():
-    network, (radar, cells) = _network(), _frame()
+    network, (radar, cells, _) = _network(), _frame()
     # In float64, since what comes from so far away is faint; sums run in another order.
-    condition = Condition(*(c.replace(c.feats.double()) for c in network.read_radar(radar, cells)))
+    condition = Condition(
+        *(c.replace(c.feats.double()) for c in network.condition_on(radar, cells))
+    )
     network = network.double()
     whole = network.regress(condition)
     reach = denoiser_reach(network.denoiser)
@@ -98,12 +102,10 @@ def test_a_pass_in_tiles_is_the_pass_over_the_whole():
 @torch.no_grad()
 @pytest.mark.parametrize("start_sigma", [None, 0.5])
 def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
-    network, (radar, cells) = _network(), _frame()
-    scene = Scene(radar, cells, LONG)
+    network, scene = _network(), _frame()
     sampling = SamplingSettings(steps=3, samples=2, start_sigma=start_sigma, detail_sigma=0.5)
-    points = np.zeros((1, 5), dtype=np.float32)  # for the mirror image, of which none is drawn
     whole, tiled = (
-        draw_consensus(one, points, scene, 7, sampling).state
+        draw_consensus(one, [scene], 7, sampling).state
         for one in (network, _tiled(network, denoiser_reach(network.denoiser)))
     )
     # 12 passes, each with the rounding of one.
@@ -112,12 +114,13 @@ def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
 
 @torch.no_grad()
 def test_voxels_of_tiles_are_those_of_the_whole_without_doubles():
-    network, (radar, cells) = _network(), _frame()
+    network, (radar, cells, _) = _network(), _frame()
     torch.manual_seed(2)
     state = torch.randn(len(cells.feats), CHANNELS)
     sampling = SamplingSettings(voxel_probability=0.3)
-    whole = network.decode(state, cells, radar, sampling)
-    tiled = decode_tiles(network, state, cells, radar, sampling, SIDE)
+    chosen = network.choose(state, cells.support, sampling)
+    inputs = state, chosen, cells, radar, sampling
+    whole, tiled = network.decode(*inputs), decode_tiles(network.decode, SIDE, *inputs)
     assert len(whole.coords) > 10_000
     assert torch.equal(tiled.coords, whole.coords)
     torch.testing.assert_close(tiled.feats, whole.feats, rtol=1e-4, atol=1e-4)
@@ -125,15 +128,17 @@ def test_voxels_of_tiles_are_those_of_the_whole_without_doubles():
 
 @torch.no_grad()
 def test_tiles_without_anything_in_them_add_nothing():
-    network, (radar, cells) = _network(), _frame()
+    network, (radar, cells, _) = _network(), _frame()
     state = torch.randn(len(cells.feats), CHANNELS)
     state[:, 3:] = torch.where(cells.coords[:, 1:2] < 20, state[:, 3:], -1.0)
     sampling = SamplingSettings(voxel_probability=0.3)
-    whole = network.decode(state, cells, radar, sampling)
-    tiled = decode_tiles(network, state, cells, radar, sampling, SIDE)
+    chosen = network.choose(state, cells.support, sampling)
+    inputs = state, chosen, cells, radar, sampling
+    whole, tiled = network.decode(*inputs), decode_tiles(network.decode, SIDE, *inputs)
     assert torch.equal(tiled.coords, whole.coords)
     state[:, 3:] = -1.0
-    assert len(decode_tiles(network, state, cells, radar, sampling, SIDE).feats) == 0
+    chosen = network.choose(state, cells.support, sampling)
+    assert len(decode_tiles(network.decode, SIDE, state, chosen, *inputs[2:]).feats) == 0
 
 
 def test_a_denoiser_is_what_it_reaches():

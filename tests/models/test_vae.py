@@ -59,7 +59,7 @@ def test_standardized_latents_have_zero_mean_and_unit_spread_once_observed():
     # What is left of the start after 2000 steps of 1 % is 0.99^2000 < 1e-8.
     torch.testing.assert_close(standard.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(standard.std(0, unbiased=False), torch.ones(3), atol=1e-3, rtol=0)
-    torch.testing.assert_close(vae.restore(standard), latents)
+    torch.testing.assert_close(standard * vae.latent_std + vae.latent_mean, latents)
 
 
 def test_teaching_visits_all_true_voxels_and_scores_every_level():
@@ -79,10 +79,10 @@ def test_decoding_onto_known_voxels_gives_each_its_likeliest_child_at_least():
     batch, vae = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME), _tiny_vae()
     latent, support = vae.encode(batch.lidar), parent_support(batch.lidar.support)
     fine = SparseTensor.on(support, torch.full((len(support), 1), 0.5))
-    least = vae.decode_on(latent, fine, batch.radar, 1.0)
+    least = vae.decode_below(latent, fine, batch.radar, 1.0)
     assert len(least.coords) == len(support)
     assert torch.equal(parent_support(least.support).coords, support.coords)
-    most = vae.decode_on(latent, fine, batch.radar, 1e-9)
+    most = vae.decode_below(latent, fine, batch.radar, 1e-9)
     assert len(most.coords) == 8 * len(support)
     assert most.support.find(least.support.keys)[1].all()
 
@@ -95,7 +95,7 @@ def test_children_of_likelier_voxels_come_first():
     torch.nn.init.zeros_(vae.decoder.levels[2].child_head.bias)
     likely = torch.arange(len(support)) % 2 == 0
     fine = SparseTensor.on(support, torch.where(likely, 0.9, 0.1)[:, None])
-    found = vae.decode_on(latent, fine, batch.radar, 0.25)
+    found = vae.decode_below(latent, fine, batch.radar, 0.25)
     row, _ = support.find(parent_keys(found))
     counts = torch.bincount(row, minlength=len(support))
     assert torch.equal(counts, torch.where(likely, 8, 1))

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from radarsparse.enhancer import Enhancer
 from radarsparse.models.captured import CapturedDenoiser
-from radarsparse.models.consensus import read_scene
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import SparseTensor, use_engine
+from radarsparse.voxels.scene import make_scene
 from tests.pretended.device import Pretended
 
 # Operation by operation; they may only fall.
@@ -22,17 +22,17 @@ Inputs = tuple[Tensor, Tensor, SparseTensor]
 
 @pytest.fixture
 def captured(device: Pretended) -> CapturedDenoiser:
-    denoiser = Enhancer.load().to("cuda").network.denoiser
-    assert isinstance(denoiser, CapturedDenoiser)
-    return denoiser
+    captured = Enhancer.load().to("cuda").network.run_denoiser
+    assert isinstance(captured, CapturedDenoiser)
+    return captured
 
 
 @pytest.fixture
 def inputs(captured: CapturedDenoiser) -> Inputs:
     enhancer = Enhancer.load().to("cuda")
-    scene = read_scene(simulate_pair(0, 0).radar, enhancer.volume, enhancer.device, "frame")
+    scene = make_scene(simulate_pair(0, 0).radar, enhancer.volume, enhancer.device)
     with torch.no_grad():
-        context = captured.read_radar(scene.radar, scene.cells)
+        context = captured.denoiser.see(scene.radar, scene.cells)
     state = torch.randn(len(context.feats), enhancer.network.state_channels)
     return state.cuda(), torch.full((1, 1), 0.3).cuda(), context
 
@@ -73,12 +73,12 @@ def test_a_graph_sees_weights_that_change_and_is_made_anew_where_they_lie_elsewh
     captured.denoiser.head.bias.data.add_(1.0)
     torch.testing.assert_close(run(captured, inputs).cpu(), first.cpu() + 1.0)
     assert captured._recording is graph
-    captured.half().float()
+    captured.denoiser.half().float()
     run(captured, inputs)
     assert captured._recording is not graph
-    state = {name: value.clone() for name, value in captured.state_dict().items()}
-    state["denoiser.head.bias"] += 1.0
-    captured.load_state_dict(state, assign=True)
+    state = {name: value.clone() for name, value in captured.denoiser.state_dict().items()}
+    state["head.bias"] += 1.0
+    captured.denoiser.load_state_dict(state, assign=True)
     torch.testing.assert_close(run(captured, inputs).cpu(), first.cpu() + 2.0, atol=0.01, rtol=0.0)
 
 
@@ -124,7 +124,8 @@ def test_where_a_graph_does_not_serve_the_denoiser_runs_as_it_is(
     elif case == "cpu":
         state, label, context = inputs
         cpu = torch.device("cpu")
-        run(captured.cpu(), (state.cpu(), label.cpu(), context.to(cpu)))
+        captured.denoiser.cpu()
+        run(captured, (state.cpu(), label.cpu(), context.to(cpu)))
     else:
         monkeypatch.setattr("radarsparse.models.captured.engine_in_use", lambda: "spconv")
         with use_engine("torch"):

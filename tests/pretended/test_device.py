@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from radarsparse.metrics.nearest import cuda as cuda_metrics
-from radarsparse.voxels.batch import lattice
+from radarsparse.voxels.scene import lattice
 from tests.pretended.device import CudaError, Pretended, pretended_cuda
 from tests.pretended.tensor import CudaTensor
 

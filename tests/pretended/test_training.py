@@ -135,7 +135,7 @@ def test_every_stage_learns_and_predicts_in_every_precision(
         assert any((a != b).any() for a, b in zip(after, before, strict=True))
         assert all(parameter.isfinite().all() for parameter in after)
         assert math.isfinite(trainer.report()["total"])
-        cloud = trainer.averaged_stage.predict(PAIRS[0], Volume.from_settings(config.volume))
+        cloud = trainer.averaged_stage.predict(PAIRS[0])
     assert cloud.shape[1] == 4
 
 

@@ -10,7 +10,6 @@ from scipy.optimize import bisect
 from scipy.spatial import KDTree
 
 from radarsparse.geometry import transform_points
-from radarsparse.simulator.layout import random_world
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import VLP_16
 from radarsparse.simulator.pairs import SIMULATOR_VERSION, simulate_pair
@@ -18,7 +17,8 @@ from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import ASTYX_6455
 from radarsparse.simulator.raycast import cast_rays
 from radarsparse.simulator.relief import Relief, Wave, range_to_ground
-from radarsparse.simulator.world import Box, Cylinder, Material, Triple, World, pose
+from radarsparse.simulator.road import random_world
+from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World, pose
 
 RADAR_HEIGHT_M = 1.6
 REACH_M = 400.0
@@ -27,16 +27,8 @@ LEVEL = pose((0.0, 0.0, 0.0), (0.0, 0.0, RADAR_HEIGHT_M))
 BESIDE = pose((0.02, -0.01, 0.01), (-0.1, 0.0, 0.3))
 
 
-def make_scene(
-    *parts: Box | Cylinder, ego_velocity_mps: Triple = (0.0, 0.0, 0.0), world: np.ndarray = LEVEL
-) -> World:
-    return World(
-        tuple(part for part in parts if isinstance(part, Box)),
-        tuple(part for part in parts if isinstance(part, Cylinder)),
-        world,
-        BESIDE,
-        ego_velocity_mps,
-    )
+def make_world(*parts: Part, ego_velocity_mps: Triple = (0.0, 0.0, 0.0)) -> World:
+    return World(parts, LEVEL, BESIDE, ego_velocity_mps)
 
 
 def wall(x_m: float, velocity_mps: Triple = (0.0, 0.0, 0.0)) -> Box:
@@ -96,10 +88,11 @@ def ground_m(relief: Relief, origin: np.ndarray, direction: np.ndarray) -> float
 
 def nearest_m(world: World, origin: np.ndarray, direction: np.ndarray) -> float:
     found = [ground_m(world.relief, origin, direction)]
-    for box in world.boxes:
-        found += box_faces_m(box, origin, direction)
-    for cylinder in world.cylinders:
-        found += cylinder_faces_m(cylinder, origin, direction)
+    for part in world.parts:
+        if isinstance(part, Box):
+            found += box_faces_m(part, origin, direction)
+        else:
+            found += cylinder_faces_m(part, origin, direction)
     return min(found)
 
 
@@ -159,12 +152,13 @@ def test_things_stand_on_the_ground_and_stay_on_it_as_they_drive() -> None:
     for seed in range(5):
         world = random_world(np.random.default_rng(seed))
         for later in (world, world.after(0.8)):
-            for box in later.boxes:
-                if box.material in (Material.PERSON, Material.BUILDING):
-                    x, y, z = box.center_m
-                    bottom_m = z - 0.5 * box.size_m[2] - float(later.relief.height_m(x, y))
+            for part in later.parts:
+                if part.material in (Material.PERSON, Material.BUILDING):
+                    assert isinstance(part, Box)
+                    x, y, z = part.center_m
+                    bottom_m = z - 0.5 * part.size_m[2] - float(later.relief.height_m(x, y))
                     assert bottom_m == pytest.approx(
-                        0.0 if box.material == Material.PERSON else -1.0
+                        0.0 if part.material == Material.PERSON else -1.0
                     )
             x, y, z = later.T_world_radar[:3, 3]
             assert 1.0 < z - later.relief.height_m(x, y) < 2.2
@@ -172,7 +166,7 @@ def test_things_stand_on_the_ground_and_stay_on_it_as_they_drive() -> None:
 
 def test_a_radar_sees_through_a_hedge_where_a_lidar_does_not() -> None:
     hedge = Box((10.0, 0.0, 3.0), (0.8, 40.0, 6.0), 0.0, Material.VEGETATION)
-    world = make_scene(hedge, wall(20.0))
+    world = make_world(hedge, wall(20.0))
     rng = np.random.default_rng(3)
     lidar = transform_points(world.T_radar_lidar, scan_lidar(world, VLP_16, rng))
     assert np.count_nonzero(lidar[np.abs(lidar[:, 1]) < 8, 0] > 15) == 0
@@ -183,7 +177,7 @@ def test_a_radar_sees_through_a_hedge_where_a_lidar_does_not() -> None:
 
 
 def test_incidence_owner_and_velocity_are_those_of_the_surface_hit() -> None:
-    world = make_scene(
+    world = make_world(
         wall(20.0, (1.0, 2.0, 0.0)), Cylinder((10.0, 0.0), 0.5, 0.0, 5.0, Material.METAL)
     )
     straight, down, up, aside = (1.0, 0, 0), (0, 0, -1.0), (0, 0, 1.0), (0.8, 0.6, 0)
@@ -196,9 +190,7 @@ def test_incidence_owner_and_velocity_are_those_of_the_surface_hit() -> None:
 
 
 def test_lidar_returns_lie_on_surfaces() -> None:
-    world = make_scene(
-        wall(30.0), Box((12.0, 3.0, 0.8), (4.5, 1.8, 1.6), 0.4, Material.VEHICLE), world=LEVEL
-    )
+    world = make_world(wall(30.0), Box((12.0, 3.0, 0.8), (4.5, 1.8, 1.6), 0.4, Material.VEHICLE))
     cloud = scan_lidar(world, VLP_16, np.random.default_rng(0)).astype(np.float64)
     rays = cloud[:, :3] / np.linalg.norm(cloud[:, :3], axis=1, keepdims=True)
     origin = world.T_world_lidar[:3, 3]
@@ -214,7 +206,7 @@ def test_lidar_returns_lie_on_surfaces() -> None:
 
 
 def test_lidar_sees_rings_on_an_empty_road() -> None:
-    world = make_scene()
+    world = make_world()
     seen = scan_lidar(world, VLP_16, np.random.default_rng(0))
     cloud = transform_points(world.T_radar_lidar, seen)
     assert np.abs(cloud[:, 2] + RADAR_HEIGHT_M).max() < 0.1
@@ -222,7 +214,7 @@ def test_lidar_sees_rings_on_an_empty_road() -> None:
 
 
 def test_nothing_is_seen_behind_a_wall() -> None:
-    world = make_scene(wall(10.0), wall(20.0))
+    world = make_world(wall(10.0), wall(20.0))
     rng = np.random.default_rng(0)
     cloud = transform_points(world.T_radar_lidar, scan_lidar(world, VLP_16, rng))
     ahead = np.abs(np.arctan2(cloud[:, 1], cloud[:, 0])) < math.radians(50)
@@ -233,7 +225,7 @@ def test_nothing_is_seen_behind_a_wall() -> None:
 
 
 def test_doppler_of_what_stands_is_minus_the_cars_own_speed() -> None:
-    world = make_scene(wall(25.0), ego_velocity_mps=(10.0, 0.0, 0.0))
+    world = make_world(wall(25.0), ego_velocity_mps=(10.0, 0.0, 0.0))
     radar = scan_radar(world, UNFOLDED, np.random.default_rng(1)).astype(np.float64)
     unit = radar[:, :3] / np.linalg.norm(radar[:, :3], axis=1, keepdims=True)
     residual = radar[:, 3] + unit @ (10.0, 0.0, 0.0)
@@ -244,7 +236,7 @@ def test_doppler_of_what_stands_is_minus_the_cars_own_speed() -> None:
 
 
 def test_doppler_of_what_drives_away_is_positive() -> None:
-    world = make_scene(wall(20.0, (6.0, 0.0, 0.0)), ego_velocity_mps=(2.0, 0.0, 0.0))
+    world = make_world(wall(20.0, (6.0, 0.0, 0.0)), ego_velocity_mps=(2.0, 0.0, 0.0))
     radar = scan_radar(world, UNFOLDED, np.random.default_rng(2))
     ahead = (np.abs(radar[:, 1]) < 3) & (np.abs(radar[:, 0] - 20) < 1) & (radar[:, 2] > -1)
     assert np.median(radar[ahead, 3]) == pytest.approx(4.0, abs=0.2)
@@ -299,12 +291,12 @@ def test_frames_of_version_2_stay_as_they_are(
     assert zlib.crc32(pair.lidar.tobytes()) == lidar_crc
 
 
-def test_a_scene_drives_on():
+def test_a_world_drives_on():
     parked, driving = wall(20.0), wall(40.0, velocity_mps=(-4.0, 1.0, 0.0))
-    world = make_scene(parked, driving, ego_velocity_mps=(10.0, 0.0, 0.0))
+    world = make_world(parked, driving, ego_velocity_mps=(10.0, 0.0, 0.0))
     earlier = world.after(-0.5)
-    assert earlier.boxes[0] == parked
-    np.testing.assert_allclose(earlier.boxes[1].center_m, np.add(driving.center_m, (2.0, -0.5, 0)))
+    assert earlier.parts[0] == parked
+    np.testing.assert_allclose(earlier.parts[1].center_m, np.add(driving.center_m, (2.0, -0.5, 0)))
     np.testing.assert_allclose(earlier.T_world_radar[:3, 3], (-5.0, 0.0, RADAR_HEIGHT_M))
     np.testing.assert_allclose(world.T_world_radar, LEVEL)
 

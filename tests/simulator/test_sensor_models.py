@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from radarsparse.simulator.layout import random_world
-from radarsparse.simulator.lidar import beam_directions, scan_lidar
+from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import LIDARS, LIVOX_HORIZON
 from radarsparse.simulator.pairs import ASTYX_RIG, SensorRig, simulate_pair, simulation_card
 from radarsparse.simulator.radar import scan_radar
@@ -24,7 +23,8 @@ from radarsparse.simulator.radar_models import (
     RADARS,
     RadarModel,
 )
-from radarsparse.simulator.world import Box, Cylinder, Material, Triple, World, pose
+from radarsparse.simulator.road import random_world
+from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World, pose
 
 FRAMES = 24
 SEED = 40
@@ -32,11 +32,9 @@ HIGH_M = 1000.0
 """Height of sensors that are to see neither the road nor ghosts below it."""
 
 
-def lonely_scene(*parts: Box | Cylinder, ego_velocity_mps: Triple = (0.0, 0.0, 0.0)) -> World:
-    boxes = tuple(part for part in parts if isinstance(part, Box))
-    cylinders = tuple(part for part in parts if isinstance(part, Cylinder))
+def lonely_world(*parts: Part, ego_velocity_mps: Triple = (0.0, 0.0, 0.0)) -> World:
     T_world_radar = pose((0.0, 0.0, 0.0), (0.0, 0.0, HIGH_M))
-    return World(boxes, cylinders, T_world_radar, np.eye(4), ego_velocity_mps)
+    return World(parts, T_world_radar, np.eye(4), ego_velocity_mps)
 
 
 def wall(x_m: float) -> Box:
@@ -147,10 +145,10 @@ def many_points(world: World, model: RadarModel) -> np.ndarray:
 
 def measured_errors(model: RadarModel, range_m: float) -> tuple[float, float, float]:
     """Deviations of range in metres, azimuth and elevation in degrees; the latter two robust."""
-    found_m, azimuth_deg, _ = polar(many_points(lonely_scene(*poles(range_m)), model))
+    found_m, azimuth_deg, _ = polar(many_points(lonely_world(*poles(range_m)), model))
     near = np.abs(found_m - range_m) < 1.5
     from_pole_deg = azimuth_deg - 10.0 * np.round(azimuth_deg / 10.0)
-    _, _, elevation_deg = polar(many_points(lonely_scene(rail(range_m)), model))
+    _, _, elevation_deg = polar(many_points(lonely_world(rail(range_m)), model))
     # Steps of range are too wide for a robust measure.
     range_error_m = float(np.std(found_m[near]))
     return range_error_m, robust_std(from_pole_deg[near]), robust_std(elevation_deg)
@@ -200,7 +198,7 @@ def test_the_eagle_measures_in_steps() -> None:
 
 
 def test_doppler_beyond_the_span_is_folded() -> None:
-    world = lonely_scene(wall(20.0), ego_velocity_mps=(30.0, 0.0, 0.0))
+    world = lonely_world(wall(20.0), ego_velocity_mps=(30.0, 0.0, 0.0))
     folded = many_points(world, ARS548)
     unit = folded[:, :3] / np.linalg.norm(folded[:, :3], axis=1, keepdims=True)
     turns = (folded[:, 3] + 30.0 * unit[:, 0]) / (2 * 22.9)
@@ -212,7 +210,7 @@ def test_doppler_beyond_the_span_is_folded() -> None:
 
 
 def test_a_full_list_holds_the_strongest_points() -> None:
-    world = lonely_scene(wall(20.0))
+    world = lonely_world(wall(20.0))
     whole = scan_radar(world, ASTYX_6455, np.random.default_rng(0))
     short = scan_radar(world, replace(ASTYX_6455, points_max=100), np.random.default_rng(0))
     listed = (whole[:, None] == short).all(axis=2).any(axis=1)
@@ -259,7 +257,7 @@ def test_lidars_return_as_many_points_as_published(
 def test_lidars_see_as_far_and_wide_as_published(
     name: str, azimuth_deg: float, lowest_deg: float, highest_deg: float, range_max_m: float
 ) -> None:
-    _, azimuth, elevation = polar(beam_directions(LIDARS[name].pattern, 0.5))
+    _, azimuth, elevation = polar(LIDARS[name].pattern.directions(0.5))
     assert np.abs(azimuth).max() == pytest.approx(azimuth_deg, rel=0.01)
     assert elevation.min() == pytest.approx(lowest_deg, abs=0.1)
     assert elevation.max() == pytest.approx(highest_deg, abs=0.1)
@@ -278,7 +276,7 @@ def test_lidars_see_as_far_and_wide_as_published(
 def test_lidars_measure_range_as_well_as_published(
     name: str, noise_min_m: float, noise_max_m: float
 ) -> None:
-    cloud = scan_lidar(lonely_scene(wall(20.0)), LIDARS[name], np.random.default_rng(SEED))
+    cloud = scan_lidar(lonely_world(wall(20.0)), LIDARS[name], np.random.default_rng(SEED))
     range_m = np.linalg.norm(cloud[:, :3].astype(np.float64), axis=1)
     front = np.abs(cloud[:, 1]) < 0.9 * 30.0
     along = (cloud[:, 0] - 20.0) * range_m / cloud[:, 0]
@@ -287,7 +285,7 @@ def test_lidars_measure_range_as_well_as_published(
 
 def covered(phases: list[float], cell_deg: float = 0.5) -> np.ndarray:
     """Which cells of the Horizon's view are met, [azimuth, elevation]."""
-    rays = np.concatenate([beam_directions(LIVOX_HORIZON.pattern, phase) for phase in phases])
+    rays = np.concatenate([LIVOX_HORIZON.pattern.directions(phase) for phase in phases])
     _, azimuth, elevation = polar(rays)
     edges = [np.arange(-half, half + cell_deg, cell_deg) for half in (81.7 / 2, 25.1 / 2)]
     return np.histogram2d(azimuth, elevation, edges)[0]
@@ -296,7 +294,7 @@ def covered(phases: list[float], cell_deg: float = 0.5) -> np.ndarray:
 @pytest.mark.parametrize("start", [0.0, 0.123, 0.77])
 def test_the_horizon_covers_its_view_in_part_and_later_elsewhere(start: float) -> None:
     sweep = 0.1 / 100.0
-    assert len(beam_directions(LIVOX_HORIZON.pattern, start)) == 24_000
+    assert len(LIVOX_HORIZON.pattern.directions(start)) == 24_000
     once = covered([start])
     five = covered([start + number * sweep for number in range(5)])
     assert np.mean(once > 0) == pytest.approx(0.6, abs=0.05)
@@ -315,7 +313,7 @@ def test_seed_index_and_sensors_determine_a_frame(radar: str, lidar: str) -> Non
     np.testing.assert_array_equal(first.lidar, again.lidar)
     assert first.radar.dtype == first.lidar.dtype == np.float32
     assert np.isfinite(first.radar).all()
-    # The scene is drawn before any sensor looks at it.
+    # The world is drawn before any sensor looks at it.
     np.testing.assert_array_equal(first.T_radar_lidar, simulate_pair(1, 2).T_radar_lidar)
 
 

@@ -9,11 +9,11 @@ import pytest
 from scipy.spatial import KDTree
 
 from radarsparse.scan import ScanPair
-from radarsparse.simulator.layout import random_world
 from radarsparse.simulator.lidar_models import HDL_64
 from radarsparse.simulator.pairs import ASTYX_RIG, SensorRig, simulate_pair
 from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import RADARS, ZF_FRGEN21
+from radarsparse.simulator.road import random_world
 
 FRAMES = 16
 SEED = 40
@@ -78,7 +78,7 @@ def test_astyx_points_beside_the_lidar_err_as_measured() -> None:
 @pytest.mark.parametrize(
     ("rig", "lowest", "highest"),
     [
-        # Of three example frames, whose spread is this wide; 16 scenes add a few per cent.
+        # Of three example frames, whose spread is this wide; 16 worlds add a few per cent.
         (SensorRig(ZF_FRGEN21, HDL_64), (0.0, 0.12, 0.15, 0.47), (0.07, 0.27, 0.42, 0.66)),
         # Of Astyx `train` and `val`, less what the simulator is known to lack far away.
         (ASTYX_RIG, (0.0, 0.07, 0.30, 0.65), (0.04, 0.17, 0.51, 0.86)),

@@ -202,9 +202,23 @@ def test_what_can_not_be_done_is_named(edm_run, tmp_path, words, message):
 
 
 def test_options_of_bags_need_a_bag(edm_run, frames, tmp_path):
-    for words in (("--topic", TOPIC), ("--format", "bag"), ("--fields", "x,y,z,v,p")):
+    for words in (("--topic", TOPIC), ("--format", "bag")):
         with pytest.raises(InputError, match="is no bag, which"):
             enhance(edm_run, frames, tmp_path / "out", *words)
+
+
+def test_columns_of_files_are_what_the_user_says(edm_run, tmp_path):
+    points = radar(0)
+    other = np.c_[points[:, :3], points[:, 4], np.ones(len(points)), points[:, 3]]
+    other.astype("<f8").tofile(tmp_path / "scan.bin")
+    np.save(tmp_path / "plain.npy", points)
+    said = ("--fields", "x,y,z,snr,age_s,v", "--bin-type", "float64")
+    enhance(edm_run, tmp_path / "scan.bin", tmp_path / "said", *said)
+    enhance(edm_run, tmp_path / "plain.npy", tmp_path / "plain")
+    found = read_rows(tmp_path / "said" / "scan.ply")
+    np.testing.assert_array_equal(found, read_rows(tmp_path / "plain" / "plain.ply"))
+    with pytest.raises(InputError, match="--fields x,,z: holds an empty name"):
+        enhance(edm_run, tmp_path / "scan.bin", tmp_path / "none", "--fields", "x,,z")
 
 
 def test_clouds_of_one_stamp_need_a_bag(edm_run, tmp_path):

@@ -100,6 +100,7 @@ def test_everything_at_once(evaluate, pair, tmp_path):
 
 def test_other_crops_are_refused_unless_one_is_given(evaluate, tmp_path):
     points = np.random.default_rng(0).uniform(-60, 60, (200, 4)).astype(np.float32)
+    points[:, 3] = 1.0
     near = points[np.abs(points[:, :3]).max(axis=1) < 40]
     pred, target = save(tmp_path / "pred", a=points), save(tmp_path / "target", a=near)
     out = tmp_path / "metrics.json"
@@ -189,8 +190,9 @@ def test_a_dry_run_reads_and_writes_nothing(evaluate, pair, tmp_path):
         (("--worst", "-1"), "--worst -1: must be 0 or more"),
         (("--resamples", "0"), "--resamples 0: must be 1 or more"),
         (("--seed", "-1"), "--seed -1: must be 0 or more"),
-        (("--csv", "nowhere/x.csv"), r"--csv nowhere/x\.csv: no such folder"),
-        (("--pictures", "nowhere/x"), "nowhere/x: no such folder"),
+        (("--csv", "nowhere/x.csv"), r"nowhere/x\.csv: no such folder: nowhere"),
+        (("--csv", "/dev/null"), "/dev/null: is no file that could be replaced"),
+        (("--pictures", "/proc/x"), "/proc/x: can't be written"),
         (("--config", "nowhere.yaml"), r"nowhere\.yaml"),
         (("--checkpoint", "run"), "give either --checkpoint RUN, or --pred DIR"),
     ],
@@ -199,6 +201,34 @@ def test_unusable_options_are_named(evaluate, pair, tmp_path, more, message):
     with pytest.raises(InputError, match=message):
         evaluate(*pair, "--out", tmp_path / "m.json", *more)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
+
+
+def test_places_that_are_taken_are_refused_at_once(evaluate, pair, tmp_path):
+    words, out = (*pair, "--out", tmp_path / "m.json"), tmp_path / "m.json"
+    with pytest.raises(InputError, match=r"m\.json: is the file of --out"):
+        evaluate(*words, "--csv", out)
+    taken = save(tmp_path / "pictures", a=cloud())
+    with pytest.raises(InputError, match="pictures: exists with other contents"):
+        evaluate(*words, "--pictures", taken, "--dry-run")
+    (taken / "a.npy").unlink()
+    other = tmp_path / "pictures.partial"
+    other.mkdir()
+    (other / "diary").touch()
+    with pytest.raises(InputError, match=r"pictures\.partial: is in the way"):
+        evaluate(*words, "--pictures", taken)
+    assert [path.name for path in other.iterdir()] == ["diary"]
+    out.mkdir()
+    with pytest.raises(InputError, match=r"m\.json: is a folder, a file expected"):
+        evaluate(*words)
+
+
+def test_an_existing_empty_folder_takes_the_pictures(evaluate, pair, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "link").symlink_to("pictures")
+    evaluate(*pair, "--out", tmp_path / "m.json", "--pictures", tmp_path / "link", "--worst", 1)
+    drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert drawn == {"distances.png", "b.png", "b.ply"}
+    assert (tmp_path / "link").is_symlink()
 
 
 @pytest.mark.parametrize("option", ["target", "raw", "crop", "compare", "config"])
@@ -232,7 +262,7 @@ def test_an_unreadable_file_ends_the_work_and_leaves_nothing(evaluate, tmp_path,
     words = many(tmp_path)
     (tmp_path / "pred/005.npy").write_bytes(b"broken")
     files = ("--out", tmp_path / "m.json", "--csv", tmp_path / "m.csv")
-    with pytest.raises(InputError, match=r"pred/005\.npy: unreadable"):
+    with pytest.raises(InputError, match=r"pred/005\.npy: can't be read"):
         evaluate(*words, *files, "--pictures", tmp_path / "pictures", *crop)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "target"]
 
@@ -240,5 +270,5 @@ def test_an_unreadable_file_ends_the_work_and_leaves_nothing(evaluate, tmp_path,
 def test_bad_input_ends_with_status_2_and_one_line(pair, tmp_path):
     (tmp_path / "target/b.npy").write_bytes(b"broken")
     result = call("eval", *pair, "--out", tmp_path / "m.json")
-    assert refused(result, "target/b.npy: unreadable")
+    assert refused(result, "target/b.npy: can't be read")
     assert "Traceback" not in result.stderr

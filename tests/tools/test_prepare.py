@@ -1,6 +1,7 @@
 """tools/prepare.py as a user runs it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,11 @@ def test_a_broken_source_leaves_no_target(tmp_path: Path) -> None:
     assert f"error: {broken}: is no table of numbers" in done.stderr
     assert not target.exists()
     broken.write_text(whole)
+    # What was made of the former files is not mixed with what is made of these.
+    again = prepare("astyx", source, target)
+    assert again.returncode == 2
+    assert f"error: {target}.partial: was begun with fingerprint " in again.stderr
+    shutil.rmtree(f"{target}.partial")
     assert prepare("astyx", source, target).returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["native", "prepared"]
 

@@ -62,7 +62,8 @@ def test_enhance_refuses_what_it_can_not_use(clouds, edm_run, frames, tmp_path):
     assert refused(enhance(frames, out=clouds), str(clouds), "other contents")
     assert {file.name: file.read_bytes() for file in clouds.iterdir()} == before
     assert refused(enhance(tmp_path / "none"), "none", "no such")
-    assert refused(enhance(frames, "--steps", 0), "--steps 0", "1 or more")
+    words = "--steps = 0", "must be a whole number, 1 to 1000"
+    assert refused(enhance(frames, "--steps", 0), *words)
     far = tmp_path / "far.npy"
     np.save(far, np.full((3, 5), -40.0, dtype=np.float32))
     assert refused(enhance(far), "far.npy", "none of 3 points", "box")
@@ -131,9 +132,9 @@ def test_train_dry_run_says_what_it_would_do_and_writes_nothing(vae_yaml, tmp_pa
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("train.smaples=3", ("train.smaples", "Extra inputs")),
-        ("train.samples=-3", ("train.samples = -3", "greater than 0")),
-        ("train.samples=many", ("train.samples = 'many'", "integer")),
+        ("train.smaples=3", ("train.smaples", "is no key here")),
+        ("train.samples=-3", ("train.samples = -3", "must be greater than 0")),
+        ("train.samples=many", ("train.samples = 'many'", "must be a valid integer")),
         ("data.root=nowhere", ("nowhere",)),
     ],
 )

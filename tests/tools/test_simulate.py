@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,30 @@ def test_other_sensors_make_another_data_set(tmp_path: Path) -> None:
     assert "exists with other contents" in other.stderr
 
 
+def test_an_unfinished_build_is_gone_on_with_or_refused(tmp_path: Path) -> None:
+    out, partial = tmp_path / "sim", tmp_path / "sim.partial"
+    words = (sys.executable, ROOT / "tools/simulate.py", "--out", out, "--seed", 7)
+    with subprocess.Popen(
+        [*map(str, words), "--frames", "12"], env=environment(OMP_NUM_THREADS="1")
+    ) as call:
+        while not list(partial.glob("results/frames/*.npz")):
+            assert call.poll() is None
+            time.sleep(0.01)
+        again = simulate("--out", out, "--frames", 12, "--seed", 7)
+        assert again.returncode == 2
+        assert again.stderr == f"error: {partial}: another process is writing there\n"
+        call.kill()
+    made = {path.name: path.stat().st_mtime_ns for path in partial.glob("results/frames/0*.npz")}
+    other = simulate("--out", out, "--frames", 12, "--seed", 8)
+    assert other.returncode == 2
+    assert other.stderr.startswith(f"error: {partial}: was begun with seed 7; now it is seed 8; ")
+    assert simulate("--out", out, "--frames", 12, "--seed", 7).returncode == 0
+    names = [f"{number:06d}.npz" for number in range(12)]
+    assert sorted(path.name for path in (out / "frames").iterdir()) == names
+    assert {name: (out / "frames" / name).stat().st_mtime_ns for name in made} == made
+    assert [path.name for path in tmp_path.iterdir()] == ["sim"]
+
+
 def test_unknown_sensors_are_named_with_the_known_ones(tmp_path: Path) -> None:
     options = ("--frames", 3, "--seed", 0, "--radar", "sonar")
     done = simulate("--out", tmp_path / "sim", *options)
@@ -98,9 +123,9 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "seed", "sweeps", "message"),
     [
-        (2, 0, 1, "error: --frames 2: must be 3"),
-        (3, -1, 1, "error: --seed -1: must be 0 or more"),
-        (3, 0, 0, "error: --radar-sweeps 0: must be 1 .. 20"),
+        (2, 0, 1, "error: --frames = 2: must be a whole number, 3 to 999999"),
+        (3, -1, 1, "error: --seed = -1: must be a whole number, 0 to "),
+        (3, 0, 0, "error: --radar-sweeps = 0: must be a whole number, 1 to 20"),
     ],
 )
 def test_values_out_of_bounds_are_named(

@@ -64,6 +64,29 @@ def test_a_page_in_a_folder_begins_with_the_saved_camera(
     assert len(list((tmp_path / "page" / "clouds").iterdir())) == 2 * 3
 
 
+def test_what_stands_where_the_page_would_be_is_left_alone(frames: Path, tmp_path: Path):
+    def write() -> None:
+        act("--radar", frames, "--limit", 1, "--web", "--out", tmp_path / "page")
+
+    for name, words in (("page.partial", "is in the way"), ("page", "exists with other contents")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "diary").touch()
+        with pytest.raises(InputError, match=f"{name}: {words}"):
+            write()
+        (tmp_path / name / "diary").unlink()
+        (tmp_path / name).rmdir()
+    write()
+    assert {path.name for path in tmp_path.iterdir()} == {"page"}
+
+
+def test_columns_are_what_the_user_says(tmp_path: Path):
+    np.arange(1, 13, dtype="<f8").reshape(2, 6).tofile(tmp_path / "a.bin")
+    options = ("--fields", "power,x,y,z,doppler,_", "--bin-type", "float64")
+    act("--radar", tmp_path / "a.bin", *options, "--web", "--out", tmp_path / "page")
+    rows = np.fromfile(tmp_path / "page/clouds/0-radar.bin", "<f4").reshape(2, -1)
+    assert rows[:, :5].tolist() == [[2, 3, 4, 5, 1], [8, 9, 10, 11, 7]]
+
+
 def test_a_film_goes_through_the_frames(frames: Path, enhanced: Path, tmp_path: Path):
     path = tmp_path / "film.gif"
     sources = ("--radar", frames, "--enhanced", enhanced)
@@ -78,7 +101,7 @@ def test_a_film_goes_through_the_frames(frames: Path, enhanced: Path, tmp_path: 
         (("--save", "a.mp4"), "a.mp4: unknown suffix '.mp4'"),
         (("--color", "probability"), "--color probability: no layer has it"),
         (("--frame", "7"), "frame 7: not among"),
-        (("--limit", "0"), "--limit 0: must be 1 or more"),
+        (("--limit", "0"), "--limit 0: must be from 1 to 1000000"),
         (("--fps", "0"), "--fps 0.0: must be from 0.1 to 50"),
         (("--size", "10", "800"), "--size 10: must be from 200 to 8192"),
         (("--out", "page"), "--out page: only with --web"),

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from radarsparse.config import Config, load_config
 from radarsparse.training.devices import rank_of, start_fabric
-from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
-from radarsparse.training.loop import make_stage, open_splits
-from radarsparse.training.stages import Stage
+from radarsparse.training.loader import TrainingSamples, load_parts, open_splits, plan_windows
+from radarsparse.training.stages import Stage, make_stage
 from radarsparse.training.trainer import Trainer
 from radarsparse.voxels.batch import Batch
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from radarsparse.training.average import MovingAverage
+from radarsparse.training.trainer import MovingAverage
 
 DECAY = 0.9
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,40 @@ def test_two_processes_train_validate_and_write_once(frames: Path, tmp_path: Pat
     lines = (out / "stats.jsonl").read_text().splitlines()
     assert [json.loads(line)["samples"] for line in lines] == [0, 4, 8]
     assert (out / "best" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_in_one_process_ends_all_and_one_says_so(what: str) -> None:
+    begin = time.monotonic()
+    result = torchrun(2, "tests/training/refusal.py", what)
+    assert time.monotonic() - begin < 60
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    assert f"after 0 samples: frame 000001: the {what} is not finite" in lines[0]
+    assert "exitcode  : 2 " in result.stderr
+    assert result.stderr.count("Traceback") == 1, "torchrun's own"
+
+
+@pytest.mark.slow
+def test_a_folder_that_another_run_writes_to_ends_all_processes(
+    frames: Path, tmp_path: Path
+) -> None:
+    file, out = write_config(tiny_config(frames, "vae"), tmp_path / "c.yaml"), tmp_path / "run"
+    out.mkdir()
+    # A lock belongs to a process, so that another one must hold it.
+    code = "import sys, pathlib, radarsparse.files as f\nwith f.locked(pathlib.Path(sys.argv[1])):"
+    code += " print('locked', flush=True); sys.stdin.read()"
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code, str(out)]
+    with subprocess.Popen(command, env=environment(), stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        result = torchrun(2, "tools/train.py", "--config", file, "--out", out)
+        other.communicate()
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert lines == [f"error: {out}: another process is writing there"]
+    assert torchrun(2, "tools/train.py", "--config", file, "--out", out).returncode == 0
 
 
 def test_half_precision_without_a_gpu_is_refused() -> None:

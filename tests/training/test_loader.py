@@ -12,7 +12,8 @@ from radarsparse.config import Config, validate_config
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.scan import ScanPair
-from radarsparse.training.loader import Microbatch, Rank, TrainingSamples, load_parts, plan_windows
+from radarsparse.training.devices import Rank
+from radarsparse.training.loader import Microbatch, TrainingSamples, load_parts, plan_windows
 from radarsparse.voxels.batch import Batch
 from tests.conftest import tiny_config
 
@@ -230,7 +231,7 @@ def test_a_frame_that_can_not_be_used_is_named(workers: int, frames: Path, tmp_p
     np.savez(root / "frames" / "000000.npz", radar=np.zeros((1, 4)))
     config = tiny_config(root, "vae")
     samples = TrainingSamples(PreparedFrames.open(root, "train"), config)
-    with pytest.raises(InputError, match=r"000000.npz: lacks an array") as caught:
+    with pytest.raises(InputError, match=r"000000.npz: ") as caught:
         list(load_parts(samples, iter(PARTS), workers))
     assert "\n" not in str(caught.value)
 

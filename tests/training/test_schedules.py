@@ -3,7 +3,7 @@ import math
 import pytest
 
 from radarsparse.config import TrainSettings
-from radarsparse.training.schedules import rate_share
+from radarsparse.training.trainer import rate_share
 
 
 def share(schedule: str, seen: int) -> float:

@@ -30,7 +30,7 @@ def test_a_saved_camera_is_read_back(tmp_path: Path):
     camera.save(path)
     assert Camera.load(path) == camera
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match=r"camera\.json: no such folder"):
         camera.save(tmp_path / "missing" / "camera.json")
 
 
@@ -45,6 +45,8 @@ GOOD = {"eye_m": [-1, 0, 2], "target_m": [3, 0, 0], "field_of_view_deg": 50}
         (json.dumps(GOOD | {"zoom": 1}), "is no camera"),
         (json.dumps(GOOD | {"eye_m": [1, 2]}), r"eye_m = \[1, 2\]; must be three numbers"),
         (json.dumps(GOOD | {"target_m": [1, 2, math.nan]}), "must be three numbers"),
+        (json.dumps(GOOD | {"eye_m": [1, 2, 10**400]}), "must be three numbers"),
+        ("[" * 100_000, "is no readable camera"),
         (json.dumps(GOOD | {"field_of_view_deg": 180}), "180; must be from 1 to 170"),
         (json.dumps(GOOD | {"eye_m": [3, 0, 9]}), "must not stand straight above"),
     ],

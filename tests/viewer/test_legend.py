@@ -1,6 +1,6 @@
 import numpy as np
 
-from radarsparse.viewer.layers import COLORINGS, LAYER_COLORS, Layer, Look, ShownFrame, rgb
+from radarsparse.viewer.coloring import COLORINGS, LAYER_COLORS, Layer, Look, ShownFrame, rgb
 from radarsparse.viewer.legend import draw_legend, overlay
 
 POINTS = np.zeros((3, 3), dtype=np.float32)

@@ -7,7 +7,7 @@ import pytest
 from radarsparse.errors import InputError
 from radarsparse.viewer import offscreen
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.layers import BACKGROUND, LAYER_COLORS, Layer, Look, ShownFrame, rgb
+from radarsparse.viewer.coloring import BACKGROUND, LAYER_COLORS, Layer, Look, ShownFrame, rgb
 from radarsparse.viewer.offscreen import View, draw_views, missing_packages, orbit
 
 MISSING = missing_packages()

@@ -63,13 +63,13 @@ def write_ply(path: Path, probability: np.ndarray) -> None:
     names = ("x", "y", "z", "intensity", "probability")
     rows = np.zeros(len(probability), dtype=[(name, "f4") for name in names])
     rows["probability"] = probability
-    rows["x"] = [0.0, np.nan, 2.0]
+    rows["x"] = [1.0, np.nan, 2.0]
     PlyData([PlyElement.describe(rows, "vertex")]).write(str(path))
 
 
 def write_npz(path: Path, probability: np.ndarray) -> None:
     points = np.zeros((3, 4), dtype=np.float32)
-    points[:, 0] = [0.0, np.nan, 2.0]
+    points[:, 0] = [1.0, np.nan, 2.0]
     np.savez(path, points=points, probability=probability)
 
 
@@ -79,7 +79,7 @@ def test_the_probability_stays_with_its_point(tmp_path: Path, suffix: str, write
     write(path, np.array([0.1, 0.5, 0.9], dtype=np.float32))
     frames = ShownFrames.find({"enhanced": path})
     (layer,) = frames.read("a").layers
-    assert layer.points[:, 0].tolist() == [0.0, 2.0]
+    assert layer.points[:, 0].tolist() == [1.0, 2.0]
     np.testing.assert_allclose(layer.values["probability"], [0.1, 0.9])
 
 

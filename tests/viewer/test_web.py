@@ -1,7 +1,10 @@
 import json
 import shutil
+import socket
+import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +20,7 @@ from matplotlib.image import imread
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import read_frame
 from radarsparse.viewer.camera import Camera
-from radarsparse.viewer.layers import LAYER_COLORS, Look, measure_bounds, rgb
+from radarsparse.viewer.coloring import LAYER_COLORS, Look, measure_bounds, rgb
 from radarsparse.viewer.shown import ShownFrames
 from radarsparse.viewer.web import Site, make_server
 
@@ -115,6 +118,64 @@ def test_nothing_else_is_served(address: str, path: str):
     caught.value.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", 200),
+        ("localhost:{port}", 200),
+        ("[::1]:{port}", 200),
+        ("localhost:9000", 200),  # of a tunnel
+        ("127.0.0.1", 200),
+        ("evil.example:{port}", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost:{port}@evil.example", 403),
+        ("", 403),
+        (None, 403),
+    ],
+)
+def test_only_who_asks_this_machine_by_its_name_is_answered(
+    address: str, host: str | None, status: int
+):
+    port = int(address.rpartition(":")[2])
+    head = "" if host is None else f"Host: {host.format(port=port)}\r\n"
+    answer = ask(port, f"GET /scene.json HTTP/1.0\r\n{head}\r\n")
+    assert answer.startswith(b"HTTP/1.0 %d " % status)
+    assert (b"000001" in answer) == (status == 200)
+
+
+def ask(port: int, request: str) -> bytes:
+    """What the server says until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(2**16), b""))
+
+
+def test_who_says_nothing_is_not_waited_for(site: Site, monkeypatch, capfd):
+    server = make_server(site, 0)
+    monkeypatch.setattr(server.RequestHandlerClass, "timeout", 0.2)
+    with running(server) as at:
+        port = int(at.rpartition(":")[2])
+        before = threading.active_count()
+        assert ask(port, "") == ask(port, "GET / HTTP/1.1\r\nHost: lo") == b""
+        deadline = time.monotonic() + 10
+        while threading.active_count() > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_closed_tab_leaves_no_trace(site: Site, capfd):
+    with running(make_server(site, 0)) as at:
+        port = int(at.rpartition(":")[2])
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port)) as tab:
+                # Closed with a reset, while the answer is on its way.
+                tab.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                tab.sendall(b"GET /clouds/0-lidar.bin HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert fetch(at, "")[0]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_frame_that_cannot_be_read_is_told_of(tmp_path: Path, frames: Path):
     shutil.copytree(frames / "frames", tmp_path / "frames")
     shown = ShownFrames.find({"radar": tmp_path}).first(2)
@@ -148,11 +209,9 @@ def test_a_written_page_holds_what_the_server_answers(address: str, site: Site, 
     folder = tmp_path / "page"
     site.write(folder)
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert files == {"index.html", "view.js", "scene.json", *site.cloud_paths()}
+    assert files == {"index.html", "view.js", "scene.json", "rings.bin", *site.clouds}
     for path in files:
         assert (folder / path).read_bytes() == fetch(address, path)[0]
-    with pytest.raises(InputError, match="exists; choose another --out"):
-        site.write(folder)
 
 
 # Pressed one after the other; the page gets its title when it shows the frame they lead to.

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from radarsparse.errors import InputError
-from radarsparse.viewer.layers import Look
+from radarsparse.viewer.coloring import Look
 from radarsparse.viewer.shown import ShownFrames
 from radarsparse.viewer.window import Desk, load_open3d
 

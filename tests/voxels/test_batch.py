@@ -7,7 +7,8 @@ from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 from radarsparse.sparse.ops import parent_support
-from radarsparse.voxels.batch import join_frames, lattice, make_batch, make_radar, voxelize_frame
+from radarsparse.voxels.batch import join_frames, make_batch, voxelize_frame
+from radarsparse.voxels.scene import make_scene
 from tests.conftest import TINY_VOLUME, tiny_pair
 
 VOLUME = Volume(
@@ -38,10 +39,6 @@ def test_voxels_of_single_frames_are_joined_to_the_same_batch():
     assert torch.equal(anew.observed, joined.observed)
 
 
-def test_lattice_is_shared_between_calls():
-    assert lattice(VOLUME, 2).support is lattice(VOLUME, 2).support
-
-
 def test_cells_with_lidar_points_are_observed_and_lie_on_the_lattice():
     batch = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME)
     observed = batch.observed
@@ -62,7 +59,7 @@ def test_clouds_outside_the_box_are_named():
     with pytest.raises(InputError, match=rf"frame 000003: LiDAR: none of 550 .* box {box}"):
         make_batch([away], VOLUME)
     with pytest.raises(InputError, match="scan: none of 40 points"):
-        make_radar(far.radar, VOLUME, "scan")
+        make_scene(far.radar, VOLUME, name="scan")
 
 
 def test_a_batch_that_moves_keeps_what_was_observed():

@@ -3,7 +3,7 @@ import pytest
 
 from radarsparse.config import VolumeSettings
 from radarsparse.geometry import Volume
-from radarsparse.voxels.footprint import radar_footprint
+from radarsparse.voxels.voxelize import radar_footprint
 
 VOLUME = Volume.from_settings(VolumeSettings())
 CELLS = VOLUME.lattice(8)

@@ -1,4 +1,4 @@
-"""Radar points of ROS messages: `sensor_msgs/PointCloud`, and what columns are called."""
+"""ROS messages of type `sensor_msgs/PointCloud` as arrays."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,32 +7,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.recording import select_channel, select_columns
+from radarsparse.formats.bags.decoding import as_float64, select_columns
+from radarsparse.formats.columns import OCULII_CHANNELS
 
 
 def decode_point_cloud(
     message: Mapping[str, Any], names: Sequence[str], order: Sequence[str], source: str
 ) -> NDArray[np.float64]:
-    """Read all points of a radar cloud.
+    """Read fields and channels of all points of a cloud.
 
     Args:
         message: the message's fields by name, as `Message.fields` has them.
-        names: of `RADAR_COLUMNS`: three fields of a point, then two channels, in lower case.
+        names: three fields of a point, then channels, those in lower case.
         order: names of the channels to go by, in order, where the message uses none of them.
         source: what to call the message in errors.
 
     Returns:
-        [n, 5], `RADAR_COLUMNS`; n may be 0.
+        [n, len(names)]; n may be 0.
 
     Raises:
         InputError: a field or a channel is missing, or a channel has not one value for a point.
     """
-    points = select_columns(message.get("points"), names[:3], source)
-    channels = message.get("channels")
-    values = [select_channel(channels, name, order, source) for name in names[3:]]
-    if any(len(each) != len(points) for each in values):
-        raise InputError(
-            f"{source}: {len(values[0])} values of {names[3]} and {len(values[1])} of {names[4]}"
-            f" for {len(points)} points; there must be one each"
-        )
-    return np.column_stack([points, *values])
+    points = select_columns(message["points"], names[:3], source)
+    written, columns = channel_names(message), [points]
+    known = list(written if set(written) & set(order) else order)[: len(written)]
+    for name in names[3:]:
+        if name not in known:
+            there = ", ".join(written) or "none"
+            raise InputError(f"{source}: no channel {name}; channels there: {there}")
+        values = message["channels"][known.index(name)]["values"]
+        if len(values) != len(points):
+            raise InputError(
+                f"{source}: {len(values)} values of {name} for {len(points)} points; there must be"
+                " one each"
+            )
+        columns.append(as_float64(values)[:, None])
+    return np.hstack(columns)
+
+
+def channel_names(message: Mapping[str, Any]) -> list[str]:
+    """What a cloud calls its channels, in lower case; five without names are the Oculii's."""
+    names = [channel["name"].strip().lower() for channel in message["channels"]]
+    nameless = len(names) == len(OCULII_CHANNELS) and not any(names)
+    return list(OCULII_CHANNELS) if nameless else names

@@ -1,40 +1,20 @@
 """ROS messages of type `sensor_msgs/PointCloud2` as arrays."""
 
-import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.recording import select_columns
+from radarsparse.formats.bags.decoding import POINT_CLOUD2, select_columns
 
-POINT_CLOUD2_TYPES = ("sensor_msgs/msg/PointCloud2",)
+POINT_CLOUD2_TYPES = (POINT_CLOUD2,)
 
 # By the numbers that `sensor_msgs/PointField` gives to its data types.
 _FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
-_FIELD_KEYS = ("offset", "datatype", "count")
 # Old drivers leave the count of single values at 0.
 _SINGLE = (0, 1)
-
-
-class _Grid(NamedTuple):
-    """How the bytes of a cloud are laid out: rows of points, with steps in bytes."""
-
-    height: int
-    width: int
-    point_step: int
-    row_step: int
-    is_bigendian: int
-
-
-class _Field(NamedTuple):
-    """Where in a point's bytes a value stands, as what, and how often."""
-
-    offset: int
-    datatype: int
-    repeats: int
 
 
 def decode_point_cloud2(
@@ -51,86 +31,70 @@ def decode_point_cloud2(
         [n, len(names)]; n may be 0.
 
     Raises:
-        InputError: the message isn't made as its type demands, its numbers contradict one another
-            or the amount of its data, or a field is missing, doubled or no single number.
+        InputError: the message's numbers contradict one another or the amount of its data, or a
+            field is missing, doubled or no single number.
     """
-    grid, fields = _read_grid(message, source), _read_fields(message, source)
-    data = _read_data(message, grid, source)
-    if grid.height * grid.width == 0:
+    row_step = _find_row_step(message, source)
+    shape = message["height"], message["width"]
+    if 0 in shape:
         return np.empty((0, len(names)))
-    dtype = _make_dtype(grid, {name: _select(fields, name, source) for name in names}, source)
-    strides = grid.row_step, grid.point_step
-    points = np.ndarray((grid.height, grid.width), dtype, data, strides=strides)
+    fields = {name: _find_field(message, name, source) for name in names}
+    order = ">" if message["is_bigendian"] else "<"
+    dtype = np.dtype(
+        {
+            "names": names,
+            "formats": [order + _FORMATS[field["datatype"]] for field in fields.values()],
+            "offsets": [field["offset"] for field in fields.values()],
+            "itemsize": message["point_step"],
+        }
+    )
+    points = np.ndarray(shape, dtype, message["data"], strides=(row_step, dtype.itemsize))
     return select_columns(points.ravel(), names, source)
 
 
-def _read_grid(message: Mapping[str, Any], source: str) -> _Grid:
-    try:
-        return _Grid(*(operator.index(message[key]) for key in _Grid._fields))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{source}: is no PointCloud2 ({error!r})") from error
+def number_names(message: Mapping[str, Any]) -> list[str]:
+    """The fields of a cloud that have one number for a point."""
+    return [field["name"] for field in message["fields"] if _is_number(field)]
 
 
-def _read_fields(message: Mapping[str, Any], source: str) -> list[tuple[str, _Field]]:
-    try:
-        return [
-            (str(field["name"]), _Field(*(operator.index(field[key]) for key in _FIELD_KEYS)))
-            for field in message["fields"]
-        ]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{source}: lists no fields of a PointCloud2 ({error!r})") from error
-
-
-def _read_data(message: Mapping[str, Any], grid: _Grid, source: str) -> NDArray[np.uint8]:
-    data = message.get("data")
-    if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 1):
-        raise InputError(f"{source}: has no bytes in data")
-    if min(grid) < 0 or grid.width * grid.point_step > grid.row_step:
-        raise InputError(
-            f"{source}: {grid.width} points of {grid.point_step} bytes don't fit into rows of"
-            f" {grid.row_step} bytes"
-        )
-    if len(data) != grid.height * grid.row_step:
-        raise InputError(
-            f"{source}: has {len(data)} bytes of data; {grid.height} rows of {grid.row_step} bytes"
-            f" have {grid.height * grid.row_step}"
-        )
-    return data
-
-
-def _select(fields: Sequence[tuple[str, _Field]], name: str, source: str) -> _Field:
-    found = [field for other, field in fields if other == name]
-    if len(found) != 1:
-        names = ", ".join(other for other, _ in fields)
-        raise InputError(
-            f"{source}: has {len(found)} fields {name}; must have one; there are: {names or 'none'}"
-        )
-    return found[0]
-
-
-def _make_dtype(grid: _Grid, fields: Mapping[str, _Field], source: str) -> np.dtype[Any]:
-    for name, field in fields.items():
-        _check_field(grid, field, f"{source}: field {name}")
-    order = ">" if grid.is_bigendian else "<"
-    return np.dtype(
-        {
-            "names": list(fields),
-            "formats": [order + _FORMATS[field.datatype] for field in fields.values()],
-            "offsets": [field.offset for field in fields.values()],
-            "itemsize": grid.point_step,
-        }
+def _find_row_step(message: Mapping[str, Any], source: str) -> int:
+    """How many bytes lie between the beginnings of two rows."""
+    keys = ("height", "width", "point_step", "row_step")
+    height, width, point_step, row_step = (message[key] for key in keys)
+    size, needed = len(message["data"]), height * width * point_step
+    # Drivers leave the step at 0, at that of the whole cloud or of points that are gone.
+    if size == needed:
+        return width * point_step
+    if size == height * row_step and width * point_step <= row_step:
+        return row_step
+    raise InputError(
+        f"{source}: has {size} bytes of data; {height} x {width} points of {point_step} bytes need"
+        f" {needed}, {height} rows of {row_step} bytes {height * row_step}"
     )
 
 
-def _check_field(grid: _Grid, field: _Field, source: str) -> None:
-    if field.datatype not in _FORMATS or field.repeats not in _SINGLE:
+def _find_field(message: Mapping[str, Any], name: str, source: str) -> Mapping[str, Any]:
+    names = [field["name"] for field in message["fields"]]
+    if names.count(name) != 1:
         raise InputError(
-            f"{source}: has data type {field.datatype} and count {field.repeats}; must be a data"
-            f" type of {min(_FORMATS)} .. {max(_FORMATS)} and one value"
+            f"{source}: has {names.count(name)} fields {name}; must have one; there are:"
+            f" {', '.join(names) or 'none'}"
         )
-    end = field.offset + np.dtype(_FORMATS[field.datatype]).itemsize
-    if field.offset < 0 or end > grid.point_step:
+    field = message["fields"][names.index(name)]
+    if not _is_number(field):
         raise InputError(
-            f"{source}: takes bytes {field.offset} .. {end - 1} of a point; points have"
-            f" {grid.point_step} bytes"
+            f"{source}: field {name}: has data type {field['datatype']} and count"
+            f" {field['count']}; must be a data type of {min(_FORMATS)} .. {max(_FORMATS)} and one"
+            " value"
         )
+    end = field["offset"] + np.dtype(_FORMATS[field["datatype"]]).itemsize
+    if end > message["point_step"]:
+        raise InputError(
+            f"{source}: field {name}: takes bytes {field['offset']} .. {end - 1} of a point; points"
+            f" have {message['point_step']} bytes"
+        )
+    return field
+
+
+def _is_number(field: Mapping[str, Any]) -> bool:
+    return field["datatype"] in _FORMATS and field["count"] in _SINGLE

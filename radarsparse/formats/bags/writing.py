@@ -1,45 +1,51 @@
 """Enhanced clouds as messages `sensor_msgs/PointCloud2`, and bags of them."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.formats.bags.kinds import BagKind
-from radarsparse.formats.bags.topics import POINT_CLOUD2, RadarMessage
+from radarsparse.formats.bags.decoding import POINT_CLOUD2, Cursor
+from radarsparse.formats.bags.kinds import ROS1, BagKind
+from radarsparse.formats.bags.messages import Message
 
 _FLOAT32 = 7  # as `sensor_msgs/PointField` numbers it
 
 
-def encode_cloud(message: RadarMessage, columns: Mapping[str, NDArray[np.float32]]) -> bytes:
+def encode_cloud(message: Message, columns: Mapping[str, NDArray[np.float32]]) -> bytes:
     """The bytes of a cloud in the kind of bag that the radar's message is from.
 
     Args:
-        message: whose header the cloud takes over.
+        message: whose header the cloud takes over, byte by byte.
         columns: [n] each, by name; a point's fields in their order.
 
     Raises:
         InputError: the radar's message is damaged.
     """
-    types, names = message.kind.types.types, list(columns)
-    table = np.stack([columns[name] for name in names], axis=1).astype("<f4")
-    step = table.itemsize * len(names)
-    point_field = types["sensor_msgs/msg/PointField"]
-    cloud = types[POINT_CLOUD2](
-        header=message.content.header,
-        height=1,
-        width=len(table),
-        fields=[
-            point_field(name, table.itemsize * at, _FLOAT32, 1) for at, name in enumerate(names)
-        ],
-        is_bigendian=False,
-        point_step=step,
-        row_step=step * len(table),
-        data=np.frombuffer(table.tobytes(), dtype=np.uint8),
-        is_dense=True,
-    )
-    return message.kind.encode(cloud, POINT_CLOUD2)
+    cursor = Cursor(message.data, message.kind, message.source)
+    cursor.header()
+    body = bytearray(message.data[: cursor.at])
+
+    def put(*numbers: int) -> None:
+        if cursor.is_cdr:
+            body.extend(bytes(-len(body) % 4))
+        body.extend(np.array(numbers, f"{cursor.order}u4").tobytes())
+
+    table = np.stack(list(columns.values()), axis=1).astype("<f4")
+    step = table.itemsize * len(columns)
+    put(1, len(table), len(columns))  # height, width, and how many fields follow
+    for number, name in enumerate(columns):
+        text = name.encode() + b"\0" * cursor.is_cdr
+        put(len(text))
+        body.extend(text)
+        put(table.itemsize * number)
+        body.append(_FLOAT32)
+        put(1)
+    body.append(0)  # is_bigendian
+    put(step, step * len(table), table.nbytes)
+    return bytes(body) + table.tobytes() + b"\1"  # is_dense
 
 
 def write_bag(kind: BagKind, path: Path, topic: str, messages: Iterable[tuple[int, bytes]]) -> None:
@@ -51,4 +57,22 @@ def write_bag(kind: BagKind, path: Path, topic: str, messages: Iterable[tuple[in
         topic: of the clouds.
         messages: log time in nanoseconds and bytes by `encode_cloud`, ascending.
     """
-    kind.write(path, topic, POINT_CLOUD2, messages)
+    from rosbags import rosbag1, rosbag2, typesys  # noqa: PLC0415 (an extra)
+
+    release = typesys.Stores.ROS1_NOETIC if kind is ROS1 else typesys.Stores.ROS2_HUMBLE
+    folder = path.with_suffix("")
+    if kind is ROS1:
+        opened = rosbag1.Writer(path)
+    else:
+        # Readers of version 9 know version 8, too, but not the other way round.
+        plugin = rosbag2.StoragePlugin.MCAP
+        opened = rosbag2.Writer(folder, version=8, storage_plugin=plugin)
+    with opened as writer:
+        types = typesys.get_typestore(release)
+        connection = writer.add_connection(topic, POINT_CLOUD2, typestore=types)
+        for log_time_ns, data in messages:
+            writer.write(connection, log_time_ns, data)
+    if kind is not ROS1:
+        # Beside the file the folder has a card that repeats what is in it.
+        (folder / f"{folder.name}.mcap").replace(path)
+        shutil.rmtree(folder)

@@ -1,16 +1,14 @@
 """Exact nearest neighbours between clouds, on the CPU and on CUDA, as torch operators."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from radarsparse.errors import InputError
+from radarsparse.metrics.nearest import cuda
 from radarsparse.metrics.nearest.tree import nearest_both_on_cpu, nearest_on_cpu
 
 Found = tuple[Tensor, Tensor]
 FoundBoth = tuple[Tensor, Tensor, Tensor, Tensor]
-Bounds = tuple[Tensor | None, Tensor | None]
 
 
 def nearest(
@@ -48,26 +46,14 @@ def nearest(
 
 
 def nearest_both(
-    a: Tensor,
-    b: Tensor,
-    a_offsets: Tensor | None = None,
-    b_offsets: Tensor | None = None,
+    a: Tensor, b: Tensor, a_offsets: Tensor | None = None, b_offsets: Tensor | None = None
 ) -> FoundBoth:
     """`nearest(a, b)` and `nearest(b, a)` at once, which share work and threads.
 
-    An empty cloud gives distance infinity and row -1 to every point of the other.
-
-    Args:
-        a: [n, 3] metres.
-        b: [m, 3] metres.
-        a_offsets: int [k + 1], as in `nearest`.
-        b_offsets: int [k + 1].
+    An empty cloud gives distance infinity and row -1 to every point of the other, and is no error.
 
     Returns:
         Squared distances and rows from `a` to `b`, then those from `b` to `a`.
-
-    Raises:
-        InputError: as in `nearest`.
     """
     bounds = _check(a, b, a_offsets, b_offsets)
     found = torch.ops.radarsparse.nearest_both(a.detach(), b.detach(), *bounds)
@@ -76,7 +62,7 @@ def nearest_both(
 
 def _check(
     query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
-) -> Bounds:
+) -> tuple[Tensor | None, Tensor | None]:
     """All but whether coordinates are finite, which the operators see to while they search."""
     if (query_offsets is None) != (target_offsets is None):
         raise InputError("offsets of one cloud found, those of both or of neither expected")
@@ -86,15 +72,13 @@ def _check(
         raise InputError(f"target is on {target.device}, query on {query.device}; must be equal")
     if query_offsets is None or target_offsets is None:
         return None, None
-    bounds = (
-        _bounds("query", len(query), query_offsets).to(query.device),
-        _bounds("target", len(target), target_offsets).to(query.device),
-    )
-    if len(bounds[0]) != len(bounds[1]):
+    queries = _bounds("query", query, query_offsets)
+    targets = _bounds("target", target, target_offsets)
+    if len(queries) != len(targets):
         raise InputError(
-            f"target: {len(bounds[1]) - 1} clouds found, {len(bounds[0]) - 1} expected as in query"
+            f"target: {len(targets) - 1} clouds found, {len(queries) - 1} expected as in query"
         )
-    return bounds
+    return queries, targets
 
 
 def _check_points(name: str, points: Tensor) -> None:
@@ -111,32 +95,24 @@ def _check_finite(query: Tensor, target: Tensor) -> None:
             raise InputError(f"{name}: row {row} is {points[row].tolist()}, finite values expected")
 
 
-def _bounds(name: str, rows: int, offsets: Tensor) -> Tensor:
+def _bounds(name: str, points: Tensor, offsets: Tensor) -> Tensor:
     if offsets.ndim != 1 or offsets.is_floating_point() or len(offsets) == 0:
         raise InputError(
             f"{name}: offsets {offsets.dtype} {tuple(offsets.shape)} found, int (b + 1,) expected"
         )
-    if offsets[0] != 0 or offsets[-1] != rows or (offsets.diff() < 0).any():
-        raise InputError(f"{name}: offsets {offsets.tolist()} must ascend from 0 to {rows}")
-    return offsets.long()
+    if offsets[0] != 0 or offsets[-1] != len(points) or (offsets.diff() < 0).any():
+        raise InputError(f"{name}: offsets {offsets.tolist()} must ascend from 0 to {len(points)}")
+    return offsets.long().to(points.device)
 
 
-def _whole(points: Tensor, offsets: Tensor | None) -> Tensor:
-    return torch.tensor([0, len(points)]) if offsets is None else offsets
-
-
-def _nearest_cpu(
-    query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
-) -> Found:
+def _nearest_cpu(query: Tensor, target: Tensor, *bounds: Tensor | None) -> Found:
     _check_finite(query, target)
-    bounds = _whole(query, query_offsets), _whole(target, target_offsets)
-    distance2, index = nearest_on_cpu(query, target, *bounds)
-    return distance2.to(query.dtype), index
+    return nearest_on_cpu(query, target, *bounds)
 
 
 def _nearest_cuda(query: Tensor, target: Tensor, *bounds: Tensor | None) -> Found:
-    with _cuda().FiniteCheck(query.device) as check:
-        distance2, index = _cuda().nearest_cuda(query, target, *bounds, check)
+    with cuda.FiniteCheck(query.device) as check:
+        distance2, index = cuda.nearest_cuda(query, target, *bounds, check=check)
     if not check.passed:
         _check_finite(query, target)
     return distance2.to(query.dtype), index
@@ -146,18 +122,14 @@ def _nearest_fake(query: Tensor, _target: Tensor, *_bounds: Tensor | None) -> Fo
     return query.new_empty(len(query)), query.new_empty(len(query), dtype=torch.int64)
 
 
-def _nearest_both_cpu(
-    a: Tensor, b: Tensor, a_offsets: Tensor | None, b_offsets: Tensor | None
-) -> FoundBoth:
+def _nearest_both_cpu(a: Tensor, b: Tensor, *bounds: Tensor | None) -> FoundBoth:
     _check_finite(a, b)
-    bounds = _whole(a, a_offsets), _whole(b, b_offsets)
-    there2, there, back2, back = nearest_both_on_cpu(a, b, *bounds)
-    return there2.to(a.dtype), there, back2.to(b.dtype), back
+    return nearest_both_on_cpu(a, b, *bounds)
 
 
 def _nearest_both_cuda(a: Tensor, b: Tensor, *bounds: Tensor | None) -> FoundBoth:
-    with _cuda().FiniteCheck(a.device) as check:
-        there2, there, back2, back = _cuda().nearest_both_cuda(a, b, *bounds, check)
+    with cuda.FiniteCheck(a.device) as check:
+        there2, there, back2, back = cuda.nearest_both_cuda(a, b, *bounds, check=check)
     if not check.passed:
         _check_finite(a, b)
     return there2.to(a.dtype), there, back2.to(b.dtype), back
@@ -165,13 +137,6 @@ def _nearest_both_cuda(a: Tensor, b: Tensor, *bounds: Tensor | None) -> FoundBot
 
 def _nearest_both_fake(a: Tensor, b: Tensor, *_bounds: Tensor | None) -> FoundBoth:
     return *_nearest_fake(a, b), *_nearest_fake(b, a)
-
-
-def _cuda() -> Any:
-    # Imported where it is needed: it asks for packages that only CUDA users have.
-    from radarsparse.metrics.nearest import cuda  # noqa: PLC0415
-
-    return cuda
 
 
 # By hand, since `torch.library.custom_op` imports a compiler, which takes a second.

@@ -1,7 +1,7 @@
 """Exact nearest neighbours on the CPU, by a k-d tree of pykdtree or SciPy."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib import import_module
@@ -28,23 +28,23 @@ _COPIES_MOST = 0.01
 
 
 def nearest_on_cpu(
-    query: Tensor, target: Tensor, query_offsets: Tensor, target_offsets: Tensor
+    query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
 ) -> Found:
-    """Squared distance in float64 and target row, as `radarsparse.metrics.nearest` gives them."""
+    """Squared distance and target row, as `radarsparse.metrics.nearest` gives them."""
     distance2 = torch.full((len(query),), torch.inf, dtype=torch.float64)
     index = torch.full((len(query),), -1)
-    queries = pairwise(query_offsets.tolist())
-    targets = pairwise(target_offsets.tolist())
+    queries = _limits(query, query_offsets)
+    targets = _limits(target, target_offsets)
     for (start, end), (first, last) in zip(queries, targets, strict=True):
         if start < end and first < last:
             found = _search_frame(_array(query[start:end]), _array(target[first:last]))
             distance2[start:end] = torch.from_numpy(found[0])
             index[start:end] = torch.from_numpy(found[1]) + first
-    return distance2, index
+    return distance2.to(query.dtype), index
 
 
 def nearest_both_on_cpu(
-    a: Tensor, b: Tensor, a_offsets: Tensor, b_offsets: Tensor
+    a: Tensor, b: Tensor, a_offsets: Tensor | None, b_offsets: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Both directions, side by side where torch may use more than one thread."""
     ways = ((a, b, a_offsets, b_offsets), (b, a, b_offsets, a_offsets))
@@ -64,6 +64,10 @@ def choose_search() -> Search:
         name, search = ("pykdtree", search_pykdtree)
     logging.getLogger(__name__).info("nearest neighbours: %s on the CPU", name)
     return search
+
+
+def _limits(points: Tensor, offsets: Tensor | None) -> Iterable[tuple[int, int]]:
+    return pairwise([0, len(points)] if offsets is None else offsets.tolist())
 
 
 def _array(points: Tensor) -> Floats:

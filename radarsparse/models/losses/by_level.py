@@ -25,14 +25,15 @@ def by_noise_level(loss: Tensor, sigma: Tensor, regression: Tensor) -> dict[str,
         regression: bool [b] on the CPU, samples without noise and without input; they have a bin
             of their own.
     """
-    bins = _bins(sigma, regression)
-    inside = move(torch.stack([*bins.values()]).to(loss.dtype), loss.device)
-    means = {"edm_sum": (loss.detach() * inside).mean(1), "edm_share": inside.mean(1)}
-    return {
-        f"{kind}/{name}": mean
-        for kind, values in means.items()
-        for name, mean in zip(bins, values, strict=True)
+    bins = {
+        f"sigma_{low:g}_{high:g}": (low <= sigma) & (sigma < high) & ~regression
+        for low, high in pairwise((0.0, *SIGMA_BOUNDS, torch.inf))
     }
+    bins["regression"] = regression
+    inside = move(torch.stack([*bins.values()]).to(loss.dtype), loss.device)
+    sums, shares = (loss.detach() * inside).mean(1), inside.mean(1)
+    named = {f"edm_sum/{name}": mean for name, mean in zip(bins, sums, strict=True)}
+    return named | {f"edm_share/{name}": mean for name, mean in zip(bins, shares, strict=True)}
 
 
 def divide_by_shares(means: Mapping[str, float]) -> dict[str, float]:
@@ -49,12 +50,3 @@ def divide_by_shares(means: Mapping[str, float]) -> dict[str, float]:
         elif not kind.startswith("edm_"):
             losses[name] = value
     return losses
-
-
-def _bins(sigma: Tensor, regression: Tensor) -> dict[str, Tensor]:
-    bounds = (0.0, *SIGMA_BOUNDS, torch.inf)
-    bins = {
-        f"sigma_{low:g}_{high:g}": (low <= sigma) & (sigma < high) & ~regression
-        for low, high in pairwise(bounds)
-    }
-    return {**bins, "regression": regression}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from radarsparse.models.losses.reduce import mean_per_sample, widen
@@ -51,5 +50,4 @@ def kl_loss(mean: SparseTensor, log_variance: Tensor) -> Tensor:
     """Divergence of the latent from a standard normal, per occupied cell."""
     feats, log_variance = widen(mean.feats), widen(log_variance)
     divergence = 0.5 * (feats**2 + log_variance.exp() - 1.0 - log_variance).sum(1)
-    sample = mean.coords[:, 0]
-    return mean_per_sample(divergence, sample, mean.batch_size, torch.ones_like(divergence))
+    return mean_per_sample(divergence, mean.coords[:, 0], mean.batch_size)

@@ -67,7 +67,4 @@ def _sum_by_sample(values: Tensor, split: Split) -> Tensor:
 
 
 def _mean_over_parents(values: Tensor, split: Split) -> Tensor:
-    parents = split.parents
-    return mean_per_sample(
-        values, parents.coords[:, 0], parents.batch_size, torch.ones_like(values)
-    )
+    return mean_per_sample(values, split.parents.coords[:, 0], split.parents.batch_size)

@@ -53,6 +53,4 @@ class PerceptualLoss(nn.Module):
 
 def _distance(level: SparseTensor, true: SparseTensor) -> Tensor:
     apart = F.normalize(level.feats, dim=1) - F.normalize(true.feats, dim=1)
-    distance2 = (apart**2).sum(1)
-    sample = level.coords[:, 0]
-    return mean_per_sample(distance2, sample, level.batch_size, torch.ones_like(distance2))
+    return mean_per_sample((apart**2).sum(1), level.coords[:, 0], level.batch_size)

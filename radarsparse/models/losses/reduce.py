@@ -1,24 +1,12 @@
 """Means per sample, weighted sums of named losses, and the precision that both need."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class Term(NamedTuple):
-    """A loss by name.
-
-    Attributes:
-        name: under which it is logged.
-        weight: in the total; a loss of weight 0 is never computed.
-        compute: gives the loss.
-    """
-
-    name: str
-    weight: float
-    compute: Callable[[], Tensor]
+Term = tuple[str, float, Callable[[], Tensor]]
+"""A loss: the name under which it is logged, its weight in the total, and what computes it."""
 
 
 def means_by_sample(values: Tensor, sample: Tensor, batch_size: int, weights: Tensor) -> Tensor:
@@ -40,22 +28,27 @@ def means_by_sample(values: Tensor, sample: Tensor, batch_size: int, weights: Te
     return total / weight.clamp(min=1e-12)
 
 
-def mean_per_sample(values: Tensor, sample: Tensor, batch_size: int, weights: Tensor) -> Tensor:
-    """Weighted mean within each sample, then the mean over samples; see `means_by_sample`."""
+def mean_per_sample(
+    values: Tensor, sample: Tensor, batch_size: int, weights: Tensor | None = None
+) -> Tensor:
+    """Mean within each sample, then the mean over samples; arguments of `means_by_sample`."""
+    weights = torch.ones_like(values) if weights is None else weights
     return means_by_sample(values, sample, batch_size, weights).mean()
 
 
 def weigh(terms: Iterable[Term]) -> dict[str, Tensor]:
     """Every loss whose weight isn't 0 by its name, and their weighted sum as `total`.
 
+    A loss of weight 0 is not computed.
+
     Raises:
         ValueError: no term has a weight.
     """
-    kept = [term for term in terms if term.weight > 0]
+    kept = [term for term in terms if term[1] > 0]
     if not kept:
         raise ValueError("no loss has a weight above 0")
-    losses = {term.name: term.compute() for term in kept}
-    weighted = [term.weight * losses[term.name] for term in kept]
+    losses = {name: compute() for name, _, compute in kept}
+    weighted = [weight * losses[name] for name, weight, _ in kept]
     return {**losses, "total": torch.stack(weighted).sum()}
 
 

@@ -28,8 +28,7 @@ def neighbour_loss(match: ComparedVoxels) -> Tensor:
     error = match.feats[:, :3] - match.target[:, :3]
     a, b = _true_pairs(match)
     between = (error[a] - error[b]).abs().mean(1)
-    sample = match.support.coords[a, 0]
-    return mean_per_sample(between, sample, match.support.batch_size, torch.ones_like(between))
+    return mean_per_sample(between, match.support.coords[a, 0], match.support.batch_size)
 
 
 def normal_loss(match: ComparedVoxels) -> Tensor:

@@ -18,7 +18,6 @@ from torch import (
     get_autocast_dtype,
     is_autocast_enabled,
     is_grad_enabled,
-    promote_types,
 )
 
 from radarsparse.config import EngineName
@@ -156,9 +155,5 @@ def _check(feats: Tensor, weight: Tensor, plan: Plan) -> None:
             f"feats is on {feats.device}, coords on {plan.device}, weight on"
             f" {weight.device}; must be equal"
         )
-    if _wide(feats) != _wide(weight):
+    if (feats.dtype == float64) != (weight.dtype == float64):
         raise ValueError(f"feats is {feats.dtype}, weight {weight.dtype}; must be equal")
-
-
-def _wide(values: Tensor) -> dtype:
-    return promote_types(values.dtype, float32)

@@ -49,17 +49,7 @@ class SpconvEngine:
         return find_fault(feats.device, _compute_dtype(feats))
 
     def conv(self, feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
-        """Convolve along a plan.
-
-        Args:
-            feats: [n_inputs, c_in]; bfloat16 is computed in float32.
-            weight: [K, c_in, c_out].
-            bias: [c_out], or none.
-            plan: the pairs.
-
-        Returns:
-            [n_outputs, c_out] in the dtype that `feats` and `bias` have together.
-        """
+        """As `radarsparse.sparse.engines.convolve`; bfloat16 is computed in float32."""
         if _meets_nothing(feats, plan):
             # spconv's kernels can't start on nothing, and no pairs leave the centre at most.
             return TorchEngine().conv(feats, weight, bias, plan)

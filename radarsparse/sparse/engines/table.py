@@ -20,26 +20,19 @@ GATHERED_BYTES_MOST = 1 << 29
 
 
 def convolve_by_table(feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
-    """Convolve along a plan.
+    """As `radarsparse.sparse.engines.convolve`, of features, weight and bias of one dtype.
 
-    Args:
-        feats: [n_inputs, c_in].
-        weight: [K, c_in, c_out] in the dtype of `feats`, in which is multiplied; sums of half
-            precision are those of the device's matrix product, float32 on CUDA.
-        bias: [c_out] in the dtype of `feats`, or none.
-        plan: the pairs.
-
-    Returns:
-        [n_outputs, c_out] in the dtype of `feats`.
+    It multiplies in that dtype; sums of half precision are those of the device's matrix product,
+    float32 on CUDA.
     """
     if not torch.is_grad_enabled():  # what autograd asks of the host takes as long as all the rest
         return _convolve(feats, weight, bias, plan)
-    out = _Conv.apply(feats, weight, bias, plan)
+    out = _ConvByTable.apply(feats, weight, bias, plan)
     assert isinstance(out, Tensor)
     return out
 
 
-class _Conv(torch.autograd.Function):
+class _ConvByTable(torch.autograd.Function):
     """Saves only features, weight and plan."""
 
     @staticmethod
@@ -59,7 +52,8 @@ class _Conv(torch.autograd.Function):
         grad = grad_outputs[0].contiguous()
         grad_bias = grad.sum(0) if ctx.has_bias else None
         if back.slots is not None:
-            grad_weight = _sum_products(feats, plan.table, grad)
+            parts = _gather(feats, plan.table)
+            grad_weight = _sum([gathered.T @ grad[rows] for gathered, rows in parts])
             grad_feats = _convolve(grad, transposed, None, back)
             return grad_feats, grad_weight.view_as(weight), grad_bias, None
         grad_feats, met = _convolve_back(grad, transposed, back.table, feats)
@@ -91,11 +85,6 @@ def _convolve_back(
         parts.append(gathered @ matrix)
         met.append(gathered.T @ feats[rows])
     return parts[0] if len(parts) == 1 else torch.cat(parts), _sum(met)
-
-
-def _sum_products(feats: Tensor, table: Tensor, grad: Tensor) -> Tensor:
-    """Gradient [K * c_in, c_out] of the weight."""
-    return _sum([gathered.T @ grad[rows] for gathered, rows in _gather(feats, table)])
 
 
 def _sum(parts: list[Tensor]) -> Tensor:

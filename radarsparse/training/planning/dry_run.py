@@ -1,33 +1,39 @@
 """What a run would do and need, without doing it."""
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import gcd, lcm
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
-from radarsparse.config import Config
+from radarsparse.config import LATTICE_STRIDE, Config, VolumeSettings
+from radarsparse.errors import InputError
+from radarsparse.files import count_of
 from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import use_engine
-from radarsparse.training.loop import make_stage, open_splits
-from radarsparse.training.planning.density import count_voxels, find_voxel_size, mean_voxels
+from radarsparse.sparse.ops import parent_support
+from radarsparse.training.devices import Rank
+from radarsparse.training.loader import open_splits, window_samples
 from radarsparse.training.planning.memory import GIB, MemoryEstimate, StepProbe, find_batch_size
-from radarsparse.training.run_folder import check_claim, check_data
-from radarsparse.training.stages import Stage
+from radarsparse.training.run_folder import check_claim
+from radarsparse.training.stages import Stage, make_stage
 from radarsparse.training.validate import choose_frames
+from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.voxelize import voxelize_lidar
 
 _FRAMES = 16
+_STRIDES = (1, 2, 4, 8)
+# Finer than any of the sensors measures.
+_VOXEL_SIZE_MIN_M = 0.05
+_QUANTILE = 0.95
 
 
 class StepEstimates(NamedTuple):
-    """Estimates of the same config.
-
-    Attributes:
-        typical: for a frame of median size.
-        largest: for the one with most LiDAR voxels.
-        device: where it was measured.
-    """
+    """For a frame of median size, for the one with most LiDAR voxels, and where it was measured."""
 
     typical: MemoryEstimate
     largest: MemoryEstimate
@@ -45,12 +51,11 @@ def check(config: Config, folder: Path) -> str:
     """
     frames = open_splits(config)
     stage, _ = make_stage(config)
-    check_claim(folder, config)
-    check_data(folder, {split: part.fingerprint for split, part in frames.items()})
+    check_claim(folder, config, {split: part.fingerprint for split, part in frames.items()})
     training = frames[config.data.train_split]
     trained = sum(p.numel() for p in stage.parameters() if p.requires_grad)
     lines = [
-        f"would train {trained:,} parameters on {len(training)} frames for"
+        f"would train {trained:,} parameters on {count_of(len(training), 'frame')} for"
         f" {config.train.samples:,} samples into {folder}",
         *_describe_parts(stage),
         *_describe_voxels(config, training),
@@ -75,15 +80,13 @@ def estimate_steps(config: Config, frames: Sequence[ScanPair]) -> StepEstimates:
 def suggest_batch_size(config: Config, memory_gib: float | None) -> str:
     """The largest batch that fits, and how many of them make up the config's step.
 
-    Args:
-        config: of the run.
-        memory_gib: what a step may need; without it, what a CUDA device has.
+    A step may need `memory_gib`; without it, what a CUDA device has.
 
     Raises:
         InputError: data or checkpoint can't be used, or nothing fits.
     """
     frames = open_splits(config)[config.data.train_split]
-    pairs, window = _order_by_voxels(config, frames), _window(config)
+    pairs, window = _order_by_voxels(config, frames), window_samples(config.train, Rank())
     with use_engine(config.engine):
         probe = StepProbe(make_stage(config)[0], config)
         size, peak = find_batch_size(probe, pairs, len(frames), memory_gib)
@@ -96,11 +99,7 @@ def suggest_batch_size(config: Config, memory_gib: float | None) -> str:
 
 
 def suggest_voxel_size(config: Config, budget: int) -> str:
-    """The finest voxel size that a budget allows.
-
-    Args:
-        config: of the run.
-        budget: LiDAR voxels per frame.
+    """The finest voxel size that a budget of LiDAR voxels per frame allows.
 
     Raises:
         InputError: the data can't be used, or the budget is too small.
@@ -114,8 +113,60 @@ def suggest_voxel_size(config: Config, budget: int) -> str:
     )
 
 
-def _window(config: Config) -> int:
-    return config.train.batch_size * config.train.accumulate
+def count_voxels(pair: ScanPair, volume: Volume) -> dict[str, int]:
+    """LiDAR voxels by stride, radar voxels, lattice cells.
+
+    Raises:
+        InputError: the pair has no radar or no LiDAR point in the volume.
+    """
+    batch, counts = make_batch([pair], volume), {}
+    support = batch.lidar.support
+    for stride in _STRIDES:
+        counts[f"LiDAR at stride {stride}"] = len(support)
+        support = parent_support(support)
+    return counts | {"radar": len(batch.radar.feats), "lattice": len(batch.lattice.feats)}
+
+
+def whole_voxel_sizes(volume: VolumeSettings) -> list[float]:
+    """Voxel sizes at which every side of the box holds whole lattice cells, coarsest first."""
+    pairs = zip(volume.minimum_m, volume.maximum_m, strict=True)
+    sides = [Fraction(str(high)) - Fraction(str(low)) for low, high in pairs]
+    # The largest length of which every side is a multiple.
+    common = Fraction(gcd(*(s.numerator for s in sides)), lcm(*(s.denominator for s in sides)))
+    most = int(common / LATTICE_STRIDE / Fraction(str(_VOXEL_SIZE_MIN_M)))
+    return [float(common / LATTICE_STRIDE / cells) for cells in range(1, most + 1)]
+
+
+def find_voxel_size(
+    pairs: Sequence[ScanPair], volume: VolumeSettings, budget: int
+) -> tuple[float, int]:
+    """The finest voxel size at which 95 % of frames have no more LiDAR voxels than a budget.
+
+    Args:
+        pairs: frames that stand for the data.
+        volume: the box that voxels must fill in whole lattice cells.
+        budget: voxels of stride 1 per frame.
+
+    Returns:
+        The size in metres, and the number of voxels that 95 % of frames don't exceed.
+
+    Raises:
+        InputError: the budget is too small for every size.
+    """
+    best = None
+    for size_m in whole_voxel_sizes(volume):
+        finer = Volume.from_settings(volume.at(size_m))
+        counts = [len(voxelize_lidar(p.lidar_in_radar_frame, finer).index) for p in pairs]
+        count = int(np.quantile(counts, _QUANTILE, method="higher"))
+        if count > budget:
+            break
+        best = size_m, count
+    if best is None:
+        raise InputError(
+            f"--voxel-budget {budget}: too small even for the coarsest voxels from"
+            f" {_VOXEL_SIZE_MIN_M} m up whose lattice cells fill the box"
+        )
+    return best
 
 
 def _order_by_voxels(config: Config, frames: Sequence[ScanPair]) -> Sequence[ScanPair]:
@@ -128,33 +179,31 @@ def _order_by_voxels(config: Config, frames: Sequence[ScanPair]) -> Sequence[Sca
 def _describe_voxels(config: Config, frames: Sequence[ScanPair]) -> list[str]:
     volume = Volume.from_settings(config.volume)
     counts = [count_voxels(frames[n], volume) for n in choose_frames(frames, _FRAMES)]
+    sums = {name: sum(count[name] for count in counts) for name in counts[0]}
     return [
-        f"voxels per frame, mean of {len(counts)} frames:",
-        *(f"  {name:18s} {count:12,.0f}" for name, count in mean_voxels(counts).items()),
+        f"voxels per frame, mean of {count_of(len(counts), 'frame')}:",
+        *(f"  {name:18s} {number / len(counts):12,.0f}" for name, number in sums.items()),
     ]
 
 
 def _describe_parts(stage: Stage) -> list[str]:
-    parts = dict(stage.network.named_children())
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    frozen = {
-        name: not any(p.requires_grad for p in part.parameters()) for name, part in parts.items()
-    }
-    return [
-        f"  {name:18s} {count:12,d}" + (" (frozen)" if frozen[name] else "")
-        for name, count in counts.items()
-    ]
+    lines = []
+    for name, part in stage.network.named_children():
+        parameters = list(part.parameters())
+        frozen = "" if any(p.requires_grad for p in parameters) else " (frozen)"
+        lines.append(f"  {name:18s} {sum(p.numel() for p in parameters):12,d}{frozen}")
+    return lines
 
 
 def _describe_peak(config: Config, estimates: StepEstimates) -> list[str]:
     typical, batch_size = estimates.typical, config.train.batch_size
     peak, most = typical.peak(batch_size), estimates.largest.peak(batch_size)
-    resident = {
-        "weights": typical.parameters,
+    parts = {
+        "weights": typical.weights,
         "moments of AdamW": typical.moments,
-        "moving average": typical.average,
+        "moving average": typical.weights,
+        "the step itself": typical.fixed + batch_size * typical.per_frame,
     }
-    parts = {**resident, "the step itself": peak - sum(resident.values())}
     return [
         f"estimated peak of one step on {estimates.device}, {batch_size} frames at once:"
         f" {peak / GIB:.3f} GiB; {most / GIB:.3f} GiB if all were as large as the largest frame",

@@ -2,11 +2,11 @@
 
 import gc
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, chain, repeat
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,12 +22,11 @@ from radarsparse.training.devices import start_fabric
 from radarsparse.training.loader import Microbatch, Window
 from radarsparse.training.stages import Stage
 from radarsparse.training.trainer import LackOfMemoryError, Trainer
-from radarsparse.voxels.batch import Batch, lattice, make_batch
+from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.scene import lattice
 
 GIB = 2**30
 _CPU = torch.device("cpu")
-# Moments of AdamW per parameter.
-_MOMENTS = 2
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device = _CPU) -> int:
@@ -61,48 +60,38 @@ def read_peak_gib(device: torch.device) -> float:
     """
     if device.type != "cuda":
         # Not getrusage: its peak may be that of the process which started this one.
-        status = dict(
-            line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines()
-        )
-        return int(status["VmHWM"].split()[0]) * 1024 / GIB
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / GIB
     peak = torch.cuda.max_memory_allocated(device) / GIB
     torch.cuda.reset_peak_memory_stats(device)
     return peak
 
 
-@dataclass(frozen=True)
-class MemoryEstimate:
+class MemoryEstimate(NamedTuple):
     """What a training step needs on one device, in bytes.
 
     Attributes:
-        parameters: weights and buffers.
-        gradients: of what is trained.
+        weights: of the network, buffers too; their moving average takes as much.
         moments: of the optimiser.
-        average: the moving average of the weights.
         fixed: what a step adds, whatever the batch; together with `per_frame` it holds activations,
-            plans and the gradients as they come.
+            plans and gradients.
         per_frame: what each frame of a batch adds.
     """
 
-    parameters: int
-    gradients: int
+    weights: int
     moments: int
-    average: int
     fixed: int
     per_frame: int
 
     def peak(self, batch_size: int) -> int:
         """Most bytes that torch holds during a step with that many frames in a batch."""
-        resident = self.parameters + self.moments + self.average
-        return resident + self.fixed + batch_size * self.per_frame
+        return 2 * self.weights + self.moments + self.fixed + batch_size * self.per_frame
 
 
 class StepProbe:
     """Takes real training steps that are thrown away, and says how much memory they need.
 
-    Args:
-        stage: is trained, so it must not be used otherwise.
-        config: of the run.
+    The stage is trained, so it must not be used otherwise.
     """
 
     def __init__(self, stage: Stage, config: Config) -> None:
@@ -137,19 +126,11 @@ class StepProbe:
         """
         few = 1 if self._trainer.config.train.batch_size <= 2 else 2
         smaller, larger = self.peak([pair] * few), self.peak([pair] * (2 * few))
-        per_frame = (larger - smaller) // few
-        stage = self._trainer.stage
+        per_frame, stage = (larger - smaller) // few, self._trainer.stage
         weights = _bytes(stage.state_dict().values())
-        gradients = _bytes(p for p in stage.parameters() if p.requires_grad)
-        resident = 2 * weights + _MOMENTS * gradients
-        return MemoryEstimate(
-            parameters=weights,
-            gradients=gradients,
-            moments=_MOMENTS * gradients,
-            average=weights,
-            fixed=smaller - few * per_frame - resident,
-            per_frame=per_frame,
-        )
+        moments = 2 * _bytes(p for p in stage.parameters() if p.requires_grad)
+        fixed = smaller - few * per_frame - 2 * weights - moments
+        return MemoryEstimate(weights, moments, fixed, per_frame)
 
     def _step(self, pairs: Sequence[ScanPair]) -> None:
         trainer = self._trainer
@@ -157,14 +138,12 @@ class StepProbe:
         samples = tuple(range(len(pairs)))
         part = Microbatch(samples, self._volume.voxel_size_m, 1.0 / self._parts)
         try:
-            trainer.step(Window(trainer.seen, count, (part,) * self._parts), self._batches(pairs))
+            # Each made anew, so that its plans are, too.
+            batches = (make_batch(pairs, self._volume) for _ in range(self._parts))
+            trainer.step(Window(trainer.seen, count, (part,) * self._parts), batches)
             trainer.report()  # forgets the step's losses
         finally:
             trainer.stage.zero_grad()
-
-    def _batches(self, pairs: Sequence[ScanPair]) -> Iterator[Batch]:
-        """Each made anew, so that its plans are, too."""
-        return (make_batch(pairs, self._volume) for _ in repeat(None))
 
 
 def held_bytes(trainer: Trainer) -> int:
@@ -172,7 +151,9 @@ def held_bytes(trainer: Trainer) -> int:
     if trainer.fabric.device.type == "cuda":
         _collect_garbage()
         return torch.cuda.memory_allocated(trainer.fabric.device)
-    return _bytes(_tensors(trainer.state()))
+    state = trainer.state()
+    moments = chain.from_iterable(each.values() for each in state["optimizer"]["state"].values())
+    return _bytes([*state["stage"].values(), *state["average"].values(), *moments])
 
 
 def find_batch_size(
@@ -207,11 +188,9 @@ def find_batch_size(
 
     size = largest_that_fits(fits, most)
     if size == 0:
-        fault = (
-            f"needs {peaks[1] / GIB:.3g} GiB, there are {budget / GIB:.3g}"
-            if peaks
-            else f"doesn't fit into the memory of {probe.device}"
-        )
+        fault = f"doesn't fit into the memory of {probe.device}"
+        if peaks:
+            fault = f"needs {peaks[1] / GIB:.3g} GiB, there are {budget / GIB:.3g}"
         raise InputError(
             f"one frame {fault}; take train.checkpoint_activations = true, fewer channels or a"
             " coarser volume.voxel_size_m"
@@ -227,25 +206,9 @@ def largest_that_fits(fits: Callable[[int], bool], most: int) -> int:
     low, size = 0, 1
     while size <= most and fits(size):
         low, size = size, 2 * size
-    high = min(size, most + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
-    return low
+    between = range(low + 1, min(size, most + 1))
+    return low + bisect_left(between, True, key=lambda size: not fits(size))
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
-
-
-def _tensors(state: object) -> Iterator[Tensor]:
-    """All tensors in nested mappings and lists."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, Mapping):
-        yield from chain.from_iterable(map(_tensors, state.values()))
-    elif isinstance(state, list | tuple):
-        yield from chain.from_iterable(map(_tensors, state))

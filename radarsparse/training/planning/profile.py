@@ -4,22 +4,22 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from lightning_fabric import Fabric
+import torch
 
 # Not that of torch.profiler, which warns of cycles in some versions.
-from torch.autograd.profiler import profile
+from torch.autograd.profiler import profile, record_function
 
 from radarsparse.config import Config
 from radarsparse.errors import InputError
-from radarsparse.files import replacing
+from radarsparse.files import check_file, count_of, replacing
 from radarsparse.sparse import use_engine
 from radarsparse.training.devices import rank_of, start_fabric, wait_for
-from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
-from radarsparse.training.loop import make_stage, open_splits
-from radarsparse.training.stages import Stage
+from radarsparse.training.loader import TrainingSamples, load_parts, open_splits, plan_windows
+from radarsparse.training.stages import make_stage
 from radarsparse.training.trainer import Trainer
 
 # The first steps fill caches and start workers.
@@ -31,11 +31,8 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
     """Train a few steps that are thrown away, and write a trace of them.
 
     On CUDA the end of every part is waited for, so that its time is what the part itself takes; a
-    run waits less often, and its steps may take less.
-
-    Args:
-        config: of the run.
-        trace: file to write; chrome://tracing and ui.perfetto.dev show it.
+    run waits less often, and its steps may take less. chrome://tracing and ui.perfetto.dev show
+    the file `trace`.
 
     Returns:
         Milliseconds of wall time per step of each of its parts, and of the whole step as `step`.
@@ -44,63 +41,40 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
         InputError: data, checkpoint or the trace's folder can't be used, or the run has too few
             steps.
     """
-    if not trace.parent.is_dir():
-        raise InputError(f"{trace}: no such folder: {trace.parent}")
+    check_file(trace)
+    seconds = defaultdict[str, float](float)
     with use_engine(config.engine):
-        trainer, steps = _prepare(config)
-        for _ in islice(steps, _WARM_UP):
-            pass
-        trainer.seconds.clear()
-        device = "cuda" if trainer.fabric.device.type == "cuda" else None
+        fabric = start_fabric(config.train.precision)
+        samples = TrainingSamples(open_splits(config)[config.data.train_split], config)
+        trainer = Trainer(make_stage(config)[0], config, fabric)
+        trainer.part = partial(_timed_part, seconds, fabric.device)
+        windows = list(islice(plan_windows(config, 0, rank_of(fabric)), _WARM_UP + _STEPS))
+        if len(windows) < _WARM_UP + _STEPS:
+            raise InputError(
+                f"train.samples = {config.train.samples}: makes {count_of(len(windows), 'step')};"
+                f" --profile needs {_WARM_UP + _STEPS}"
+            )
+        parts = chain.from_iterable(window.parts for window in windows)
+        batches = load_parts(samples, parts, config.train.workers)
+        for window in windows[:_WARM_UP]:
+            trainer.step(window, batches)
+        seconds.clear()
+        device = "cuda" if fabric.device.type == "cuda" else None
         recorded = profile(use_device=device, use_kineto=True)
         with recorded:
-            for _ in islice(steps, _STEPS):
-                pass
+            for window in windows[_WARM_UP:]:
+                with trainer.part("step"):
+                    trainer.step(window, batches)
     with replacing(trace) as part:
         recorded.export_chrome_trace(str(part))
-    return {name: 1e3 * seconds / _STEPS for name, seconds in trainer.seconds.items()}
+    return {name: 1e3 * total / _STEPS for name, total in seconds.items()}
 
 
-class TimedTrainer(Trainer):
-    """Measures how long every part takes.
-
-    Attributes:
-        seconds: wall time by part, summed over its calls.
-    """
-
-    def __init__(self, stage: Stage, config: Config, fabric: Fabric) -> None:
-        super().__init__(stage, config, fabric)
-        self.seconds = defaultdict[str, float](float)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Around a part; waits for its end on the device."""
-        start = time.perf_counter()
-        with super().part(name):
-            yield
-            wait_for(self.fabric.device)
-        self.seconds[name] += time.perf_counter() - start
-
-
-def _prepare(config: Config) -> tuple[TimedTrainer, Iterator[None]]:
-    """A trainer, and an iterator that takes one step at a time."""
-    fabric = start_fabric(config.train.precision)
-    frames = open_splits(config)[config.data.train_split]
-    trainer = TimedTrainer(make_stage(config)[0], config, fabric)
-    plan = islice(plan_windows(config, 0, rank_of(fabric)), _WARM_UP + _STEPS)
-    windows = list(plan)
-    if len(windows) < _WARM_UP + _STEPS:
-        raise InputError(
-            f"train.samples = {config.train.samples}: makes {len(windows)} steps; --profile needs"
-            f" {_WARM_UP + _STEPS}"
-        )
-    parts = chain.from_iterable(window.parts for window in windows)
-    batches = load_parts(TrainingSamples(frames, config), parts, config.train.workers)
-
-    def steps() -> Iterator[None]:
-        for window in windows:
-            with trainer.part("step"):
-                trainer.step(window, batches)
-            yield
-
-    return trainer, steps()
+@contextmanager
+def _timed_part(seconds: dict[str, float], device: torch.device, name: str) -> Iterator[None]:
+    """Around a part of a step: waits for its end on the device, and adds up its wall time."""
+    start = time.perf_counter()
+    with record_function(name):
+        yield
+        wait_for(device)
+    seconds[name] += time.perf_counter() - start

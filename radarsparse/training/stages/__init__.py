@@ -1,21 +1,59 @@
 """What each training stage learns: its network and its losses for some scan pairs."""
 
-from radarsparse.training.stages.denoiser_stage import DenoiserStage
-from radarsparse.training.stages.edm_stage import EdmStage
-from radarsparse.training.stages.few_step import DistillStage, EctStage, FewStepStage
-from radarsparse.training.stages.training_batch import Cloud, TrainingBatch, to_points
-from radarsparse.training.stages.vae_stage import VaeStage
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from radarsparse.config import Config, EctConfig, EdmConfig, FewStepConfig, VaeConfig
+from radarsparse.errors import InputError
+from radarsparse.models.blocks import checkpoint_activations
+from radarsparse.models.weights import load_run, load_vae
+from radarsparse.training.random import TrainingBatch as TrainingBatch
+from radarsparse.training.stages.denoiser_stage import DenoiserStage as DenoiserStage
+from radarsparse.training.stages.denoiser_stage import EdmStage as EdmStage
+from radarsparse.training.stages.few_step import DistillStage as DistillStage
+from radarsparse.training.stages.few_step import EctStage as EctStage
+from radarsparse.training.stages.few_step import FewStepStage as FewStepStage
+from radarsparse.training.stages.vae_stage import VaeStage as VaeStage
 
 Stage = VaeStage | DenoiserStage
 
-__all__ = [
-    "Cloud",
-    "DistillStage",
-    "EctStage",
-    "EdmStage",
-    "FewStepStage",
-    "Stage",
-    "TrainingBatch",
-    "VaeStage",
-    "to_points",
-]
+
+def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
+    """The stage that a config names, and the config of its VAE.
+
+    Raises:
+        InputError: the checkpoint of the VAE or of the teacher can't be used, or it is of other
+            settings than the config.
+    """
+    torch.manual_seed(config.seed)
+    if isinstance(config, VaeConfig):
+        stage, vae_config = VaeStage(config), config
+    elif isinstance(config, FewStepConfig):
+        teacher, taught, vae_config = load_run(Path(config.teacher))
+        if not isinstance(taught, EdmConfig):
+            raise InputError(f"teacher = {config.teacher}: needed is a run of stage 'edm'")
+        _check_equal(config, taught, ("volume", "model", "diffusion"), f"teacher {config.teacher}")
+        if isinstance(config, EctConfig):
+            stage = EctStage(config, teacher)
+        else:
+            stage = DistillStage(config, teacher)
+    else:
+        vae, vae_config = load_vae(Path(config.model.vae))
+        _check_equal(config, vae_config, ("volume",), f"model.vae {config.model.vae}")
+        stage = EdmStage(config, vae)
+    if config.train.checkpoint_activations:
+        checkpoint_activations(stage)
+    return stage, vae_config
+
+
+def _check_equal(ours: Config, theirs: Config, blocks: Sequence[str], source: str) -> None:
+    for block in blocks:
+        before = getattr(theirs, block).model_dump()
+        for key, value in getattr(ours, block).model_dump().items():
+            if value != before[key]:
+                raise InputError(
+                    f"{block}.{key} = {value}: that of {source} is {before[key]}; they must be"
+                    " equal"
+                )

@@ -4,23 +4,24 @@ import operator
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radarsparse.config import DenoiserConfig
 from radarsparse.diffusion.precondition import loss_weight
-from radarsparse.geometry import Volume
-from radarsparse.models.consensus import draw_consensus, read_scene
+from radarsparse.diffusion.schedule import lognormal_sigma
+from radarsparse.enhancer import Enhancer
 from radarsparse.models.latent_diffusion import LatentDiffusion, on_rows
-from radarsparse.models.losses import Term, by_noise_level, means_by_sample, weigh
-from radarsparse.models.losses.reduce import widen
+from radarsparse.models.losses.by_level import by_noise_level
+from radarsparse.models.losses.reduce import means_by_sample, weigh, widen
 from radarsparse.models.vae import Vae
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import SparseTensor
 from radarsparse.sparse.tensor import move
-from radarsparse.training.random import SampleRandom
-from radarsparse.training.stages.training_batch import Cloud, TrainingBatch, to_points
+from radarsparse.training.random import SampleRandom, TrainingBatch
 from radarsparse.voxels.batch import Batch
 
 
@@ -50,8 +51,7 @@ class DenoiserStage(nn.Module, ABC):
 
     def __init__(self, config: DenoiserConfig, vae: Vae) -> None:
         super().__init__()
-        self.settings = config.diffusion
-        self.sampling = config.sampling
+        self.config, self.settings = config, config.diffusion
         self.network = LatentDiffusion(vae.settings, config.model, config.diffusion)
         self.network.vae.load_state_dict(vae.state_dict())
 
@@ -72,11 +72,11 @@ class DenoiserStage(nn.Module, ABC):
         latent, log_odds = self.network.denoise_parts(task.noisy, task.sigma, context)
         with torch.autocast(clean.device.type, enabled=False):
             errors = self._errors(latent, log_odds, clean[:, -1] > 0, task, batch)
-            names, weights = zip(*self._weights().items(), strict=True)
-            means = zip(names, weights, errors.mean(1), strict=True)
-            terms = weigh([Term(name, weight, lambda m=mean: m) for name, weight, mean in means])
-            weighted = map(operator.mul, weights, errors.detach())
-            loss = torch.stack([*weighted]).sum(0)
+            settings = self.settings
+            weights = settings.presence_weight, settings.flag_weight, settings.latent_weight
+            means = zip(("presence", "flag", "latent"), weights, errors.mean(1), strict=True)
+            terms = weigh([(name, weight, lambda m=mean: m) for name, weight, mean in means])
+            loss = torch.stack([*map(operator.mul, weights, errors.detach())]).sum(0)
             return {**terms, **by_noise_level(loss, task.sigma, regression)}
 
     @abstractmethod
@@ -95,23 +95,14 @@ class DenoiserStage(nn.Module, ABC):
     def end_window(self) -> None:
         """Nothing to take up: the statistics are those of the frozen VAE."""
 
-    @torch.no_grad()
-    def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
-        """A cloud drawn for the radar, [n, 4] as `place_points` gives it; always the same one."""
-        device = self.network.vae.latent_mean.device
-        scene = read_scene(pair.radar, volume, device, f"frame {pair.name}: radar")
-        state = draw_consensus(self.network, pair.radar, scene, 0, self.sampling).state
-        voxels = self.network.decode(state, scene.cells, scene.radar, self.sampling)
-        return to_points(voxels, volume)
+    def predict(self, pair: ScanPair) -> NDArray[np.float32]:
+        """A cloud drawn for the radar, x, y, z, intensity [n, 4]; always the same one."""
+        return Enhancer(self.network, self.config)(pair.radar, name=f"frame {pair.name}").table
 
     def _regress_instead(self, task: Task, clean: Tensor, regression: Tensor, rows: Tensor) -> Task:
-        """Ask for the clean state and show nothing at all in the chosen samples.
+        """Ask for the clean state, [n, c], and show nothing at all in the chosen samples.
 
-        Args:
-            task: what is asked in others.
-            clean: [n, c] true states.
-            regression: bool [b] on the CPU, the chosen samples.
-            rows: bool [n, 1], their rows.
+        These are given by sample, bool [b] on the CPU, and by row, bool [n, 1].
         """
         return Task(
             task.noisy.masked_fill(rows, 0.0),
@@ -119,14 +110,6 @@ class DenoiserStage(nn.Module, ABC):
             torch.where(rows, clean, task.target),
             torch.where(regression, 1.0, task.weight),
         )
-
-    def _weights(self) -> dict[str, float]:
-        settings = self.settings
-        return {
-            "presence": settings.presence_weight,
-            "flag": settings.flag_weight,
-            "latent": settings.latent_weight,
-        }
 
     def _errors(
         self, latent: Tensor, log_odds: Tensor, present: Tensor, task: Task, batch: Batch
@@ -157,8 +140,8 @@ def read_condition(network: LatentDiffusion, batch: Batch, blind: Tensor) -> Spa
     Source: Ho and Salimans 2022, Classifier-Free Diffusion Guidance, Algorithm 1.
     """
     denoiser = network.denoiser
-    seen = denoiser.read_radar(batch.radar, batch.cells)
-    return seen.replace(torch.where(blind, denoiser.without_radar(batch.cells).feats, seen.feats))
+    seen = denoiser.see(batch.radar, batch.cells)
+    return seen.replace(torch.where(blind, denoiser.see_nothing(batch.cells).feats, seen.feats))
 
 
 def add_noise(clean: Tensor, sigma: Tensor, batch: Batch, random: SampleRandom) -> Tensor:
@@ -166,3 +149,19 @@ def add_noise(clean: Tensor, sigma: Tensor, batch: Batch, random: SampleRandom) 
     lattice = batch.lattice.support
     noise, (level,) = random.normal_rows(lattice, clean.shape[1]), on_rows([sigma], lattice)
     return clean + level * noise
+
+
+class EdmStage(DenoiserStage):
+    """Learns to denoise states at every noise level."""
+
+    def set_task(
+        self, clean: Tensor, context: SparseTensor, blind: Tensor, training: TrainingBatch
+    ) -> Task:
+        """Ask for the clean state at a random noise level.
+
+        Source: Karras et al. 2022, Eq. 8.
+        """
+        settings, random = self.settings, training.random
+        sigma = lognormal_sigma(random.normal(), settings.p_mean, settings.p_std)
+        noisy = add_noise(clean, sigma, training.frames, random)
+        return Task(noisy, sigma, clean, torch.ones_like(sigma))

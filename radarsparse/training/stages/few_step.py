@@ -10,22 +10,17 @@ from radarsparse.diffusion.consistency import earlier_sigma, pair_weight, scale_
 from radarsparse.diffusion.schedule import lognormal_sigma
 from radarsparse.models.latent_diffusion import LatentDiffusion, on_rows
 from radarsparse.sparse import SparseTensor
+from radarsparse.training.random import TrainingBatch
 from radarsparse.training.stages.denoiser_stage import (
     DenoiserStage,
     Task,
     add_noise,
     read_condition,
 )
-from radarsparse.training.stages.training_batch import TrainingBatch
 
 
 class FewStepStage(DenoiserStage):
-    """Starts from a teacher and learns to answer alike all along a path.
-
-    Args:
-        config: of the run.
-        teacher: of a finished run of stage `edm`.
-    """
+    """Starts from a teacher, of a run of stage `edm`, and learns to answer alike along a path."""
 
     def __init__(self, config: FewStepConfig, teacher: LatentDiffusion) -> None:
         super().__init__(config, teacher.vae)

@@ -1,31 +1,30 @@
 """The VAE's stage."""
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from radarsparse.config import VaeConfig, VaeSettings
+from radarsparse.config import VaeConfig
 from radarsparse.geometry import Volume
-from radarsparse.models.losses import (
-    ComparedVoxels,
-    PerceptualLoss,
-    Term,
-    latent_terms,
-    occupancy_terms,
-    point_terms,
-    random_pyramid,
-    weigh,
-)
-from radarsparse.models.vae import Vae
+from radarsparse.models.losses.detail import ComparedVoxels, intensity_loss, kl_loss, offset_loss
+from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_loss
+from radarsparse.models.losses.perceptual import PerceptualLoss, random_pyramid
+from radarsparse.models.losses.reduce import Term, weigh
+from radarsparse.models.losses.structure import neighbour_loss, normal_loss
+from radarsparse.models.vae import Split, Vae
 from radarsparse.models.weights import load_vae
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import SparseTensor, Support
 from radarsparse.sparse.ops import finer_supports, take, union_support
 from radarsparse.sparse.tensor import move
-from radarsparse.training.random import SampleRandom
-from radarsparse.training.stages.training_batch import Cloud, TrainingBatch, to_points
+from radarsparse.training.random import SampleRandom, TrainingBatch
 from radarsparse.voxels.batch import Batch, make_batch
+from radarsparse.voxels.voxelize import place_points
 
 
 class VaeStage(nn.Module):
@@ -33,9 +32,13 @@ class VaeStage(nn.Module):
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        self.settings = config.model
+        self.settings, self.volume = config.model, Volume.from_settings(config.volume)
         self.network = Vae(config.model)
-        self.perceptual = _make_perceptual(config.model)
+        self.perceptual = None
+        if config.model.perceptual_weight > 0.0:
+            vae = config.model.perceptual_vae
+            pyramid = load_vae(Path(vae))[0].encoder.pyramid if vae else random_pyramid()
+            self.perceptual = PerceptualLoss(pyramid)
 
     def forward(self, training: TrainingBatch) -> dict[str, Tensor]:
         """Losses of encoding and decoding, along the true children and wrongly believed ones.
@@ -55,33 +58,37 @@ class VaeStage(nn.Module):
         )
         # Under autocast networks compute in half precision; losses must not.
         with torch.autocast(latent.feats.device.type, enabled=False):
-            match = ComparedVoxels.of(decoded, batch.lidar)
-            return weigh(
-                [
-                    *occupancy_terms(splits, self.settings),
-                    *point_terms(match, self.settings),
-                    *self._perceptual_terms(decoded, batch.lidar),
-                    *latent_terms(mean, log_variance, self.settings),
-                ]
-            )
+            kl = "kl", self.settings.kl_weight, partial(kl_loss, mean, log_variance)
+            return weigh([*self._terms_of_voxels(decoded, splits, batch.lidar), kl])
 
     def end_window(self) -> None:
         """Take up what the batches since the last step of the optimiser showed."""
         self.network.settle_statistics()
 
     @torch.no_grad()
-    def predict(self, pair: ScanPair, volume: Volume) -> Cloud:
+    def predict(self, pair: ScanPair) -> NDArray[np.float32]:
         """The LiDAR cloud through the encoder and back, [n, 4] as `place_points` gives it."""
-        batch = make_batch([pair], volume).to(self.network.latent_mean.device)
+        batch = make_batch([pair], self.volume).to(self.network.latent_mean.device)
         voxels = self.network.decode(self.network.encode(batch.lidar), batch.radar)
-        return to_points(voxels, volume)
+        index, feats = voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy()
+        return place_points(index, feats, self.volume)
 
-    def _perceptual_terms(self, decoded: SparseTensor, lidar: SparseTensor) -> list[Term]:
-        perceptual = self.perceptual
-        if perceptual is None:
-            return []
-        weight = self.settings.perceptual_weight
-        return [Term("perceptual", weight, lambda: perceptual(decoded, lidar))]
+    def _terms_of_voxels(
+        self, decoded: SparseTensor, splits: Sequence[Split], lidar: SparseTensor
+    ) -> Iterator[Term]:
+        weights, match = self.settings, ComparedVoxels.of(decoded, lidar)
+        for split in splits:
+            stride, balance = split.parents.stride, (weights.positive_weight, weights.split_balance)
+            yield f"split{stride}", weights.split_weight, partial(split_loss, split, *balance)
+            yield f"focal{stride}", weights.focal_weight, partial(focal_loss, split)
+            yield f"dice{stride}", weights.dice_weight, partial(dice_loss, split)
+        yield "offset", weights.offset_weight, partial(offset_loss, match)
+        yield "intensity", weights.intensity_weight, partial(intensity_loss, match)
+        yield "neighbour", weights.neighbour_weight, partial(neighbour_loss, match)
+        yield "normal", weights.normal_weight, partial(normal_loss, match)
+        if self.perceptual is not None:
+            compute = partial(self.perceptual, decoded, lidar)
+            yield "perceptual", weights.perceptual_weight, compute
 
     def _disturb(
         self, mean: SparseTensor, log_variance: Tensor, batch: Batch, random: SampleRandom
@@ -104,11 +111,3 @@ class VaeStage(nn.Module):
         share = self.settings.false_parent_share * occupied / len(lattice)
         chosen = random.uniform_rows(lattice) < share
         return Support(lattice.keys[chosen], lattice.batch_size, lattice.stride)
-
-
-def _make_perceptual(settings: VaeSettings) -> PerceptualLoss | None:
-    if settings.perceptual_weight == 0.0:
-        return None
-    if settings.perceptual_vae is None:
-        return PerceptualLoss(random_pyramid())
-    return PerceptualLoss(load_vae(Path(settings.perceptual_vae))[0].encoder.pyramid)

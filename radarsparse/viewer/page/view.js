@@ -78,19 +78,19 @@ function toBuffer(array) {
   return buffer;
 }
 
-async function fetchCloud(number, layer) {
-  const path = `clouds/${number}-${layer.name}.bin`;
+async function fetchCloud(path, columns) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${answer.statusText}`);
   // Little-endian, as is every machine that runs a browser.
   const read = new Float32Array(await answer.arrayBuffer());
   const values = read.map((value) => (Number.isNaN(value) ? UNKNOWN : value));
-  return { buffer: toBuffer(values), count: values.length / layer.columns.length };
+  return { buffer: toBuffer(values), count: values.length / columns };
 }
 
 function fetchFrame(number) {
   const known = frames.get(number);
-  const found = known ?? Promise.all(scene.layers.map((layer) => fetchCloud(number, layer)));
+  const found = known ?? Promise.all(scene.layers.map(({ name, columns }) => (
+    fetchCloud(`clouds/${number}-${name}.bin`, columns.length))));
   frames.delete(number);
   frames.set(number, found);
   if (!known) found.catch(() => frames.delete(number));
@@ -100,18 +100,6 @@ function fetchFrame(number) {
     pending.then((dropped) => dropped.forEach(({ buffer }) => gl.deleteBuffer(buffer)), () => {});
   }
   return found;
-}
-
-function makeRings() {
-  const { height_m, step_m, count, angles_deg: [from_deg, to_deg, every_deg] } = scene.rings;
-  const points = [];
-  for (let ring = 1; ring <= count; ring++) {
-    for (let deg = from_deg; deg < to_deg; deg += every_deg) {
-      const angle = (deg * Math.PI) / 180;
-      points.push(ring * step_m * Math.cos(angle), ring * step_m * Math.sin(angle), height_m);
-    }
-  }
-  return { buffer: toBuffer(new Float32Array(points)), count: points.length / 3 };
 }
 
 // ---- drawing ------------------------------------------------------------------------------
@@ -155,7 +143,7 @@ function draw() {
   gl.clearColor(...rgb(scene.background), 1);
   gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
   gl.uniformMatrix4fv(where.toScreen, false, screenMatrix(state.camera, canvas.width / canvas.height));
-  drawCloud(rings, ["x", "y", "-"], scene.rings.color, 1);
+  drawCloud(rings, ["x", "y", "-"], scene.ring_color, 1);
   scene.layers.forEach((layer, i) => {
     if (layer.visible && clouds[i]) drawCloud(clouds[i], layer.columns, layer.color, state.sizePx * layer.size);
   });
@@ -180,7 +168,8 @@ function tell() {
   find("coloring").value = state.coloring;
   scene.layers.forEach((layer, i) => {
     const label = find("layers").children[i];
-    const count = clouds[i] ? `${clouds[i].count.toLocaleString("en")} points` : "loading";
+    const points = clouds[i]?.count === 1 ? "point" : "points";
+    const count = clouds[i] ? `${clouds[i].count.toLocaleString("en")} ${points}` : "loading";
     label.className = layer.visible ? "" : "off";
     label.querySelector("input").checked = layer.visible;
     label.querySelector("span").textContent = `${layer.name}: ${count}${layer.visible ? "" : " (hidden)"}`;
@@ -353,7 +342,7 @@ async function start() {
     where[name] = gl.getAttribLocation(program, name);
     gl.enableVertexAttribArray(where[name]);
   }
-  rings = makeRings();
+  rings = await fetchCloud("rings.bin", 3);
   Object.assign(state, { coloring: scene.coloring, sizePx: scene.point_size_px });
   resetCamera();
   build();

@@ -330,8 +330,9 @@ def restamped(message: Stamped, stamp_s: float) -> Stamped:
 
 def mutate(data: bytes, random: np.random.Generator) -> bytes:
     """Change a few bytes of a bag, drop or repeat a piece, or cut the rest off."""
-    # Between the header of a bag and its first chunk there are blanks only.
-    low, high = (0, 100) if random.random() < 0.05 else (4100, len(data))
+    # Between the header of a ROS 1 bag and its first chunk there are blanks only.
+    first = 4100 if data.startswith(b"#ROSBAG") else 0
+    low, high = (0, 100) if random.random() < 0.05 else (first, len(data))
     at = int(random.integers(low, high))
     end = at + int(random.integers(1, 30))
     variants = (

@@ -4,10 +4,9 @@ import pytest
 from radarsparse.config import VolumeSettings
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.training.planning.density import (
+from radarsparse.training.planning.dry_run import (
     count_voxels,
     find_voxel_size,
-    mean_voxels,
     whole_voxel_sizes,
 )
 from tests.conftest import TINY_VOLUME, tiny_pair
@@ -38,10 +37,6 @@ def test_voxels_are_counted_per_level():
     assert counts["LiDAR at stride 1"] == _occupied(0, 0.2)
     assert counts["lattice"] == len(volume.lattice(8))
     assert 0 < counts["radar"] <= 40
-
-
-def test_means_are_taken_of_every_number():
-    assert mean_voxels([{"a": 1, "b": 2}, {"a": 2, "b": 4}]) == {"a": 1.5, "b": 3.0}
 
 
 @pytest.mark.parametrize(

@@ -56,5 +56,5 @@ def test_no_profiler_of_cycles_is_taken(
 
 
 def test_a_run_of_too_few_steps_is_refused(frames: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train\.samples = 1: makes 1 steps; --profile needs 12"):
+    with pytest.raises(InputError, match=r"train\.samples = 1: makes 1 step; --profile needs 12"):
         profile_steps(of_length(frames, 1), tmp_path / "trace.json")

@@ -1,4 +1,4 @@
-"""Whether points are finite, found out while the host goes on."""
+"""Whether packed clouds are finite, found out while the host goes on."""
 
 import torch
 

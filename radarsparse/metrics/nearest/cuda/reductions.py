@@ -1,4 +1,4 @@
-"""Statistics of distances, kernel by kernel: see `kernels/statistics.cu`."""
+"""The statistics of `metrics/statistics.py` on CUDA, kernel by kernel: `kernels/statistics.cu`."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from radarsparse.gpu.compiler import Kernels
 from radarsparse.gpu.signatures import Argument
-from radarsparse.metrics.nearest.cuda.layout import Prefix, check_size
-from radarsparse.metrics.statistics import Statistics
+from radarsparse.metrics.nearest.cuda.packed import Prefix, check_size
+from radarsparse.metrics.point import Statistics
 
 # The constants of kernels/statistics.cu.
 _SHIFT = 11
@@ -27,22 +27,17 @@ def summarize(
     thresholds_m: Sequence[float],
     quantiles: Sequence[float],
 ) -> Statistics:
-    """Sums, maximum, counts under thresholds and quantiles of every frame's distances.
+    """`summarize_distances` by kernels on the device of the distances.
 
-    Args:
-        kernels: what runs the kernels, on the device of the distances.
-        distance2: [n], read as float32, in which the search finds them.
-        offsets: int64 [b + 1].
-        thresholds_m: t of them.
-        quantiles: q of them.
+    They are read as float32, in which the search finds them.
 
     Raises:
         InputError: there are too many distances or frames.
     """
-    part = Prefix(distance2.size(0), offsets.size(0) - 1)
+    prefix = Prefix(distance2.size(0), offsets.size(0) - 1)
     values = _floats(distance2)
-    frames = (values, None, part.points, 0, offsets.contiguous(), part.segments)
-    return _summarize(kernels, frames, part, thresholds_m, quantiles)
+    frames = (values, None, prefix.points, 0, offsets.contiguous(), prefix.segments)
+    return _summarize(kernels, frames, prefix, thresholds_m, quantiles)
 
 
 def summarize_both(
@@ -52,46 +47,35 @@ def summarize_both(
     thresholds_m: Sequence[float],
     quantiles: Sequence[float],
 ) -> Statistics:
-    """`summarize` of two arrays of distances, as two frames.
-
-    Args:
-        kernels: what runs the kernels, on the device of the distances.
-        there2: [n], read as float32.
-        back2: [m], read as float32.
-        thresholds_m: t of them.
-        quantiles: q of them.
-
-    Raises:
-        InputError: there are too many distances.
-    """
+    """`summarize` of two arrays of distances, as two frames."""
     counts = there2.size(0), back2.size(0)
-    part = Prefix(sum(counts), 2)
-    frames = (_floats(there2), _floats(back2), *counts, None, part.segments)
-    return _summarize(kernels, frames, part, thresholds_m, quantiles)
+    prefix = Prefix(sum(counts), 2)
+    frames = (_floats(there2), _floats(back2), *counts, None, prefix.segments)
+    return _summarize(kernels, frames, prefix, thresholds_m, quantiles)
 
 
 def _summarize(
     kernels: Kernels,
     frames: tuple[Argument, ...],
-    part: Prefix,
+    prefix: Prefix,
     thresholds_m: Sequence[float],
     quantiles: Sequence[float],
 ) -> Statistics:
-    check_size(*part)
+    check_size(*prefix)
     device = cast(Tensor, frames[0]).device
     limits = _constants(tuple(thresholds_m), device)
     shares = _constants(tuple(quantiles), device)
     asked = (limits, len(thresholds_m), shares, len(quantiles))
-    blocks = (part.blocks(_SHIFT), 1)
-    work_size = part.segments * _integers_per_frame(len(thresholds_m), len(quantiles))
+    blocks = (prefix.blocks(_SHIFT), 1)
+    work_size = prefix.segments * _integers_per_frame(len(thresholds_m), len(quantiles))
     work = limits.new_zeros(work_size, dtype=torch.int32)
     partials = limits.new_empty((blocks[0], 3))
-    sums = limits.new_empty((part.segments, 3))
-    counts = limits.new_empty(part.segments, dtype=torch.int64)
-    hits = limits.new_empty((part.segments, len(thresholds_m)), dtype=torch.int64)
+    sums = limits.new_empty((prefix.segments, 3))
+    counts = limits.new_empty(prefix.segments, dtype=torch.int64)
+    hits = limits.new_empty((prefix.segments, len(thresholds_m)), dtype=torch.int64)
     arguments = (*frames, *asked, work, partials, sums, counts, hits)
     kernels.launch("sum_frames", blocks, _THREADS, *arguments)
-    quantiles_m = limits.new_empty((part.segments, len(quantiles)))
+    quantiles_m = limits.new_empty((prefix.segments, len(quantiles)))
     for step in range(1, _STEPS if len(quantiles) > 0 else 1):
         arguments = (*frames, *asked[1:], step, work, quantiles_m)
         kernels.launch("narrow_ranks", blocks, _THREADS, *arguments)

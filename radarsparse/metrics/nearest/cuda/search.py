@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from radarsparse.gpu.compiler import Kernels
-from radarsparse.metrics.nearest.cuda.layout import PackedClouds, Prefix
+from radarsparse.metrics.nearest.cuda.packed import PackedClouds, Prefix
 
 Found = tuple[Tensor, Tensor]
 
@@ -29,39 +29,37 @@ _QUERY_SHIFT = 7
 _BRUTE_SHIFT = 9
 _BRUTE_THREADS = 128
 _TILE_POINTS = 256
-
 _JOIN_SHIFT = 9
-
 _CODE_BITS = 30
 # A sort by 32 bits takes the GPU and the host half as long as one by 64; one bit is the sign.
 _KEY_BITS = 31
 
 
-def find_nearest(kernels: Kernels, frames: PackedClouds, queries: Prefix) -> Found:
+def find_nearest(kernels: Kernels, packed: PackedClouds, queries: Prefix) -> Found:
     """Squared distance float32 and row int64 of the nearest point in each query's other cloud.
 
     Args:
-        kernels: what runs the kernels, on the device of the frames.
-        frames: the clouds.
-        queries: `frames.first` or `frames.both`.
+        kernels: what runs the kernels, on the device of the clouds.
+        packed: the clouds.
+        queries: `packed.first` or `packed.both`.
     """
-    second_points = frames.both.points - frames.first.points
-    pairs = frames.first.points * second_points // max(frames.count, 1)
+    second_points = packed.both.points - packed.first.points
+    pairs = packed.first.points * second_points // max(packed.frames, 1)
     way = search_all if pairs <= BRUTE_PAIRS_MOST else search_tree
-    return way(kernels, frames, queries)
+    return way(kernels, packed, queries)
 
 
-def search_all(kernels: Kernels, frames: PackedClouds, queries: Prefix) -> Found:
+def search_all(kernels: Kernels, packed: PackedClouds, queries: Prefix) -> Found:
     """As `find_nearest`, by trying all pairs."""
-    points, offsets, bounds = _lay_out(kernels, frames)
-    placed = points.new_empty((frames.both.points, 4), dtype=torch.float32)
+    points, offsets, bounds = _lay_out(kernels, packed)
+    placed = points.new_empty((packed.both.points, 4), dtype=torch.float32)
     found = points.new_empty(queries.points, dtype=torch.int64)
-    batch = offsets, frames.both.segments
-    blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
+    batch = offsets, packed.both.segments
+    blocks = (packed.both.blocks(_SPAN_SHIFT), 1)
     arguments = (points, *batch, bounds, queries.points, placed, found)
     kernels.launch("place_points", blocks, _THREADS, *arguments)
     across = queries.blocks(_BRUTE_SHIFT)
-    tiles = -(-frames.cloud_most // _TILE_POINTS)
+    tiles = -(-packed.cloud_most // _TILE_POINTS)
     down = max(min(BRUTE_BLOCKS // max(across, 1), tiles), 1)
     kernels.launch("query_all", (across, down), _BRUTE_THREADS, placed, *batch, found)
     distance2, index = _empty_found(placed, queries.points)
@@ -70,9 +68,9 @@ def search_all(kernels: Kernels, frames: PackedClouds, queries: Prefix) -> Found
     return distance2, index
 
 
-def search_tree(kernels: Kernels, frames: PackedClouds, queries: Prefix) -> Found:
+def search_tree(kernels: Kernels, packed: PackedClouds, queries: Prefix) -> Found:
     """As `find_nearest`, by a tree over points sorted along a curve."""
-    tree = build_tree(kernels, frames)
+    tree = build_tree(kernels, packed)
     distance2, index = _empty_found(tree.slots, queries.points)
     blocks = (queries.blocks(_QUERY_SHIFT), 1)
     kernels.launch("query_boxes", blocks, 1 << _QUERY_SHIFT, *tree.arguments, distance2, index)
@@ -102,13 +100,13 @@ class Tree:
         return self.slots, self.boxes, self.hints, self.offsets, self.offsets.size(0) - 1
 
 
-def build_tree(kernels: Kernels, frames: PackedClouds) -> Tree:
+def build_tree(kernels: Kernels, packed: PackedClouds) -> Tree:
     """Sort both clouds of all frames at once and build the boxes of each."""
-    slots, hints, offsets = _sort(kernels, frames)
-    boxes = slots.new_empty((_node_count(frames), 8))
-    for level in range(0, _level_count(frames.cloud_most), _BOXES_LEVELS):
-        blocks = (frames.both.blocks(_SPAN_SHIFT + _ARITY_SHIFT * level), 1)
-        arguments = (slots, offsets, frames.both.segments, level, boxes)
+    slots, hints, offsets = _sort(kernels, packed)
+    boxes = slots.new_empty((_node_count(packed), 8))
+    for level in range(0, _level_count(packed.cloud_most), _BOXES_LEVELS):
+        blocks = (packed.both.blocks(_SPAN_SHIFT + _ARITY_SHIFT * level), 1)
+        arguments = (slots, offsets, packed.both.segments, level, boxes)
         kernels.launch("build_boxes", blocks, _THREADS, *arguments)
     return Tree(slots, boxes, hints, offsets)
 
@@ -117,35 +115,35 @@ def _empty_found(placed: Tensor, queries: int) -> Found:
     return placed.new_empty(queries), placed.new_empty(queries, dtype=torch.int64)
 
 
-def _lay_out(kernels: Kernels, frames: PackedClouds) -> tuple[Tensor, Tensor, Tensor]:
+def _lay_out(kernels: Kernels, packed: PackedClouds) -> tuple[Tensor, Tensor, Tensor]:
     """Points float64 [n, 3], offsets int32 [2 b + 1], boxes of the frames int64 [b, 6]."""
-    total, segments = frames.both
-    points = frames.clouds[0].new_empty((total, 3), dtype=torch.float64)
+    total, segments = packed.both
+    points = packed.clouds[0].new_empty((total, 3), dtype=torch.float64)
     offsets = points.new_empty(segments + 1, dtype=torch.int32)
-    bounds = points.new_empty((frames.count, 6), dtype=torch.int64)
-    blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
+    bounds = points.new_empty((packed.frames, 6), dtype=torch.int64)
+    blocks = (packed.both.blocks(_SPAN_SHIFT), 1)
     # Few points per block, for it only waits for memory.
-    joining = (frames.both.blocks(_JOIN_SHIFT), 1)
-    nonfinite = None if frames.check is None else frames.check.nonfinite
-    arguments = (*frames.arguments, points, offsets, bounds, nonfinite)
+    joining = (packed.both.blocks(_JOIN_SHIFT), 1)
+    nonfinite = None if packed.check is None else packed.check.nonfinite
+    arguments = (*packed.arguments, points, offsets, bounds, nonfinite)
     kernels.launch("join_clouds", joining, _THREADS, *arguments)
-    if frames.check is not None:
-        frames.check.begun()
+    if packed.check is not None:
+        packed.check.begun()
     kernels.launch("frame_bounds", blocks, _THREADS, points, offsets, segments, bounds)
     return points, offsets, bounds
 
 
-def _sort(kernels: Kernels, frames: PackedClouds) -> tuple[Tensor, Tensor, Tensor]:
+def _sort(kernels: Kernels, packed: PackedClouds) -> tuple[Tensor, Tensor, Tensor]:
     """Slots, hints and offsets of `Tree`."""
-    points, offsets, bounds = _lay_out(kernels, frames)
-    total, segments = frames.both
+    points, offsets, bounds = _lay_out(kernels, packed)
+    total, segments = packed.both
     code_bits = min(_CODE_BITS, _KEY_BITS - max(segments - 1, 0).bit_length())
     keys = offsets.new_empty(total)
-    blocks = (frames.both.blocks(_SPAN_SHIFT), 1)
+    blocks = (packed.both.blocks(_SPAN_SHIFT), 1)
     batch = (points, offsets, segments, bounds, code_bits)
     kernels.launch("curve_keys", blocks, _THREADS, *batch, keys)
     keys, order = keys.sort(stable=True)
-    slot_count = frames.both.blocks(_LEAF_SHIFT) << _LEAF_SHIFT
+    slot_count = packed.both.blocks(_LEAF_SHIFT) << _LEAF_SHIFT
     slots = points.new_empty((slot_count, 4), dtype=torch.float32)
     hints = offsets.new_empty(slot_count)
     blocks = (-(-total // _THREADS), 1)
@@ -161,9 +159,9 @@ def _level_count(cloud_most: int) -> int:
     return levels
 
 
-def _node_count(frames: PackedClouds) -> int:
+def _node_count(packed: PackedClouds) -> int:
     """Where the level after the last would start: see `Tree::first_node` in the kernels."""
-    levels = _level_count(frames.cloud_most)
-    most = frames.both.points // 24 + 1
-    groups = most - (most >> _ARITY_SHIFT * levels) + levels * (frames.both.segments + 1)
+    levels = _level_count(packed.cloud_most)
+    most = packed.both.points // 24 + 1
+    groups = most - (most >> _ARITY_SHIFT * levels) + levels * (packed.both.segments + 1)
     return groups << _ARITY_SHIFT

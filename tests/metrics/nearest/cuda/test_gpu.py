@@ -22,7 +22,7 @@ from radarsparse.metrics.nearest.cuda import (
     summarize_both_cuda,
     summarize_distances_cuda,
 )
-from radarsparse.metrics.nearest.cuda.layout import PackedClouds
+from radarsparse.metrics.nearest.cuda.packed import PackedClouds
 from radarsparse.metrics.nearest.cuda.reductions import summarize
 from radarsparse.metrics.nearest.cuda.search import find_nearest, search_all, search_tree
 from tests.kernels import small_case
@@ -55,10 +55,10 @@ def test_distances_have_the_bits_of_the_cpu(kernels: EmulatedKernels, name: str,
 
 @pytest.mark.parametrize("points", [10_000, 100_000])
 def test_the_tree_gives_the_bits_of_all_pairs(points: int) -> None:
-    frames = frames_of(*map(torch.from_numpy, lidar_pair(points, 0)), device="cuda")
+    packed = frames_of(*map(torch.from_numpy, lidar_pair(points, 0)), device="cuda")
     kernels = load_kernels(torch.device("cuda"))
-    tree, once_more = (search_tree(kernels, frames, frames.both) for _ in range(2))
-    assert torch.equal(tree[0], search_all(kernels, frames, frames.both)[0])
+    tree, once_more = (search_tree(kernels, packed, packed.both) for _ in range(2))
+    assert torch.equal(tree[0], search_all(kernels, packed, packed.both)[0])
     assert torch.equal(tree[1], once_more[1])
 
 
@@ -69,8 +69,8 @@ def test_ragged_batches_by_the_public_names(kernels: EmulatedKernels) -> None:
         batch([torch.randn(pair[side], 3, generator=generator) for pair in counts])
         for side in (0, 1)
     )
-    frames = PackedClouds.join(a, b, a_offsets, b_offsets)
-    expected = find_nearest(kernels, frames, frames.both)
+    packed = PackedClouds.join(a, b, a_offsets, b_offsets)
+    expected = find_nearest(kernels, packed, packed.both)
     clouds = a.cuda(), b.cuda(), a_offsets.cuda(), b_offsets.cuda()
     there2, there, back2, back = nearest_both_cuda(*clouds)
     assert torch.equal(torch.cat([there2, back2]).cpu(), expected[0])

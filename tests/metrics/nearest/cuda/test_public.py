@@ -1,7 +1,6 @@
 """The public functions for CUDA on the emulator, in place of those for the CPU."""
 
 from contextlib import nullcontext
-from importlib import import_module
 from unittest.mock import MagicMock
 
 import pytest
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from radarsparse.benchmark.streets import lidar_pair
 from radarsparse.metrics import cloud, evaluate, match
-from radarsparse.metrics.nearest import cuda
+from radarsparse.metrics.nearest import cuda, operator
 from radarsparse.metrics.statistics import summarize_both, summarize_distances
 from tests.kernels.emulator import EmulatedKernels
 
@@ -38,8 +37,8 @@ def test_every_metric_is_that_of_the_cpu(
 ) -> None:
     pred, target = clouds(dtype)
     expected = evaluate(pred, target)
-    operator = import_module("radarsparse.metrics.nearest")._nearest_both_cuda
-    monkeypatch.setattr(match, "nearest_both", lambda a, b: operator(a, b, None, None))
+    search = operator._nearest_both_cuda
+    monkeypatch.setattr(match, "nearest_both", lambda a, b: search(a, b, None, None))
     monkeypatch.setattr(cloud, "summarize_both", cuda.summarize_both_cuda)
     assert evaluate(pred, target) == pytest.approx(expected, rel=1e-5, nan_ok=True)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from radarsparse.benchmark.streets import lidar_pair
 from radarsparse.errors import InputError
 from radarsparse.metrics.nearest.cuda import search as search_module
-from radarsparse.metrics.nearest.cuda.layout import POINTS_MOST, PackedClouds, Prefix
+from radarsparse.metrics.nearest.cuda.packed import POINTS_MOST, PackedClouds, Prefix
 from radarsparse.metrics.nearest.cuda.search import find_nearest, search_all, search_tree
 from tests.kernels.emulator import EmulatedKernels
 from tests.kernels.work import count_tests
@@ -50,26 +50,26 @@ def assert_nearest(found: tuple[Tensor, Tensor], query: Tensor, target: Tensor) 
 @pytest.mark.parametrize("name", PAIRS)
 def test_hard_clouds(kernels: EmulatedKernels, name: str, way) -> None:
     first, second = PAIRS[name]
-    frames = pair_frames(first, second)
-    there, back = split(way(kernels, frames, frames.both), len(first))
+    packed = pair_frames(first, second)
+    there, back = split(way(kernels, packed, packed.both), len(first))
     assert_nearest(there, first, second)
     assert_nearest(back, second, first)
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_tree_gives_the_bits_of_all_pairs(kernels: EmulatedKernels, name: str) -> None:
-    frames = pair_frames(*PAIRS[name])
-    tree = search_tree(kernels, frames, frames.both)[0]
-    assert torch.equal(tree, search_all(kernels, frames, frames.both)[0])
+    packed = pair_frames(*PAIRS[name])
+    tree = search_tree(kernels, packed, packed.both)[0]
+    assert torch.equal(tree, search_all(kernels, packed, packed.both)[0])
 
 
 @pytest.mark.parametrize("size", ODD_SIZES)
 def test_odd_sizes(kernels: EmulatedKernels, size: int) -> None:
     generator = torch.Generator().manual_seed(size)
     first, second = (torch.randn(n, 3, generator=generator) for n in (300, size))
-    frames = pair_frames(first, second)
-    tree = search_tree(kernels, frames, frames.both)
-    assert torch.equal(tree[0], search_all(kernels, frames, frames.both)[0])
+    packed = pair_frames(first, second)
+    tree = search_tree(kernels, packed, packed.both)
+    assert torch.equal(tree[0], search_all(kernels, packed, packed.both)[0])
     there, back = split(tree, len(first))
     assert_nearest(there, first, second)
     assert_nearest(back, second, first)
@@ -87,9 +87,9 @@ def test_ragged_batches(kernels: EmulatedKernels, way, counts, seed: int) -> Non
     (first, first_offsets), (second, second_offsets) = (
         batch([torch.empty(0, 3), *(pair[side] for pair in clouds)]) for side in (0, 1)
     )
-    frames = PackedClouds.join(first, second, first_offsets, second_offsets)
-    there, back = split(way(kernels, frames, frames.both), len(first))
-    assert torch.equal(way(kernels, frames, frames.first)[0], there[0])
+    packed = PackedClouds.join(first, second, first_offsets, second_offsets)
+    there, back = split(way(kernels, packed, packed.both), len(first))
+    assert torch.equal(way(kernels, packed, packed.first)[0], there[0])
     starts = zip(first_offsets[1:].tolist(), second_offsets[1:].tolist(), strict=True)
     for (a, b), (a_start, b_start) in zip(clouds, starts, strict=False):
         for (distance2, index), start, other, query, target in (
@@ -110,8 +110,8 @@ def test_frames_do_not_see_each_other(kernels: EmulatedKernels, way) -> None:
     clouds = [torch.randn(n, 3, generator=generator) for n in (900, 40, 2500, 1, 300)]
     first, offsets = batch(clouds)
     second = first + 0.1
-    frames = PackedClouds.join(first, second, offsets, offsets)
-    distance2 = way(kernels, frames, frames.first)[0]
+    packed = PackedClouds.join(first, second, offsets, offsets)
+    distance2 = way(kernels, packed, packed.first)[0]
     alone = [way(kernels, f, f.first)[0] for f in (pair_frames(c, c + 0.1) for c in clouds)]
     assert torch.equal(distance2, torch.cat(alone))
 
@@ -122,10 +122,10 @@ def test_equal_at_every_run_whatever_block_comes_first(
 ) -> None:
     # Many copies, so that ties are everywhere; several blocks share each query.
     points = torch.randint(0, 6, (3000, 3), generator=torch.Generator().manual_seed(0)).float()
-    frames = pair_frames(points, points.flip(0))
-    expected = way(kernels, frames, frames.both)
+    packed = pair_frames(points, points.flip(0))
+    expected = way(kernels, packed, packed.both)
     monkeypatch.setattr(kernels, "backwards", True)
-    for found, once in zip(way(kernels, frames, frames.both), expected, strict=True):
+    for found, once in zip(way(kernels, packed, packed.both), expected, strict=True):
         assert torch.equal(found, once)
 
 
@@ -133,10 +133,10 @@ def test_blocks_that_loop_over_tiles(
     kernels: EmulatedKernels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = PAIRS["uniform"]
-    frames = pair_frames(first, second)
-    expected = search_all(kernels, frames, frames.both)
+    packed = pair_frames(first, second)
+    expected = search_all(kernels, packed, packed.both)
     monkeypatch.setattr(search_module, "BRUTE_BLOCKS", 1)
-    for found, once in zip(search_all(kernels, frames, frames.both), expected, strict=True):
+    for found, once in zip(search_all(kernels, packed, packed.both), expected, strict=True):
         assert torch.equal(found, once)
 
 
@@ -145,8 +145,8 @@ def test_doubles_far_from_the_origin(kernels: EmulatedKernels, way) -> None:
     generator = torch.Generator().manual_seed(0)
     near = torch.rand(2, 1500, 3, generator=generator, dtype=torch.float64) * 50 - 25
     far = near + torch.tensor([4.5e5, 5.4e6, 120.0], dtype=torch.float64)
-    frames = pair_frames(*far)
-    distance = way(kernels, frames, frames.first)[0].double().sqrt()
+    packed = pair_frames(*far)
+    distance = way(kernels, packed, packed.first)[0].double().sqrt()
     expected = torch.from_numpy(cKDTree(far[1].numpy()).query(far[0].numpy())[0])
     # Coordinates are rounded once, to floats of at most 25 m.
     assert (distance - expected).abs().max() < 3**0.5 * 2 * 25 * 2.0**-24
@@ -164,15 +164,15 @@ def test_floats_lose_no_bit_to_the_origin(
 ) -> None:
     offsets = torch.rand(2, 20, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
     first, second = (middle_m + side_m * offsets).unbind(0)
-    frames = pair_frames(first, second)
-    assert_nearest(way(kernels, frames, frames.first), first, second)
+    packed = pair_frames(first, second)
+    assert_nearest(way(kernels, packed, packed.first), first, second)
 
 
 def test_a_hundred_thousand_lidar_points(kernels: EmulatedKernels) -> None:
     """The work of the search: nodes and points that a query is measured against."""
     pred, target = map(torch.from_numpy, lidar_pair(100_000, 0))
-    frames = pair_frames(pred, target)
-    distance2, tests = count_tests(kernels, frames)
+    packed = pair_frames(pred, target)
+    distance2, tests = count_tests(kernels, packed)
     # Seen: 114 and 127 on average, 484 and 316 at worst; BENCHMARK.md has more.
     for each in tests:
         work = each.sum(dim=1).double()
@@ -205,9 +205,9 @@ def test_a_stray_point_costs_the_others_nothing(kernels: EmulatedKernels) -> Non
 def test_many_frames_leave_few_bits_for_the_curve(kernels: EmulatedKernels) -> None:
     generator = torch.Generator().manual_seed(0)
     first, offsets = batch([torch.randn(4, 3, generator=generator) for _ in range(3000)])
-    frames = PackedClouds.join(first, first.flip(0), offsets, offsets)
-    tree = search_tree(kernels, frames, frames.both)
-    assert torch.equal(tree[0], search_all(kernels, frames, frames.both)[0])
+    packed = PackedClouds.join(first, first.flip(0), offsets, offsets)
+    tree = search_tree(kernels, packed, packed.both)
+    assert torch.equal(tree[0], search_all(kernels, packed, packed.both)[0])
 
 
 def test_few_pairs_are_all_tried_and_many_are_not(kernels: EmulatedKernels) -> None:
@@ -219,12 +219,12 @@ def test_few_pairs_are_all_tried_and_many_are_not(kernels: EmulatedKernels) -> N
             kernels.launch(name, *rest)
 
     small, large = torch.rand(50, 3), torch.rand(14_200, 3)
-    frames = pair_frames(small, large)
-    find_nearest(Recorder(), frames, frames.first)
+    packed = pair_frames(small, large)
+    find_nearest(Recorder(), packed, packed.first)
     assert "query_all" in launched
     launched.clear()
-    frames = pair_frames(large, large)
-    find_nearest(Recorder(), frames, frames.first)
+    packed = pair_frames(large, large)
+    find_nearest(Recorder(), packed, packed.first)
     assert "query_all" not in launched
     assert "query_boxes" in launched
 
@@ -238,8 +238,8 @@ def test_too_many_points_are_refused() -> None:
 @ways
 def test_what_a_float_cannot_hold_is_infinitely_far(kernels: EmulatedKernels, way) -> None:
     first = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
-    frames = pair_frames(first, torch.tensor([[1e300, -1e300, 1e300]], dtype=torch.float64))
-    distance2, index = way(kernels, frames, frames.both)
+    packed = pair_frames(first, torch.tensor([[1e300, -1e300, 1e300]], dtype=torch.float64))
+    distance2, index = way(kernels, packed, packed.both)
     assert distance2.tolist() == [torch.inf] * 3
     assert index.tolist() == [-1] * 3
 
@@ -256,15 +256,15 @@ def test_what_is_not_finite_does_the_others_no_harm(
         torch.cat([first, torch.full((20, 3), value)]),
         torch.cat([second, torch.tensor([[0.0, value, 1.0]])]),
     )
-    frames = pair_frames(*bad)
-    found = way(kernels, frames, frames.both)
+    packed = pair_frames(*bad)
+    found = way(kernels, packed, packed.both)
     assert torch.equal(found[0][:700], expected[0])
     assert torch.equal(found[1][:700], expected[1])
 
 
 def test_gradients_are_not_followed(kernels: EmulatedKernels) -> None:
     points = torch.rand(9, 3, requires_grad=True)
-    frames = pair_frames(points, points)
-    distance2, index = find_nearest(kernels, frames, frames.first)
+    packed = pair_frames(points, points)
+    distance2, index = find_nearest(kernels, packed, packed.first)
     assert not distance2.requires_grad
     assert index.tolist() == list(range(9))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from radarsparse.viewer.layers import (
+from radarsparse.viewer.coloring import (
     COLORINGS,
     LAYER_COLORS,
     Layer,

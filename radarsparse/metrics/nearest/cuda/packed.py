@@ -1,4 +1,4 @@
-"""Two clouds per frame, laid out as the kernels read them."""
+"""Two clouds per frame, packed as the kernels read them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,7 +41,7 @@ class Prefix(NamedTuple):
 
 @dataclass(frozen=True)
 class PackedClouds:
-    """A batch of pairs of clouds, as their owner has them.
+    """The first clouds of many frames one after another, and so the second ones.
 
     Attributes:
         clouds: [n, 3] and [m, 3] metres, of one dtype, float32 or float64; the values of a row
@@ -68,14 +68,7 @@ class PackedClouds:
         second_starts: Tensor | None = None,
         check: FiniteCheck | None = None,
     ) -> "PackedClouds":
-        """Take a batch of pairs of clouds.
-
-        Args:
-            first: [n, 3] metres, float32 or float64.
-            second: [m, 3] metres, same device.
-            first_starts: int64 [b + 1]; one frame by default.
-            second_starts: int64 [b + 1].
-            check: of the coordinates.
+        """Two packed clouds of either dtype, on one device, and their `starts`.
 
         Raises:
             InputError: there are too many points or clouds.
@@ -93,7 +86,7 @@ class PackedClouds:
         )
 
     @property
-    def count(self) -> int:
+    def frames(self) -> int:
         """Number of frames."""
         return self.first.segments
 
@@ -104,7 +97,7 @@ class PackedClouds:
         doubles = int(first.dtype == torch.float64)
         # Sizes not by `len`, which takes the host 2 us.
         numbers = (first.stride(0), second.stride(0), doubles, first.size(0), second.size(0))
-        return first, second, *numbers, *self.starts, self.count
+        return first, second, *numbers, *self.starts, self.frames
 
 
 def _alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 import torch
 
-from radarsparse.models.draw_noise import _Ahead, make_noise
+from radarsparse.models.state import _Ahead, make_noise
 
 
 def test_the_same_seed_gives_the_same_draws_one_after_another() -> None:

@@ -38,25 +38,18 @@ class Coloring(NamedTuple):
     bounds: Bounds | None = None
 
 
+_RAINBOW = ("#4d6bff", "#27b8e6", "#2fdc8f", "#d7e34a", "#ff9d2e", "#ff4d4d")
 _GLOW = ("#5a48a0", "#a8479a", "#e8645c", "#ffb04d", "#fff3b8")
+_COLD_TO_WARM = ("#3f83ff", "#9cc0ff", "#e8e8e8", "#ffb08a", "#ff4a3d")
+_DARK_TO_LIGHT = ("#7a5bb0", "#3f8fc5", "#58c98b", "#f2ef5a")
+_GREEN_TO_RED = ("#3ddc84", "#f2e14c", "#ff8a3c", "#ff3b3b")
 COLORINGS = {
-    "height": Coloring(
-        "height z [m]", ("#4d6bff", "#27b8e6", "#2fdc8f", "#d7e34a", "#ff9d2e", "#ff4d4d")
-    ),
+    "height": Coloring("height z [m]", _RAINBOW),
     "intensity": Coloring("LiDAR intensity", _GLOW),
-    "doppler": Coloring(
-        "Doppler [m/s], approaching below 0",
-        ("#3f83ff", "#9cc0ff", "#e8e8e8", "#ffb08a", "#ff4a3d"),
-    ),
+    "doppler": Coloring("Doppler [m/s], approaching below 0", _COLD_TO_WARM),
     "power": Coloring("radar power [dB]", _GLOW),
-    "probability": Coloring(
-        "probability of LiDAR returns", ("#7a5bb0", "#3f8fc5", "#58c98b", "#f2ef5a"), (0.0, 1.0)
-    ),
-    "error": Coloring(
-        "distance to the LiDAR cloud [m]",
-        ("#3ddc84", "#f2e14c", "#ff8a3c", "#ff3b3b"),
-        (0.0, 2.0),
-    ),
+    "probability": Coloring("probability of LiDAR returns", _DARK_TO_LIGHT, (0.0, 1.0)),
+    "error": Coloring("distance to the LiDAR cloud [m]", _GREEN_TO_RED, (0.0, 2.0)),
 }
 COLORING_NAMES = (BY_LAYER, *COLORINGS)
 
@@ -78,26 +71,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class ShownFrame:
-    """The layers of one moment.
-
-    Attributes:
-        name: such as `000012`.
-        layers: in the order of `LAYER_NAMES`.
-    """
+    """The layers of one moment, in the order of `LAYER_NAMES`."""
 
     name: str
     layers: tuple[Layer, ...]
 
 
 class Look(NamedTuple):
-    """What of a frame is drawn, and how.
-
-    Attributes:
-        coloring: one of `COLORING_NAMES`.
-        bounds: of every colouring, see `measure_bounds`.
-        hidden: layers that are not drawn.
-        point_size_px: of a LiDAR point.
-    """
+    """What of a frame is drawn, and how; the size is that of a LiDAR point."""
 
     coloring: str
     bounds: Mapping[str, Bounds]
@@ -125,13 +106,10 @@ def ring_dots(bounds: Mapping[str, Bounds]) -> Dots:
     Args:
         bounds: of every colouring; the ground lies where heights begin.
     """
-    height_m = bounds["height"][0]
+    radii_m = np.arange(1, RING_COUNT + 1) * RING_STEP_M
     angles = np.radians(np.arange(*RING_ANGLES_DEG))
-    rings = [
-        np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
-        for radius in np.arange(1, RING_COUNT + 1) * RING_STEP_M
-    ]
-    points = np.pad(np.concatenate(rings), ((0, 0), (0, 1)), constant_values=height_m)
+    x, y = (np.outer(radii_m, part(angles)).ravel() for part in (np.cos, np.sin))
+    points = np.stack([x, y, np.full_like(x, bounds["height"][0])], axis=1)
     colors = np.tile(rgb(RING_COLOR), (len(points), 1))
     return Dots(points.astype(np.float32), colors.astype(np.float32), 1.0)
 
@@ -184,21 +162,15 @@ def measure_bounds(frame: ShownFrame) -> dict[str, Bounds]:
         found = [layer.values[name] for layer in frame.layers if name in layer.values]
         known = [values[np.isfinite(values)] for values in found]
         filled = [values for values in known if len(values)]
-        if filled:
-            bounds[name] = coloring.bounds or _spread(filled[-1], name == "doppler")
-        elif found:
+        if found:
             bounds[name] = coloring.bounds or (0.0, 1.0)
+        if filled and not coloring.bounds:
+            low, high = np.percentile(filled[-1], PERCENTILES).tolist()
+            if name == "doppler":
+                low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+            margin = max(LEAST_WIDTH - 0.5 * (high - low), 0.0)
+            bounds[name] = (low - margin, high + margin)
     return bounds
-
-
-def _spread(values: Floats, about_zero: bool) -> Bounds:
-    low, high = (float(value) for value in np.percentile(values, PERCENTILES))
-    if about_zero:
-        high = max(abs(low), abs(high))
-        low = -high
-    middle = 0.5 * (low + high)
-    half = max(0.5 * (high - low), LEAST_WIDTH)
-    return middle - half, middle + half
 
 
 def colorings_of(bounds: Mapping[str, Bounds]) -> Sequence[str]:

@@ -1,0 +1,121 @@
+"""Radar clouds as a network takes them: their voxels, and what is told of every lattice cell."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from radarsparse.config import LATTICE_STRIDE
+from radarsparse.errors import InputError
+from radarsparse.geometry import Volume
+from radarsparse.sparse.tensor import SparseTensor, Support, move
+from radarsparse.voxels.voxelize import (
+    FOOTPRINT_FEATURES,
+    Voxels,
+    polar_features,
+    radar_footprint,
+    voxelize_radar,
+)
+
+POSITION_FEATURES = 6
+CELL_FEATURES = POSITION_FEATURES + FOOTPRINT_FEATURES
+_CPU = torch.device("cpu")
+# Left for right: of x, y, z, doppler_mps, power_db.
+_MIRROR = np.array([1.0, -1.0, 1.0, 1.0, 1.0], dtype=np.float32)
+
+
+class Scene(NamedTuple):
+    """A radar cloud as a network takes it.
+
+    Attributes:
+        radar: features of `voxelize_radar`, stride 1.
+        cells: position of every lattice cell and the radar's footprint on it, [n, CELL_FEATURES].
+        volume: where.
+    """
+
+    radar: SparseTensor
+    cells: SparseTensor
+    volume: Volume
+
+
+def make_scene(
+    points: NDArray[np.float32], volume: Volume, device: torch.device = _CPU, name: str = "radar"
+) -> Scene:
+    """Voxelise a radar cloud.
+
+    Args:
+        points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
+        volume: where and how fine.
+        device: of the features.
+        name: what to call the cloud in errors.
+
+    Raises:
+        InputError: no point lies in the volume.
+    """
+    voxels = need_some(voxelize_radar(points, volume), points, volume, name)
+    footprint = move(torch.from_numpy(radar_footprint(points, volume)), device)
+    cells = lattice(volume, 1, device)
+    cells = cells.replace(torch.cat([cells.feats, footprint], dim=1))
+    return Scene(stack_voxels([voxels]).to(device), cells, volume)
+
+
+def make_views(
+    points: NDArray[np.float32], volume: Volume, device: torch.device, count: int, name: str
+) -> list[Scene]:
+    """The scene of a radar cloud and, as the second of two, its mirror image, left for right.
+
+    Args:
+        points: as for `make_scene`.
+        volume: where; for two views as far to the left as to the right.
+        device: of the features.
+        count: 1 or 2.
+        name: what to call the cloud in errors.
+
+    Raises:
+        InputError: no point lies in the volume.
+    """
+    clouds = [points, points * _MIRROR][:count]
+    return [make_scene(cloud, volume, device, name) for cloud in clouds]
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def lattice(volume: Volume, batch_size: int, device: torch.device = _CPU) -> SparseTensor:
+    """All lattice cells of every sample with their position; plans are shared between calls.
+
+    Features, each scaled to about one: x, y, z, range, azimuth, elevation.
+    """
+    cells = volume.lattice(LATTICE_STRIDE)
+    centers_m = volume.voxel_center(cells, LATTICE_STRIDE)
+    half_side_m = 0.5 * np.subtract(volume.maximum_m, volume.minimum_m)
+    middle_m = 0.5 * np.add(volume.maximum_m, volume.minimum_m)
+    cartesian = (centers_m - middle_m) / half_side_m
+    feats = np.concatenate([cartesian, polar_features(centers_m, volume)], axis=1)
+    voxels = Voxels(cells, feats.astype(np.float32))
+    return stack_voxels([voxels] * batch_size, stride=LATTICE_STRIDE).to(device)
+
+
+def need_some(voxels: Voxels, points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:
+    """The voxels of points.
+
+    Raises:
+        InputError: there are none.
+    """
+    if len(voxels.index) == 0:
+        raise InputError(
+            f"{name}: none of {len(points)} points lies in the box {volume.minimum_m} .."
+            f" {volume.maximum_m} m within {np.degrees(volume.azimuth_max_rad):g} deg of azimuth"
+        )
+    return voxels
+
+
+def stack_voxels(samples: Sequence[Voxels], stride: int = 1) -> SparseTensor:
+    """Voxels of several samples as one tensor."""
+    numbers = np.repeat(np.arange(len(samples)), [len(sample.index) for sample in samples])
+    index = np.concatenate([sample.index for sample in samples])
+    coords = torch.from_numpy(np.concatenate([numbers[:, None], index], axis=1))
+    feats = torch.from_numpy(np.concatenate([sample.feats for sample in samples]))
+    return SparseTensor.on(Support.of(coords, len(samples), stride), feats)
