@@ -26,7 +26,7 @@ from radarsparse.formats.clouds import is_bag, list_clouds, read_radar, unique_n
 from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
-from radarsparse.models.weights import MODEL_FILE, SHIPPED, run_folder
+from radarsparse.models.weights import SHIPPED, find_model, run_folder
 
 EXAMPLES = """
 radarsparse enhance --input radar.pcd --out clouds
@@ -127,7 +127,7 @@ def _unfinished(
     arguments: argparse.Namespace, made_with: Mapping[str, Any], *assemble: Callable[[Path], Path]
 ) -> Unfinished:
     """The work that a later call goes on with; what its claim leaves out may be chosen anew."""
-    weights = (run_folder(arguments.checkpoint) / MODEL_FILE).read_bytes()
+    weights = find_model(run_folder(arguments.checkpoint)).read_bytes()
     claim = {
         "input": str(arguments.input.resolve()),
         **made_with,

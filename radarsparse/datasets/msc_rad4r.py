@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import clipped_lidar, find_nearest, fingerprint, parse_numbers
+from radarsparse.datasets.native import clipped_lidar, fingerprint, nearest_stamps, parse_numbers
 from radarsparse.datasets.recordings import (
     BagRecording,
     Clouds,
@@ -120,7 +120,7 @@ class _MscRecording(BagRecording):
     """Frames of a LiDAR sweep and the radar cloud nearest in time."""
 
     def choose(self, stamps_s: Stamps, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        nearest, _ = find_nearest(stamps_s[RADAR_TOPIC], stamps_s[LIDAR_TOPIC][numbers])
+        nearest, _ = nearest_stamps(stamps_s[RADAR_TOPIC], stamps_s[LIDAR_TOPIC][numbers])
         return nearest, nearest + 1
 
     def make_clouds(self, message: Message, chosen: Sequence[Message]) -> Clouds:

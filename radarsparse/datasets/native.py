@@ -107,7 +107,7 @@ def parse_numbers(text: str, count: int, source: str) -> list[float]:
     return numbers
 
 
-def find_nearest(
+def nearest_stamps(
     stamps_s: NDArray[np.float64], moments_s: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Find the stamp nearest to each moment; of two that are as near, the later one.

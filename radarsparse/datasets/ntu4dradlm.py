@@ -23,7 +23,7 @@ from radarsparse.datasets.recordings import (
 )
 from radarsparse.datasets.trajectory import POSE_GAP_MAX_S, Trajectory, read_trajectory
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import select_columns
+from radarsparse.formats.bags.decoding import stack_fields
 from radarsparse.formats.bags.messages import Message
 from radarsparse.formats.bags.point_cloud import decode_point_cloud
 from radarsparse.formats.bags.recording import list_volumes
@@ -205,7 +205,7 @@ class _NtuRecording(BagRecording):
         Source: data-formats.md, section 2.4.
         """
         records = message.fields.get("points")
-        points = select_columns(records, ("x", "y", "z", "reflectivity"), message.source)
+        points = stack_fields(records, ("x", "y", "z", "reflectivity"), message.source)
         offsets_s = _read_offsets_s(records, message.source)
         # Offsets count from `timebase`, which is what the driver writes into the header, too.
         moments_s = message.stamp_s + offsets_s
@@ -244,4 +244,4 @@ def _read_offsets_s(records: Any, source: str) -> NDArray[np.float64]:
     """Seconds from the stamp of a message to each of its points; old drivers don't tell them."""
     if "offset_time" not in records.dtype.names:
         return np.zeros(len(records))
-    return select_columns(records, ("offset_time",), source)[:, 0] * 1e-9
+    return stack_fields(records, ("offset_time",), source)[:, 0] * 1e-9

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.datasets.build import Source, Unusable, read_each
-from radarsparse.datasets.native import find_nearest
+from radarsparse.datasets.native import nearest_stamps
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.recording import (
     Message,
@@ -78,7 +78,7 @@ class BagRecording(ABC):
         _log.info("%s: reading the stamps of its messages", self.volumes[0])
         first, second = self.topics
         stamps_s = read_stamps(self.volumes, (first, second))
-        _, gaps_s = find_nearest(stamps_s[second], stamps_s[first][numbers])
+        _, gaps_s = nearest_stamps(stamps_s[second], stamps_s[first][numbers])
         ranges = [range(*bounds) for bounds in zip(*self.choose(stamps_s, numbers), strict=True)]
         needed = np.array(sorted(set().union(*ranges)), dtype=np.int64)
         messages = read_messages(self.volumes, first, numbers)

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import find_nearest, source_of_files, split_by_group, usable_lidar
+from radarsparse.datasets.native import (
+    nearest_stamps,
+    source_of_files,
+    split_by_group,
+    usable_lidar,
+)
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import DatasetCard
 from radarsparse.formats.tables import read_pcd
@@ -127,7 +132,7 @@ def _pair_clouds(recording: Path) -> list[tuple[Path, Path]]:
     """Each LiDAR sweep with the radar cloud nearest in time, where that is near enough."""
     radar, lidar = (_list_by_stamp(recording / name) for name in (RADAR_FOLDER, LIDAR_FOLDER))
     radar_s, lidar_s = (np.array([_stamp_s(path) for path in paths]) for paths in (radar, lidar))
-    numbers, gaps_s = find_nearest(radar_s, lidar_s)
+    numbers, gaps_s = nearest_stamps(radar_s, lidar_s)
     near = np.flatnonzero(gaps_s <= PAIR_MAX_S).tolist()
     return [(radar[numbers[sweep]], lidar[sweep]) for sweep in near]
 

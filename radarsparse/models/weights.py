@@ -60,6 +60,18 @@ def run_folder(path: str | Path) -> Path:
     return Path(__file__).parents[1] / SHIPPED if path == SHIPPED else Path(path)
 
 
+def find_model(folder: Path) -> Path:
+    """The file of a run's weights.
+
+    Raises:
+        InputError: there is none.
+    """
+    file = folder / MODEL_FILE
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; --checkpoint names a run folder of tools/train.py")
+    return file
+
+
 def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
     """Build the VAE of a run of stage `vae`.
 
@@ -67,7 +79,7 @@ def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
         InputError: there is no checkpoint, or one that is damaged, or of another stage, version
             or shape.
     """
-    file = folder / MODEL_FILE
+    file = find_model(folder)
     tensors, config, _ = _read_model(file)
     if not isinstance(config, VaeConfig):
         raise InputError(f"{file}: is of stage {config.stage!r}, needed is 'vae'")
@@ -85,7 +97,7 @@ def load_diffusion(folder: Path) -> tuple[LatentDiffusion, DenoiserConfig]:
 
 def load_run(folder: Path) -> tuple[LatentDiffusion, DenoiserConfig, VaeConfig]:
     """As `load_diffusion`, with the VAE's config."""
-    file = folder / MODEL_FILE
+    file = find_model(folder)
     tensors, config, vae = _read_model(file)
     if isinstance(config, VaeConfig) or not isinstance(vae, VaeConfig):
         wanted = "needed is 'edm', 'ect' or 'distill', with a VAE of stage 'vae'"
@@ -119,8 +131,6 @@ def _digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 
 def _read_model(file: Path) -> tuple[dict[str, Tensor], Config, Config]:
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; --checkpoint names a run folder of tools/train.py")
     try:
         with safe_open(file, framework="pt") as opened:
             text = (opened.metadata() or {}).get(METADATA_KEY, "{}")

@@ -144,7 +144,7 @@ class _Neighbours(Plan):
         return row.masked_fill_(self._keys[row] != wanted, self.n_inputs)
 
 
-class Tiles(Plan):
+class Halving(Plan):
     """Kernels side by side: each input meets one offset of one output.
 
     Args:
@@ -178,7 +178,7 @@ class Tiles(Plan):
 
     def reversed(self) -> Plan:
         """As `Plan.reversed`."""
-        return _ReversedTiles(self)
+        return _ReversedHalving(self)
 
 
 class _Listed(Plan):
@@ -216,10 +216,10 @@ class _Reversed(Plan):
         return self._plan
 
 
-class _ReversedTiles(_Reversed):
+class _ReversedHalving(_Reversed):
     """Each output meets one offset of one input."""
 
-    _plan: Tiles
+    _plan: Halving
 
     def _find_table(self) -> Tensor:
         row, offset = self._plan.output_row, self._plan.offset
@@ -312,7 +312,7 @@ def _build_halving(support: Support) -> tuple[Plan, Support]:
     """Kernels side by side: each voxel meets one offset of one output cell."""
     parents, offset = halve_keys(support.keys)
     coarse, row = _reach(support, parents, 2)
-    return Tiles(row, offset, 8, len(coarse)), coarse
+    return Halving(row, offset, 8, len(coarse)), coarse
 
 
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:

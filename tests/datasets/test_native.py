@@ -10,8 +10,8 @@ import pytest
 from radarsparse.datasets.native import (
     check_bounds,
     clipped_lidar,
-    find_nearest,
     fingerprint,
+    nearest_stamps,
     need_folder,
     parse_numbers,
     split_by_group,
@@ -39,13 +39,13 @@ STAMPS_S = np.array([1.0, 1.5, 1.5, 4.0])
 def test_the_nearest_stamp_and_how_near_it_is(
     moment_s: float, stamp_s: float, gap_s: float
 ) -> None:
-    numbers, gaps_s = find_nearest(STAMPS_S, np.array([moment_s]))
+    numbers, gaps_s = nearest_stamps(STAMPS_S, np.array([moment_s]))
     assert STAMPS_S[numbers[0]] == stamp_s
     assert gaps_s[0] == pytest.approx(gap_s)
 
 
 def test_one_stamp_is_nearest_to_all() -> None:
-    numbers, gaps_s = find_nearest(np.array([2.0]), np.array([0.5, 2.0, 3.0]))
+    numbers, gaps_s = nearest_stamps(np.array([2.0]), np.array([0.5, 2.0, 3.0]))
     np.testing.assert_array_equal(numbers, [0, 0, 0])
     np.testing.assert_array_equal(gaps_s, [1.5, 0.0, 1.0])
 
@@ -53,7 +53,7 @@ def test_one_stamp_is_nearest_to_all() -> None:
 def test_nearest_stamps_ascend_with_the_moments() -> None:
     random = np.random.default_rng(0)
     stamps_s, moments_s = (np.sort(random.integers(0, 90, 200) / 8.0) for _ in range(2))
-    numbers, gaps_s = find_nearest(stamps_s, moments_s)
+    numbers, gaps_s = nearest_stamps(stamps_s, moments_s)
     assert (np.diff(numbers) >= 0).all()
     np.testing.assert_array_equal(gaps_s, np.abs(stamps_s[:, None] - moments_s).min(axis=0))
 

@@ -8,7 +8,7 @@ import torch
 from radarsparse.gpu.compiler import Kernels, load_kernels
 from radarsparse.metrics.nearest.cuda import search as search_module
 from radarsparse.metrics.nearest.cuda.packed import PackedClouds
-from radarsparse.metrics.nearest.cuda.reductions import summarize
+from radarsparse.metrics.nearest.cuda.reductions import reduce_direction
 from radarsparse.metrics.nearest.cuda.search import search_all, search_tree
 from tests.kernels.emulator import EmulatedKernels
 
@@ -32,7 +32,7 @@ def main(kernels: Kernels, device: str) -> None:
     distance2, _ = search_tree(kernels, frames, frames.both)
     if not torch.equal(distance2, search_all(kernels, frames, frames.both)[0]):
         sys.exit("the tree's distances aren't those of all pairs")
-    summarize(kernels, distance2[: len(clouds[0])], first, (1.0, 10.0), (0.5,))
+    reduce_direction(kernels, distance2[: len(clouds[0])], first, (1.0, 10.0), (0.5,))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def _flat_dtype(fields: Any) -> np.dtype[Any]:
     return np.dtype(parts)
 
 
-def select_columns(records: object, names: Sequence[str], source: str) -> NDArray[np.float64]:
+def stack_fields(records: object, names: Sequence[str], source: str) -> NDArray[np.float64]:
     """Some fields of an array of structures as columns.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import as_float64, select_columns
+from radarsparse.formats.bags.decoding import as_float64, stack_fields
 from radarsparse.formats.columns import OCULII_CHANNELS
 
 
@@ -28,7 +28,7 @@ def decode_point_cloud(
     Raises:
         InputError: a field or a channel is missing, or a channel has not one value for a point.
     """
-    points = select_columns(message["points"], names[:3], source)
+    points = stack_fields(message["points"], names[:3], source)
     written, columns = channel_names(message), [points]
     known = list(written if set(written) & set(order) else order)[: len(written)]
     for name in names[3:]:

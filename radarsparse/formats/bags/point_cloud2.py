@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import POINT_CLOUD2, select_columns
+from radarsparse.formats.bags.decoding import POINT_CLOUD2, stack_fields
 
 POINT_CLOUD2_TYPES = (POINT_CLOUD2,)
 
@@ -49,7 +49,7 @@ def decode_point_cloud2(
         }
     )
     points = np.ndarray(shape, dtype, message["data"], strides=(row_step, dtype.itemsize))
-    return select_columns(points.ravel(), names, source)
+    return stack_fields(points.ravel(), names, source)
 
 
 def number_names(message: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from rosbags.rosbag1 import Writer
 from radarsparse.datasets.build import Unusable
 from radarsparse.datasets.ntu4dradlm import open_ntu4dradlm
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import select_columns
+from radarsparse.formats.bags.decoding import stack_fields
 from radarsparse.formats.bags.point_cloud import decode_point_cloud
 from radarsparse.formats.bags.recording import (
     count_messages,
@@ -275,12 +275,12 @@ RECORDS = np.array([(1.5, 2, "a"), (2.5, 3, "b")], dtype=[("x", "f4"), ("n", "u1
 
 
 def test_fields_become_columns() -> None:
-    np.testing.assert_array_equal(select_columns(RECORDS, ("n", "x"), "it"), [[2, 1.5], [3, 2.5]])
+    np.testing.assert_array_equal(stack_fields(RECORDS, ("n", "x"), "it"), [[2, 1.5], [3, 2.5]])
 
 
 def test_every_kind_of_nan_stays_nan() -> None:
     signalling = np.array([0x7F800001], dtype=np.uint32).view([("x", np.float32)])
-    assert np.isnan(select_columns(signalling, ("x",), "it")).all()
+    assert np.isnan(stack_fields(signalling, ("x",), "it")).all()
     cloud = {"points": POINTS[:1], "channels": [{"name": "x", "values": signalling["x"]}]}
     assert np.isnan(decode_point_cloud(cloud, ("x", "y", "z", "x"), ("x",), "it")[:, 3]).all()
 
@@ -296,7 +296,7 @@ def test_every_kind_of_nan_stays_nan() -> None:
 )
 def test_fields_that_are_no_numbers_are_named(records: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        select_columns(records, ("x", "y", "s"), "it")
+        stack_fields(records, ("x", "y", "s"), "it")
 
 
 def channels(*names: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from radarsparse.gpu.compiler import load_kernels
 from radarsparse.metrics.nearest.cuda.finite import FiniteCheck
 from radarsparse.metrics.nearest.cuda.packed import PackedClouds
-from radarsparse.metrics.nearest.cuda.reductions import summarize, summarize_both
+from radarsparse.metrics.nearest.cuda.reductions import reduce_both, reduce_direction
 from radarsparse.metrics.nearest.cuda.search import find_nearest
 from radarsparse.metrics.point import Statistics
 
@@ -71,7 +71,7 @@ def summarize_distances_cuda(
     """
     with torch.cuda.device(distance2.device):
         kernels = load_kernels(distance2.device)
-        return summarize(kernels, distance2, offsets, thresholds_m, quantiles)
+        return reduce_direction(kernels, distance2, offsets, thresholds_m, quantiles)
 
 
 def summarize_both_cuda(
@@ -80,4 +80,4 @@ def summarize_both_cuda(
     """`summarize_distances_cuda` of both directions between two clouds, as two frames."""
     with torch.cuda.device(there2.device):
         kernels = load_kernels(there2.device)
-        return summarize_both(kernels, there2, back2, thresholds_m, quantiles)
+        return reduce_both(kernels, there2, back2, thresholds_m, quantiles)

@@ -20,7 +20,7 @@ _NEXT_BINS = 1024
 _STEPS = 3
 
 
-def summarize(
+def reduce_direction(
     kernels: Kernels,
     distance2: Tensor,
     offsets: Tensor,
@@ -40,14 +40,14 @@ def summarize(
     return _summarize(kernels, frames, prefix, thresholds_m, quantiles)
 
 
-def summarize_both(
+def reduce_both(
     kernels: Kernels,
     there2: Tensor,
     back2: Tensor,
     thresholds_m: Sequence[float],
     quantiles: Sequence[float],
 ) -> Statistics:
-    """`summarize` of two arrays of distances, as two frames."""
+    """`reduce_direction` of two arrays of distances, as two frames."""
     counts = there2.size(0), back2.size(0)
     prefix = Prefix(sum(counts), 2)
     frames = (_floats(there2), _floats(back2), *counts, None, prefix.segments)

@@ -23,7 +23,7 @@ from radarsparse.metrics.nearest.cuda import (
     summarize_distances_cuda,
 )
 from radarsparse.metrics.nearest.cuda.packed import PackedClouds
-from radarsparse.metrics.nearest.cuda.reductions import summarize
+from radarsparse.metrics.nearest.cuda.reductions import reduce_direction
 from radarsparse.metrics.nearest.cuda.search import find_nearest, search_all, search_tree
 from tests.kernels import small_case
 from tests.kernels.emulator import EmulatedKernels
@@ -78,7 +78,7 @@ def test_ragged_batches_by_the_public_names(kernels: EmulatedKernels) -> None:
     assert torch.equal(nearest_cuda(*clouds)[0], there2)
     asked = ((0.1, 0.5), (0.5, 0.95))
     result = vars(summarize_distances_cuda(there2, clouds[2], *asked))
-    for name, value in vars(summarize(kernels, there2.cpu(), a_offsets, *asked)).items():
+    for name, value in vars(reduce_direction(kernels, there2.cpu(), a_offsets, *asked)).items():
         torch.testing.assert_close(result[name].cpu(), value, rtol=1e-14, atol=0.0, equal_nan=True)
 
 

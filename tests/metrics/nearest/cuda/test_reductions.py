@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.nearest.cuda.reductions import summarize, summarize_both
+from radarsparse.metrics.nearest.cuda.reductions import reduce_both, reduce_direction
 from radarsparse.metrics.statistics import Statistics
 from tests.kernels.emulator import EmulatedKernels
 
@@ -40,7 +40,7 @@ def assert_agrees_with_numpy(result: Statistics, distance2: Tensor, offsets: Ten
 
 
 def run(kernels: EmulatedKernels, distance2: Tensor, offsets: Tensor) -> Statistics:
-    return summarize(kernels, distance2, offsets, THRESHOLDS_M, QUANTILES)
+    return reduce_direction(kernels, distance2, offsets, THRESHOLDS_M, QUANTILES)
 
 
 @settings(max_examples=20, deadline=None)
@@ -89,7 +89,7 @@ def test_infinite_distances(kernels: EmulatedKernels) -> None:
 def test_two_arrays_are_two_frames(kernels: EmulatedKernels) -> None:
     values = torch.rand(9000, generator=torch.Generator().manual_seed(0))
     for first in (0, 1, 2048, 5000, 9000):
-        found = summarize_both(kernels, values[:first], values[first:], THRESHOLDS_M, QUANTILES)
+        found = reduce_both(kernels, values[:first], values[first:], THRESHOLDS_M, QUANTILES)
         expected = run(kernels, values, torch.tensor([0, first, 9000]))
         for name, value in vars(found).items():
             torch.testing.assert_close(
@@ -98,7 +98,7 @@ def test_two_arrays_are_two_frames(kernels: EmulatedKernels) -> None:
 
 
 def test_nothing_asked_and_nothing_there(kernels: EmulatedKernels) -> None:
-    result = summarize(kernels, torch.tensor([4.0]), torch.tensor([0, 1]), (), ())
+    result = reduce_direction(kernels, torch.tensor([4.0]), torch.tensor([0, 1]), (), ())
     assert result.hits.shape == result.quantiles_m.shape == (1, 0)
     assert result.max_m.tolist() == [2.0]
     result = run(kernels, torch.empty(0), torch.tensor([0]))
