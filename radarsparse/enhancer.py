@@ -35,7 +35,7 @@ from radarsparse.voxels.scene import Scene, make_scene, make_views
 from radarsparse.voxels.voxelize import place_points
 
 SEED_MOST = 2**63 - 1
-COUNT_MOST = 1000
+COUNT_MOST = 4096
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
+from radarsparse.files import count_of
 from radarsparse.geometry import Floats, transform_points
 
 RADAR_COLUMNS = ("x", "y", "z", "doppler_mps", "power_db")
@@ -25,6 +26,10 @@ BOUNDS = {
 NO_RETURN_M = 0.1
 
 _log = logging.getLogger("radarsparse")
+
+
+class ImplausibleError(InputError):
+    """A cloud of which most points are none that a sensor measures."""
 
 
 @dataclass(frozen=True)
@@ -83,36 +88,35 @@ def are_plausible(points: NDArray[Any], columns: Sequence[str], source: str) -> 
         source: what to call the points in messages.
 
     Raises:
-        InputError: most of the points lie beyond a bound.
+        ImplausibleError: most of the points lie beyond a bound.
     """
     low, high = np.array([BOUNDS[name] for name in columns]).T
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.all(np.isfinite(points), axis=1, keepdims=True)
         beyond = finite & ((points < low) | (points > high))
         near = np.sum(points[:, :3].astype(np.float64) ** 2, axis=1) < NO_RETURN_M**2
-    for name, values, outside in zip(columns, points.T, beyond.T, strict=True):
+    mostly = 2 * beyond.any(axis=1).sum() > len(points)
+    for number in np.argsort(-beyond.sum(axis=0), kind="stable").tolist():
+        name, outside = columns[number], beyond[:, number]
         if outside.any():
             least, most = BOUNDS[name]
-            found = f"{name} {values[outside][0]:g} beyond {least:g} .. {most:g}"
-            if 2 * outside.sum() > len(points):
-                raise InputError(f"{source}: {found} in {outside.sum()} of {len(points)} points")
+            found = f"{name} {points[outside, number][0]:g} beyond {least:g} .. {most:g}"
+            if mostly:
+                count = f"{outside.sum()} of {count_of(len(points), 'point')}"
+                raise ImplausibleError(f"{source}: {found} in {count}")
             _tell(outside.sum(), len(points), found, source)
     _tell(near.sum(), len(points), "no return, at the origin", source)
     return ~(beyond.any(axis=1) | near)
-
-
-def plausible_points(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[Any]:
-    """The points that `are_plausible`."""
-    return points[are_plausible(points, columns, source)]
 
 
 def usable_points(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[np.float32]:
     """The points that `are_plausible`, without those that hold NaN or infinity.
 
     Raises:
-        InputError: most of the points lie beyond a bound, or none is left.
+        ImplausibleError: most of the points lie beyond a bound.
+        InputError: none is left.
     """
-    plausible = plausible_points(points, columns, source)
+    plausible = points[are_plausible(points, columns, source)]
     finite = np.isfinite(plausible).all(axis=1)
     _tell((~finite).sum(), len(points), "NaN or infinity", source)
     if not finite.any():
@@ -122,4 +126,5 @@ def usable_points(points: NDArray[Any], columns: Sequence[str], source: str) -> 
 
 def _tell(dropped: int, count: int, reason: str, source: str) -> None:
     if dropped:
-        _log.warning("%s: dropped %d of %d points: %s", source, dropped, count, reason)
+        total = count_of(count, "point")
+        _log.warning("%s: dropped %d of %s: %s", source, dropped, total, reason)

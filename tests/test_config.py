@@ -14,6 +14,7 @@ from radarsparse.config import (
     load_config,
     override_config,
     parse_yaml,
+    to_yaml,
     validate_config,
 )
 from radarsparse.errors import InputError
@@ -204,3 +205,11 @@ def test_after_training_only_data_and_sampling_can_change(file):
     assert override_config(denoiser, ["sampling.steps=2"]).sampling.steps == 2
     with pytest.raises(InputError, match=r"sampling\.steps = 0"):
         override_config(denoiser, ["sampling.steps=0"])
+
+
+@pytest.mark.parametrize(
+    "text", ["1234567890123e45", "123456789012e456", "1e5", "1:30", "007", ".5"]
+)
+def test_texts_that_look_like_numbers_stay_texts_when_written(text):
+    content = {"fingerprint": text, "number": 1e5}
+    assert parse_yaml(to_yaml(content), "written") == content

@@ -74,9 +74,9 @@ def test_more_samples_are_a_mean_of_more_draws(enhancer):
 
 @pytest.mark.parametrize("name", ["steps", "samples"])
 def test_counts_below_one_are_refused(enhancer, name):
-    with pytest.raises(InputError, match=f"{name} = 0: must be a whole number, 1 to 1000"):
+    with pytest.raises(InputError, match=f"{name} = 0: must be a whole number, 1 to 4096"):
         enhancer(tiny_pair(6).radar, **{name: 0})
-    with pytest.raises(InputError, match="workers = 0: must be a whole number, 1 to 1000"):
+    with pytest.raises(InputError, match="workers = 0: must be a whole number, 1 to 4096"):
         enhancer.batch([], workers=0)
 
 
@@ -88,7 +88,7 @@ def test_seeds_that_no_generator_takes_are_refused(enhancer, seed):
 
 @pytest.mark.parametrize("steps", [1.5, "2", [2], 10**9])
 def test_steps_that_are_no_count_are_refused(enhancer, steps):
-    with pytest.raises(InputError, match=r"steps = .*: must be a whole number, 1 to 1000"):
+    with pytest.raises(InputError, match=r"steps = .*: must be a whole number, 1 to 4096"):
         enhancer(tiny_pair(6).radar, steps=steps)
 
 

@@ -12,7 +12,6 @@ from radarsparse.scan import (
     RADAR_COLUMNS,
     are_plausible,
     merge_sweeps,
-    plausible_points,
     usable_points,
 )
 
@@ -65,7 +64,7 @@ def test_a_cloud_that_is_mostly_beyond_a_bound_is_refused():
     points = cloud(4)
     points[:3, 3] = 1e4, 2e4, 3e4
     message = r"^a: doppler_mps 10000 beyond -200 \.\. 200 in 3 of 4 points$"
-    for take in (are_plausible, plausible_points, usable_points):
+    for take in (are_plausible, usable_points):
         with pytest.raises(InputError, match=message):
             take(points, RADAR_COLUMNS, "a")
 
@@ -81,7 +80,7 @@ def test_points_that_are_not_finite_stay_until_they_are_to_be_used(caplog):
     points = cloud(5)
     points[1, 0], points[2, 3], points[3, 4] = np.nan, np.inf, -np.inf
     points[2, 4] = 1e6  # beyond its bound, too
-    np.testing.assert_array_equal(plausible_points(points, RADAR_COLUMNS, "a"), points)
+    assert are_plausible(points, RADAR_COLUMNS, "a").all()
     assert caplog.messages == []
     np.testing.assert_array_equal(usable_points(points, RADAR_COLUMNS, "a"), points[[0, 4]])
     assert caplog.messages == ["a: dropped 3 of 5 points: NaN or infinity"]
@@ -127,3 +126,13 @@ def test_nothing_that_real_sensors_measured_is_dropped(caplog):
             for name, columns in (("radar", RADAR_COLUMNS), ("lidar", LIDAR_COLUMNS)):
                 assert are_plausible(arrays[name], columns, name).all()
     assert caplog.messages == []
+
+
+def test_points_of_which_most_are_wrong_each_in_another_way_are_refused() -> None:
+    points = np.ones((5, 5))
+    points[0, 3] = points[1, 3] = 1e4
+    points[2, 4] = 1e5
+    with pytest.raises(
+        InputError, match=r"a: doppler_mps 10000 beyond -200 .. 200 in 2 of 5 points"
+    ):
+        usable_points(points, RADAR_COLUMNS, "a")

@@ -17,7 +17,7 @@ from radarsparse.config import VolumeSettings
 from radarsparse.geometry import Volume
 from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import SparseTensor, SubmanifoldConv3d, Support, use_engine
-from radarsparse.sparse.engines.torch import blocks_of
+from radarsparse.sparse.engines.torch import runs_of
 from radarsparse.sparse.plan import submanifold_plan
 from radarsparse.training.planning.memory import peak_bytes
 from radarsparse.voxels.voxelize import voxelize_lidar
@@ -111,7 +111,7 @@ def _build_plan(module: SubmanifoldConv3d, support: Support) -> object:
     """In the form in which our engine executes it."""
     fresh = Support(support.keys, support.batch_size, support.stride)
     plan = submanifold_plan(fresh, 3)
-    return plan.table if support.coords.is_cuda else blocks_of(plan, module.weight[0])
+    return plan.table if support.coords.is_cuda else runs_of(plan, module.weight[0])
 
 
 def _spconv_layer(

@@ -88,7 +88,7 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     enhancer = Enhancer.load(arguments.checkpoint, tiles).to(arguments.device)
     result = {"out": str(arguments.out), "topic": job.unfinished.claim.get("topic")}
     if arguments.dry_run:
-        next(iter(job.clouds)).read()
+        _try_first(job, arguments.skip_unusable)
         print(f"would write {count_of(job.total, 'cloud')} ({job.about}) to {arguments.out}")
         return {"clouds": job.total, "skipped": 0, "dry_run": True, **result}
 
@@ -101,6 +101,15 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     written, left_out = job.total - skipped, f", {skipped} left out" if skipped else ""
     print(f"wrote {count_of(written, 'cloud')} ({job.about}) to {arguments.out}{left_out}")
     return {"clouds": written, "skipped": skipped, "dry_run": False, **result}
+
+
+def _try_first(job: Job, skip_unusable: bool) -> None:
+    try:
+        next(iter(job.clouds)).read()
+    except InputError as error:
+        if not skip_unusable:
+            raise InputError(f"{error}; --skip-unusable leaves such clouds out") from error
+        _log.warning("would be left out: %s", error)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from radarsparse.cli import CONFIG_HELP, Command, add_fields, config_path, read_fields
-from radarsparse.config import DenoiserConfig, VolumeSettings, load_config, override_config
-from radarsparse.enhancer import Enhancer
+from radarsparse.config import (
+    DenoiserConfig,
+    VolumeSettings,
+    check_whole,
+    load_config,
+    override_config,
+)
+from radarsparse.enhancer import SEED_MOST, Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.crop import CropBox
 from radarsparse.evaluation.folders import FolderFrames, parse_compared
@@ -84,9 +90,9 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in FOLDERS_ONLY if arguments.checkpoint else ():
         if getattr(arguments, name):
             raise InputError(f"--{name}: goes with --pred DIR, not with --checkpoint RUN")
-    for option, least in (("seed", 0), ("resamples", 1), ("worst", 0)):
-        if (number := getattr(arguments, option)) < least:
-            raise InputError(f"--{option} {number}: must be {least} or more")
+    bounds = {"seed": (0, SEED_MOST), "resamples": (1, 10**6), "worst": (0, 10**6)}
+    for option, (least, most) in bounds.items():
+        check_whole(f"--{option}", getattr(arguments, option), least, most)
 
 
 def _check_places(arguments: argparse.Namespace) -> None:

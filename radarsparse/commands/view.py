@@ -83,6 +83,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     _check(arguments)
+    if arguments.out:
+        _unfinished(arguments).check()
     shown = _choose(arguments)
     if arguments.save:
         return _save(arguments, shown)
@@ -149,13 +151,16 @@ def _film_views(shown: Shown) -> Iterable[View]:
 def _show_in_browser(arguments: argparse.Namespace, shown: Shown) -> Mapping[str, Any]:
     site = Site(shown.frames, shown.look, shown.camera, arguments.fps)
     if arguments.out:
-        asked = {name: str(getattr(arguments, name)) for name in CLAIMED}
-        with Unfinished(arguments.out, asked).working() as folder:
+        with _unfinished(arguments).working() as folder:
             site.write(folder)
         print(f"wrote the page to {arguments.out}; any web server can serve it")
         return {"path": str(arguments.out), "frames": len(shown.frames.names)}
     serve(site, arguments.port)
     return {"frames": len(shown.frames.names)}
+
+
+def _unfinished(arguments: argparse.Namespace) -> Unfinished:
+    return Unfinished(arguments.out, {name: str(getattr(arguments, name)) for name in CLAIMED})
 
 
 COMMAND = Command("view", __doc__ or "", EXAMPLES, _add_arguments, _act)

@@ -7,6 +7,7 @@ from radarsparse.config.reading import load_config as load_config
 from radarsparse.config.reading import override_config as override_config
 from radarsparse.config.reading import parse_yaml as parse_yaml
 from radarsparse.config.reading import read_yaml as read_yaml
+from radarsparse.config.reading import to_yaml as to_yaml
 from radarsparse.config.reading import validate_config as validate_config
 from radarsparse.config.settings import LATTICE_STRIDE as LATTICE_STRIDE
 from radarsparse.config.settings import AugmentSettings as AugmentSettings

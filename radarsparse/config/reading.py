@@ -5,6 +5,7 @@ import math
 import operator
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +17,7 @@ from radarsparse.config.settings import STAGES, Config
 from radarsparse.errors import InputError
 
 # Of a file, and of what its aliases unfold to.
-_CHARACTERS_MAX = 300_000
+CHARACTERS_MAX = 300_000
 _DEPTH_MAX = 50
 _INTEGER = re.compile(r"[-+]?(0|[1-9](_?[0-9])*)$")
 _DECIMAL = re.compile(r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$")
@@ -44,8 +45,9 @@ class _Loader(yaml.SafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, characters_max: int) -> None:
         super().__init__(text)
+        self._characters_max = characters_max
         self._measured: dict[yaml.Node, tuple[int, int]] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -66,8 +68,9 @@ class _Loader(yaml.SafeLoader):
         size = 1 + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         self._measured[node] = size, depth
-        if size > _CHARACTERS_MAX:
-            _refuse(node, f"unfolds to more than {_CHARACTERS_MAX:,} characters and values")
+        if size > self._characters_max:
+            most = f"{self._characters_max:,}"
+            _refuse(node, f"unfolds to more than {most} characters and values")
         if depth > _DEPTH_MAX:
             _refuse(node, f"nests more than {_DEPTH_MAX} deep")
         return node
@@ -100,16 +103,34 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts texts in quotes that the loader would take for numbers."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _DECIMAL, list("-+.0123456789"))
+
+
+def to_yaml(content: Any, **options: Any) -> str:
+    """Plain values as YAML that `parse_yaml` reads back to equal ones.
+
+    Args:
+        content: nested dicts, lists, texts and numbers.
+        options: of `yaml.dump`.
+    """
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **options)
+
+
 def _refuse(place: Any, problem: str) -> NoReturn:
     raise yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 
-def parse_yaml(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str, characters_max: int = CHARACTERS_MAX) -> Any:
     """Parse YAML text strictly.
 
     Args:
         text: the document.
         source: what to call it in errors, usually the file's path.
+        characters_max: of the text, and of what its aliases unfold to.
 
     Returns:
         Nested dicts, lists, texts, finite numbers that fit into 64 bits, booleans and None.
@@ -117,10 +138,11 @@ def parse_yaml(text: str, source: str) -> Any:
     Raises:
         InputError: the text is no YAML, holds a doubled key, or is too large or too deep.
     """
-    if len(text) > _CHARACTERS_MAX:
-        raise InputError(f"{source}: has more than {_CHARACTERS_MAX:,} characters")
+    if len(text) > characters_max:
+        raise InputError(f"{source}: has more than {characters_max:,} characters")
+    loader: Any = partial(_Loader, characters_max=characters_max)
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{source}: line {line}: {error.problem!s:.{_LINE_MAX}}") from error
@@ -133,8 +155,8 @@ def parse_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source}: holds an escape that means no character") from error
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping.
+def read_yaml(path: Path, characters_max: int = CHARACTERS_MAX) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping, bounded as by `parse_yaml`.
 
     Raises:
         InputError: the file is missing, no YAML, or no mapping.
@@ -143,10 +165,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file")
     try:
         with path.open(encoding="utf-8") as file:
-            text = file.read(_CHARACTERS_MAX + 1)
+            text = file.read(characters_max + 1)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: can't be read: byte {error.start} is no UTF-8") from error
-    content = parse_yaml(text, str(path))
+    content = parse_yaml(text, str(path), characters_max)
     if not isinstance(content, dict):
         raise InputError(f"{path}: the top level must be a mapping of keys to values")
     return content
@@ -223,7 +245,7 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
 
 def config_to_yaml(config: Config) -> str:
     """Write a config as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return to_yaml(config.model_dump(mode="json"))
 
 
 def _read_extended(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:

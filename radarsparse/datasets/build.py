@@ -116,7 +116,8 @@ def read_skipped(folder: Path) -> dict[str, str]:
         InputError: the list can't be read.
     """
     path = folder / SKIPPED_FILE
-    return dict(read_yaml(path)) if path.is_file() else {}
+    # Written here, with a line for every frame: it may be longer than what people write.
+    return dict(read_yaml(path, 2 * path.stat().st_size)) if path.is_file() else {}
 
 
 def build_prepared(plan: PreparedPlan) -> dict[str, str]:

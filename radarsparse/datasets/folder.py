@@ -30,7 +30,7 @@ Entry = Annotated[float, Field(ge=-1e4, le=1e4)]
 Number = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 
 
-class Files(Settings):
+class FileSettings(Settings):
     """The clouds of a sensor.
 
     `columns` says what ours are called in files that name theirs; in others it lists all of a row.
@@ -69,8 +69,8 @@ class FolderLayout(Settings):
     """
 
     card: DatasetCard
-    radar: Files
-    lidar: Files
+    radar: FileSettings
+    lidar: FileSettings
     lidar_intensity_max: Annotated[float, Field(ge=1e-3, le=1e9)] = INTENSITY_MAX
     T_radar_lidar: list[list[Entry]]
     split: dict[str, list[tuple[Number, Number]]]

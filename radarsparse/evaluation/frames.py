@@ -13,7 +13,7 @@ from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 
 Cloud = NDArray[np.floating]
-Row = Callable[[ScanPair], Cloud]
+MakeRow = Callable[[ScanPair], Cloud]
 """Makes a row's cloud of a pair."""
 
 PREDICTION = "pred"
@@ -63,7 +63,7 @@ class FrameSource:
 
 
 def frames_of_rows(
-    rows: Mapping[str, Row], names: Sequence[str], pairs: Sequence[ScanPair], volume: Volume
+    rows: Mapping[str, MakeRow], names: Sequence[str], pairs: Sequence[ScanPair], volume: Volume
 ) -> FrameSource:
     """Frames whose clouds are made of pairs.
 
@@ -83,7 +83,7 @@ def frames_of_rows(
     return FrameSource(names, read, volume, volume.diagonal_m, describe_volume(volume))
 
 
-def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, Row]:
+def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
     """What one run is scored by: raw radar, regression, enhanced cloud, VAE reconstruction.
 
     Args:

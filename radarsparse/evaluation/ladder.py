@@ -25,7 +25,7 @@ from radarsparse.evaluation.frames import (
     PREDICTION,
     RAW,
     Cloud,
-    Row,
+    MakeRow,
     crop,
     frames_of_rows,
     name_radar,
@@ -95,7 +95,7 @@ class Ladder:
     few: Enhancer
     seed: int = 0
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self) -> dict[str, MakeRow]:
         """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
         ships = self.few.sampling
         drawn = {
@@ -119,7 +119,7 @@ class Ladder:
             "reconstruction": plain["reconstruction"],
         }
 
-    def _draw(self, enhancer: Enhancer) -> Row:
+    def _draw(self, enhancer: Enhancer) -> MakeRow:
         return lambda pair: enhancer(pair.radar, self.seed, name=name_radar(pair)).table
 
 

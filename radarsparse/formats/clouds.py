@@ -29,8 +29,8 @@ from radarsparse.formats.ply import encode_ply, parse_ply
 from radarsparse.scan import (
     LIDAR_COLUMNS,
     RADAR_COLUMNS,
+    ImplausibleError,
     are_plausible,
-    plausible_points,
     usable_points,
 )
 
@@ -70,10 +70,9 @@ def read_radar(path: Path, fields: Fields | None = None) -> NDArray[np.float32]:
         _tell_once(f"{path.parent}: {', '.join(other)}")
     points = select_columns(table, names, source)
     try:
-        points = plausible_points(points, RADAR_COLUMNS, source)
-    except InputError as error:
+        return usable_points(points, RADAR_COLUMNS, source)
+    except ImplausibleError as error:
         raise InputError(f"{error}; --fields names other columns") from error
-    return usable_points(points, RADAR_COLUMNS, source)
 
 
 @functools.cache

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from radarsparse.config import read_yaml
+from radarsparse.config import read_yaml, to_yaml
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.formats.content import array_names, read_npz
@@ -251,7 +250,7 @@ def _plain_card(card: DatasetCard) -> dict[str, Any]:
 def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     """Write a mapping, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
+    text = to_yaml(content, default_flow_style=None)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 

@@ -24,7 +24,7 @@ from radarsparse.metrics.voxel import (
     sum_overlaps,
 )
 
-Pairs = Iterable[tuple[Tensor, Tensor]]
+CloudPairs = Iterable[tuple[Tensor, Tensor]]
 
 RADAR_DIFFUSION_THRESHOLD_M = 0.1
 LIDIFF_THRESHOLDS_M = np.linspace(0.05, 0.1, 100)
@@ -34,7 +34,7 @@ LIDIFF_JSD_SIZE_M = 0.5
 LIDIFF_REACH = 50.0
 
 
-def radar_diffusion(pairs: Pairs) -> dict[str, float]:
+def radar_diffusion(pairs: CloudPairs) -> dict[str, float]:
     """Metrics of Radar-Diffusion's evaluation: Chamfer sum, Hausdorff and F-score at 0.1 m.
 
     Its faults: a frame with an empty cloud adds nothing to the sums but counts in the divisor, so
@@ -59,7 +59,7 @@ def radar_diffusion(pairs: Pairs) -> dict[str, float]:
     return _means([_radar_diffusion_frame(pred, target) for pred, target in pairs])
 
 
-def lidiff(pairs: Pairs) -> dict[str, float]:
+def lidiff(pairs: CloudPairs) -> dict[str, float]:
     """Metrics of LiDiff's evaluation, also used by ScoreLiDAR and LiDPM.
 
     Its faults: "RMSE" is a mean of distances, without squares or root; precision, recall and
@@ -91,7 +91,7 @@ def lidiff(pairs: Pairs) -> dict[str, float]:
     return {**means, **_areas(curves), **_ious_of_the_set([overlaps for _, _, overlaps in frames])}
 
 
-def radarhd(pairs: Pairs) -> dict[str, float]:
+def radarhd(pairs: CloudPairs) -> dict[str, float]:
     """Metrics of RadarHD's evaluation: Chamfer half-sum and a Hausdorff of medians, in x and y.
 
     Its faults: heights are ignored, and the "modified Hausdorff distance" is the larger median

@@ -16,7 +16,7 @@ _FLAG_LOG_ODDS_AT_START = -3.5
 _PRESENCE_LOG_ODDS_AT_START = -1.5
 
 
-class Stage(nn.Module):
+class ModulatedBlocks(nn.Module):
     """Residual blocks at one stride, each modulated by the noise level."""
 
     def __init__(self, channels: int, blocks: int, dropout: float) -> None:
@@ -59,15 +59,15 @@ class Denoiser(nn.Module):
             nn.Linear(_LABEL_CHANNELS, _LABEL_CHANNELS),
             nn.SiLU(),
         )
-        self.enter = Stage(width, 1, dropout)
+        self.enter = ModulatedBlocks(width, 1, dropout)
         self.down2 = StridedConv3d(width, width2)
-        self.enter2 = Stage(width2, blocks, dropout)
+        self.enter2 = ModulatedBlocks(width2, blocks, dropout)
         self.down4 = StridedConv3d(width2, width4)
-        self.middle = Stage(width4, blocks, dropout)
+        self.middle = ModulatedBlocks(width4, blocks, dropout)
         self.up2 = InverseConv3d(width4, width2)
-        self.leave2 = Stage(width2, blocks, dropout)
+        self.leave2 = ModulatedBlocks(width2, blocks, dropout)
         self.up = InverseConv3d(width2, width)
-        self.leave = Stage(width, blocks, dropout)
+        self.leave = ModulatedBlocks(width, blocks, dropout)
         self.norm = nn.LayerNorm(width)
         self.widen = nn.Linear(width, _HEAD_CHANNELS)
         self.head = nn.Linear(_HEAD_CHANNELS, state_channels)

@@ -24,7 +24,7 @@ RADAR_CHANNELS = (16, 24, 32, 48)
 
 
 @dataclass(frozen=True)
-class Split:
+class LevelSplit:
     """Which children the decoder gave to the voxels of one level, and which are true.
 
     Attributes:
@@ -108,7 +108,7 @@ class Decoder(Checkpointable):
         fine: Sequence[Support],
         pyramid: Sequence[SparseTensor],
         cap: int,
-    ) -> tuple[SparseTensor, list[Split]]:
+    ) -> tuple[SparseTensor, list[LevelSplit]]:
         """Decode along the true children, joined with those that the decoder wrongly believes in.
 
         Args:
@@ -124,7 +124,7 @@ class Decoder(Checkpointable):
         for level, truth_support, radar in zip(self.levels, fine, pyramid[2::-1], strict=True):
             logits = level.child_logits(x)
             truth = active_children(x.support, truth_support)
-            splits.append(Split(x.support, logits, truth))
+            splits.append(LevelSplit(x.support, logits, truth))
             x = level(x, limit_candidates(logits.detach(), truth, cap), radar)
         return self.run(self._finish, x), splits
 

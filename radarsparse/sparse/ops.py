@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from radarsparse.sparse.plan import Halving, Plan, kernel_offsets, strided_plan
+from radarsparse.sparse.plan import Plan, children_plan, kernel_offsets, strided_plan
 from radarsparse.sparse.tensor import (
     SparseTensor,
     Support,
@@ -86,7 +86,7 @@ def children(parents: Support, keep: Bool[Tensor, "n 8"] | None = None) -> tuple
     parent, octant = keep.nonzero(as_tuple=True)
     keys, order = _child_keys(parents)[parent, octant].sort()
     fine = Support(keys, parents.batch_size, parents.stride // 2)
-    return fine, Halving(parent[order], octant[order], 8, len(parents)).reversed()
+    return fine, children_plan(parent[order], octant[order], len(parents))
 
 
 def active_children(parents: Support, fine: Support) -> Bool[Tensor, "n 8"]:

@@ -144,7 +144,7 @@ class _Neighbours(Plan):
         return row.masked_fill_(self._keys[row] != wanted, self.n_inputs)
 
 
-class Halving(Plan):
+class _Halving(Plan):
     """Kernels side by side: each input meets one offset of one output.
 
     Args:
@@ -219,7 +219,7 @@ class _Reversed(Plan):
 class _ReversedHalving(_Reversed):
     """Each output meets one offset of one input."""
 
-    _plan: Halving
+    _plan: _Halving
 
     def _find_table(self) -> Tensor:
         row, offset = self._plan.output_row, self._plan.offset
@@ -287,6 +287,17 @@ def inverse_plan(coarse: Support, fine: Support, kernel_size: int) -> Plan:
     return _redirect_inputs(forward.reversed().pairs, *coarse.find(reached.keys), len(coarse))
 
 
+def children_plan(parent: Tensor, octant: Tensor, n_parents: int) -> Plan:
+    """Plan from parents to their 2x2x2 children.
+
+    Args:
+        parent: int64 [n], row of each child's parent.
+        octant: int64 [n], which of the parent's children it is.
+        n_parents: rows of the input.
+    """
+    return _Halving(parent, octant, 8, n_parents).reversed()
+
+
 def _find_in_columns(
     keys: Tensor, kernel_size: int, columns: int
 ) -> tuple[Int[Tensor, "k n"], Bool[Tensor, "k n"]]:
@@ -312,7 +323,7 @@ def _build_halving(support: Support) -> tuple[Plan, Support]:
     """Kernels side by side: each voxel meets one offset of one output cell."""
     parents, offset = halve_keys(support.keys)
     coarse, row = _reach(support, parents, 2)
-    return Halving(row, offset, 8, len(coarse)), coarse
+    return _Halving(row, offset, 8, len(coarse)), coarse
 
 
 def _build_strided(support: Support, kernel_size: int, stride: int) -> tuple[Plan, Support]:

@@ -80,6 +80,8 @@ class Session:
                 trainer.restore(state)
                 if validator:
                     validator.best.restore(state["best"])
+        except torch.OutOfMemoryError:
+            raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             fault = "is no state of this run"
             raise InputError(f"{folder / STATE_FILE}: {fault}; delete it to start anew") from error

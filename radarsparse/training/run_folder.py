@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from radarsparse import __version__
-from radarsparse.config import Config, config_to_yaml, read_yaml
+from radarsparse.config import Config, config_to_yaml, read_yaml, to_yaml
 from radarsparse.errors import InputError
 from radarsparse.files import locked, replacing, to_json
 from radarsparse.training.devices import Rank, gather, refuse_together
@@ -102,11 +101,11 @@ def _begin(path: Path, config: Config, data: Mapping[str, str]) -> None:
         part.unlink()
     # First of all, since without it the rest is something else's.
     _write(path / CONFIG_FILE, config_to_yaml(config))
-    _write(path / DATA_FILE, yaml.safe_dump(dict(data)))
+    _write(path / DATA_FILE, to_yaml(dict(data)))
     _write(path / "command.txt", " ".join(sys.argv) + "\n")
     versions = {"radarsparse": __version__, "python": platform.python_version()}
     versions |= {"torch": str(torch.__version__), "numpy": np.__version__}
-    _write(path / "versions.yaml", yaml.safe_dump(versions))
+    _write(path / "versions.yaml", to_yaml(versions))
 
 
 def check_claim(path: Path, config: Config, data: Mapping[str, str]) -> None:
@@ -122,7 +121,9 @@ def check_claim(path: Path, config: Config, data: Mapping[str, str]) -> None:
     if not nearest.is_dir():
         raise InputError(f"{nearest}: exists and is no folder")
     found = path.iterdir() if path.exists() else ()
-    names = sorted(file.name for file in found if not file.name.startswith("."))
+    # A lock, and halves that a killed process left, are ours.
+    ours = (".lock", ".part")
+    names = sorted(file.name for file in found if not file.name.endswith(ours))
     if not names:
         return
     if CONFIG_FILE not in names:

@@ -9,7 +9,7 @@ import pytest
 
 from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each, read_skipped
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import frame_names
+from radarsparse.formats.prepared import frame_names, write_yaml
 from radarsparse.scan import ScanPair
 from tests.formats.test_prepared import CARD, make_pair
 
@@ -108,3 +108,9 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other contents"):
         build_prepared(make_plan(plan.target, 1))
     assert [path.name for path in plan.target.iterdir()] == ["diary.txt"]
+
+
+def test_a_list_of_left_out_frames_may_be_longer_than_what_people_write(tmp_path: Path) -> None:
+    reasons = {f"{number:06d}": f"{number}.bin: " + "x" * 170 for number in range(2000)}
+    write_yaml(tmp_path / "skipped.yaml", reasons)
+    assert read_skipped(tmp_path) == reasons

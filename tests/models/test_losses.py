@@ -14,7 +14,7 @@ from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_los
 from radarsparse.models.losses.perceptual import PerceptualLoss, random_pyramid
 from radarsparse.models.losses.reduce import mean_per_sample, weigh
 from radarsparse.models.losses.structure import least_direction, neighbour_loss, normal_loss
-from radarsparse.models.vae import Split
+from radarsparse.models.vae import LevelSplit
 from radarsparse.sparse import SparseTensor
 from tests.oracles import random_sparse
 
@@ -23,11 +23,11 @@ POINT_LOSSES = (offset_loss, intensity_loss, neighbour_loss, normal_loss)
 OCCUPANCY_LOSSES = (lambda split: split_loss(split, 2.0, 0.5), focal_loss, dice_loss)
 
 
-def _random_split(seed: int) -> Split:
+def _random_split(seed: int) -> LevelSplit:
     parents = random_sparse(1, grid=3, voxels=20, seed=seed).support
     random = torch.Generator().manual_seed(seed)
     logits = 2.0 * torch.randn(len(parents), 8, generator=random, dtype=torch.float64)
-    return Split(parents, logits, torch.rand(len(parents), 8, generator=random) > 0.7)
+    return LevelSplit(parents, logits, torch.rand(len(parents), 8, generator=random) > 0.7)
 
 
 def _random_clouds(seed: int) -> tuple[SparseTensor, SparseTensor]:
@@ -110,7 +110,7 @@ def test_full_balance_gives_true_and_false_children_equal_sums():
     truth[0, :3] = True
     false = truth.numel() - 3
     # A logit of 0 costs ln 2; the 3 true ones together weigh as much as all false ones.
-    loss = split_loss(Split(parents, torch.zeros(len(parents), 8), truth), 1.0, 1.0)
+    loss = split_loss(LevelSplit(parents, torch.zeros(len(parents), 8), truth), 1.0, 1.0)
     assert loss.item() == pytest.approx(2 * false * math.log(2) / truth.numel(), rel=1e-5)
 
 
@@ -142,8 +142,8 @@ def test_focal_and_dice_losses_are_those_of_a_loop(seed):
 def test_occupancy_losses_of_certain_and_right_logits_are_nothing(loss):
     split = _random_split(0)
     sure = torch.where(split.truth, 40.0, -40.0).double()
-    assert loss(Split(split.parents, sure, split.truth)).item() < 1e-12
-    wrong = loss(Split(split.parents, -sure, split.truth)).item()
+    assert loss(LevelSplit(split.parents, sure, split.truth)).item() < 1e-12
+    wrong = loss(LevelSplit(split.parents, -sure, split.truth)).item()
     assert wrong > 0.6  # of the 2 samples in 3 that have voxels
 
 
@@ -151,7 +151,7 @@ def test_occupancy_losses_of_certain_and_right_logits_are_nothing(loss):
 def test_occupancy_losses_have_finite_gradients_where_nothing_is_true(loss):
     split = _random_split(0)
     logits = (100.0 * split.logits).requires_grad_()
-    loss(Split(split.parents, logits, torch.zeros_like(split.truth))).backward()
+    loss(LevelSplit(split.parents, logits, torch.zeros_like(split.truth))).backward()
     assert torch.isfinite(logits.grad).all()
 
 
@@ -247,7 +247,7 @@ def test_gradients_of_occupancy_losses_are_right(loss):
     split = _random_split(1)
 
     def of_logits(logits):
-        return loss(Split(split.parents, logits, split.truth))
+        return loss(LevelSplit(split.parents, logits, split.truth))
 
     assert gradcheck(of_logits, split.logits.clone().requires_grad_())
 
@@ -317,8 +317,8 @@ def test_divergence_is_that_of_torch_distributions():
 @pytest.mark.parametrize("loss", OCCUPANCY_LOSSES)
 def test_occupancy_losses_of_half_precision_are_those_of_the_same_numbers(loss):
     split = _random_split(2)
-    half = Split(split.parents, split.logits.bfloat16(), split.truth)
-    exact = Split(split.parents, half.logits.double(), split.truth)
+    half = LevelSplit(split.parents, split.logits.bfloat16(), split.truth)
+    exact = LevelSplit(split.parents, half.logits.double(), split.truth)
     assert loss(half).dtype == torch.float32
     # float32 errs by some 1e-7; in bfloat16 a sum of so many terms would err by 1e-2.
     assert loss(half).item() == pytest.approx(loss(exact).item(), rel=1e-5)

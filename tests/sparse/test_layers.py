@@ -10,7 +10,7 @@ from radarsparse.sparse import (
     Subdivide,
     SubmanifoldConv3d,
 )
-from radarsparse.sparse.engines.torch import blocks_of
+from radarsparse.sparse.engines.torch import runs_of
 from radarsparse.sparse.plan import submanifold_plan
 from tests.oracles import at, dense_kernel, dense_strided, empty_sparse, random_sparse
 
@@ -83,7 +83,7 @@ def test_subdivide_equals_dense_transposed_convolution_at_the_children(masked):
 def test_more_rows_than_one_block_equal_dense_convolution():
     x = random_sparse(2, grid=20, voxels=14_000, batch=(0, 1, 2))
     layer = SubmanifoldConv3d(2, 3).double()
-    assert len(blocks_of(submanifold_plan(x.support, 3), layer.weight[0])) > 2
+    assert len(runs_of(submanifold_plan(x.support, 3), layer.weight[0])) > 2
     dense = F.conv3d(x.to_dense((20,) * 3), dense_kernel(layer.weight), layer.bias, padding=1)
     torch.testing.assert_close(layer(x).feats, at(dense, x.coords))
     feats = x.feats.clone().requires_grad_()

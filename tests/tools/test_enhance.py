@@ -201,6 +201,17 @@ def test_what_can_not_be_done_is_named(edm_run, tmp_path, words, message):
     assert list(tmp_path.glob("out*")) == []
 
 
+def test_a_dry_run_says_what_the_run_would_say_of_the_first_cloud(edm_run, tmp_path, caplog):
+    source = tmp_path / "radar"
+    source.mkdir()
+    np.save(source / "0.npy", np.zeros((3, 5)))
+    np.save(source / "1.npy", radar(0))
+    with pytest.raises(InputError, match=r"0\.npy: no usable point of 3; .*--skip-unusable"):
+        enhance(edm_run, source, tmp_path / "out", "--dry-run")
+    enhance(edm_run, source, tmp_path / "out", "--dry-run", "--skip-unusable")
+    assert "would be left out: " in caplog.text
+
+
 def test_options_of_bags_need_a_bag(edm_run, frames, tmp_path):
     for words in (("--topic", TOPIC), ("--format", "bag")):
         with pytest.raises(InputError, match="is no bag, which"):

@@ -62,7 +62,7 @@ def test_enhance_refuses_what_it_can_not_use(clouds, edm_run, frames, tmp_path):
     assert refused(enhance(frames, out=clouds), str(clouds), "other contents")
     assert {file.name: file.read_bytes() for file in clouds.iterdir()} == before
     assert refused(enhance(tmp_path / "none"), "none", "no such")
-    words = "--steps = 0", "must be a whole number, 1 to 1000"
+    words = "--steps = 0", "must be a whole number, 1 to 4096"
     assert refused(enhance(frames, "--steps", 0), *words)
     far = tmp_path / "far.npy"
     np.save(far, np.full((3, 5), -40.0, dtype=np.float32))

@@ -112,6 +112,9 @@ def test_a_folder_with_other_contents_is_refused(frames, tmp_path):
     with pytest.raises(InputError, match=r"exists with other contents \(notes.txt\)"):
         train(tiny_config(frames, "vae"), tmp_path, render_clouds)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+    (tmp_path / "notes.txt").rename(tmp_path / ".notes")
+    with pytest.raises(InputError, match=r"exists with other contents \(.notes\)"):
+        train(tiny_config(frames, "vae"), tmp_path, render_clouds)
 
 
 def test_an_edm_stage_refuses_a_vae_of_another_volume(frames, vae_run, tmp_path):

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from radarsparse.cli import parse
+from radarsparse.commands.view import COMMAND
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import read_frame
 from radarsparse.viewer.camera import Camera
@@ -212,6 +214,20 @@ def test_a_written_page_holds_what_the_server_answers(address: str, site: Site, 
     assert files == {"index.html", "view.js", "scene.json", "rings.bin", *site.clouds}
     for path in files:
         assert (folder / path).read_bytes() == fetch(address, path)[0]
+
+
+def test_a_taken_place_is_refused_before_a_frame_is_read(tmp_path: Path):
+    cloud, page = tmp_path / "a.ply", tmp_path / "page"
+    cloud.write_bytes(b"broken")
+    page.mkdir()
+    (page / "diary").touch()
+    arguments = parse(COMMAND, ["--radar", str(cloud), "--web", "--out", str(page)])
+    with pytest.raises(InputError, match="page: exists with other contents"):
+        COMMAND.act(arguments)
+    assert [path.name for path in page.iterdir()] == ["diary"]
+    (page / "diary").unlink()
+    with pytest.raises(InputError, match=r"a\.ply"):
+        COMMAND.act(arguments)
 
 
 # Pressed one after the other; the page gets its title when it shows the frame they lead to.

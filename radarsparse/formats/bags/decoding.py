@@ -79,11 +79,11 @@ class Cursor:
             )
 
 
-Decoder = Callable[[Cursor], Mapping[str, Any]]
+Decode = Callable[[Cursor], Mapping[str, Any]]
 """Gives the fields of a message by name, but for the header, which has been read."""
 
 
-def find_decoder(connection: "Connection") -> Decoder:
+def find_decoder(connection: "Connection") -> Decode:
     """The decoder of a connection's type.
 
     Raises:

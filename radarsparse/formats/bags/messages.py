@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import Cursor, Decoder, find_decoder
+from radarsparse.formats.bags.decoding import Cursor, Decode, find_decoder
 from radarsparse.formats.bags.kinds import BagKind
 from radarsparse.formats.bags.opening import Bag
 from radarsparse.formats.bags.point_cloud import channel_names, decode_point_cloud
@@ -40,7 +40,7 @@ class Message:
     number: int
     log_time_ns: int
     data: bytes
-    decode: Decoder
+    decode: Decode
     columns: tuple[str, ...]
 
     @cached_property

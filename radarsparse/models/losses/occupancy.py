@@ -5,12 +5,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from radarsparse.models.losses.reduce import mean_per_sample, widen
-from radarsparse.models.vae import Split
+from radarsparse.models.vae import LevelSplit
 
 _FOCUS = 2.0
 
 
-def split_loss(split: Split, positive_weight: float, balance: float) -> Tensor:
+def split_loss(split: LevelSplit, positive_weight: float, balance: float) -> Tensor:
     """Binary cross-entropy in which true children weigh more.
 
     Args:
@@ -26,7 +26,7 @@ def split_loss(split: Split, positive_weight: float, balance: float) -> Tensor:
     return _mean_over_parents(loss.mean(1), split)
 
 
-def focal_loss(split: Split) -> Tensor:
+def focal_loss(split: LevelSplit) -> Tensor:
     """Cross-entropy in which children that are already told apart hardly count.
 
     Source: Lin et al. 2017, Focal Loss for Dense Object Detection, Eq. 4 with gamma 2.
@@ -39,7 +39,7 @@ def focal_loss(split: Split) -> Tensor:
     return _mean_over_parents((missed**_FOCUS * loss).mean(1), split)
 
 
-def dice_loss(split: Split) -> Tensor:
+def dice_loss(split: LevelSplit) -> Tensor:
     """One minus the overlap of believed and true children of a sample, whatever their share.
 
     A sample without voxels counts as zero.
@@ -53,7 +53,7 @@ def dice_loss(split: Split) -> Tensor:
     return ((either - 2.0 * both) / either.clamp(min=1e-12)).mean()
 
 
-def _false_to_true(split: Split) -> Tensor:
+def _false_to_true(split: LevelSplit) -> Tensor:
     """Ratio of false to true children in each sample; at least one of each is assumed, [b]."""
     truth = split.truth.to(widen(split.logits).dtype)
     true = _sum_by_sample(truth.sum(1), split)
@@ -61,10 +61,10 @@ def _false_to_true(split: Split) -> Tensor:
     return false.clamp(min=1.0) / true.clamp(min=1.0)
 
 
-def _sum_by_sample(values: Tensor, split: Split) -> Tensor:
+def _sum_by_sample(values: Tensor, split: LevelSplit) -> Tensor:
     zeros = values.new_zeros(split.parents.batch_size)
     return zeros.index_add(0, split.parents.coords[:, 0], values)
 
 
-def _mean_over_parents(values: Tensor, split: Split) -> Tensor:
+def _mean_over_parents(values: Tensor, split: LevelSplit) -> Tensor:
     return mean_per_sample(values, split.parents.coords[:, 0], split.parents.batch_size)

@@ -17,7 +17,7 @@ _KERNEL = 3
 # Spreads that differ by less than this share of the largest have no directions in float32.
 _GAP_MIN = 1e-3
 
-Pairs = tuple[Tensor, Tensor]
+NeighbourPairs = tuple[Tensor, Tensor]
 
 
 def neighbour_loss(match: ComparedVoxels) -> Tensor:
@@ -83,7 +83,7 @@ class _LeastDirection(torch.autograd.Function):
         return 0.5 * (grad + grad.transpose(1, 2))
 
 
-def _true_pairs(match: ComparedVoxels) -> Pairs:
+def _true_pairs(match: ComparedVoxels) -> NeighbourPairs:
     """Rows of true voxels that touch by a side, an edge or a corner; every pair once."""
     pairs = submanifold_plan(match.support, _KERNEL).pairs
     once = len(pairs.input_rows) // 2
@@ -92,7 +92,7 @@ def _true_pairs(match: ComparedVoxels) -> Pairs:
     return a[both], b[both]
 
 
-def _covariance(match: ComparedVoxels, offset: Tensor, pairs: Pairs) -> Tensor:
+def _covariance(match: ComparedVoxels, offset: Tensor, pairs: NeighbourPairs) -> Tensor:
     """Covariance of the points of a voxel and of its true neighbours, [n, 3, 3]."""
     # Each voxel meets itself and, both ways round, its neighbours.
     own = torch.arange(len(offset), device=offset.device)

@@ -28,7 +28,7 @@ _RUN_ROWS_MAX = 1 << 15
 
 
 @dataclass(frozen=True)
-class Block:
+class RowRun:
     """The pairs that lead to a run of output rows.
 
     Attributes:
@@ -90,9 +90,9 @@ class _ConvByPairs(torch.autograd.Function):
 
 def _convolve(feats: Tensor, matrices: Matrices, plan: Plan) -> Tensor:
     out = feats.new_empty(plan.n_outputs, matrices[0].shape[1])
-    for block in blocks_of(plan, matrices[0]):
+    for block in runs_of(plan, matrices[0]):
         gathered = feats.index_select(0, block.input_rows)
-        out[block.rows] = _run_block(gathered, feats, matrices, block, plan.centre)
+        out[block.rows] = _execute(gathered, feats, matrices, block, plan.centre)
         del gathered  # before the next one is made
     return out
 
@@ -102,9 +102,9 @@ def _convolve_back(
 ) -> Tensor:
     """Gradient of the features along the reversed plan; adds that of the weight in place."""
     grad_feats = grad.new_empty(plan.n_outputs, matrices[0].shape[1])
-    for block in blocks_of(plan, matrices[0]):
+    for block in runs_of(plan, matrices[0]):
         gathered = grad.index_select(0, block.input_rows)
-        grad_feats[block.rows] = _run_block(gathered, grad, matrices, block, plan.centre)
+        grad_feats[block.rows] = _execute(gathered, grad, matrices, block, plan.centre)
         _add_weight_gradient(grad_matrices, feats, gathered, block)
         del gathered
         if plan.centre is not None:
@@ -113,7 +113,7 @@ def _convolve_back(
 
 
 def _add_weight_gradient(
-    grad_matrices: Matrices, feats: Tensor, gathered: Tensor, block: Block
+    grad_matrices: Matrices, feats: Tensor, gathered: Tensor, block: RowRun
 ) -> None:
     met = feats.index_select(0, block.output_rows)
     parts = zip(met.split(block.counts), gathered.split(block.counts), strict=True)
@@ -121,27 +121,27 @@ def _add_weight_gradient(
         grad_matrix.addmm_(inputs.T, outputs)
 
 
-def blocks_of(plan: Plan, matrix: Tensor) -> list[Block]:
+def runs_of(plan: Plan, matrix: Tensor) -> list[RowRun]:
     """Runs of rows whose gathered features stay near the processor and small beside all."""
     near = BLOCK_BYTES // (max(matrix.shape) * matrix.element_size())
     small = max(BLOCK_PAIRS_MIN, 3 * plan.n_outputs // 2)
     runs = max(1, math.ceil(len(plan.pairs.input_rows) / min(near, small)))
     length = min(max(1, math.ceil(plan.n_outputs / runs)), _RUN_ROWS_MAX)
-    return plan.cached(("blocks", length), lambda: _make_blocks(plan.pairs, length))
+    return plan.cached(("blocks", length), lambda: _make_runs(plan.pairs, length))
 
 
-def _make_blocks(pairs: Pairs, length: int) -> list[Block]:
+def _make_runs(pairs: Pairs, length: int) -> list[RowRun]:
     """Pairs by runs of output rows of a length, the last of which may be shorter."""
     inputs, outputs = pairs.input_rows, pairs.output_rows
     if pairs.n_outputs <= length:
-        return [_make_block(slice(0, pairs.n_outputs), inputs, outputs, pairs.counts)]
+        return [_make_run(slice(0, pairs.n_outputs), inputs, outputs, pairs.counts)]
     blocks = []
     for start, cuts in zip(range(0, pairs.n_outputs, length), _cut(pairs, length), strict=True):
         rows = slice(start, min(start + length, pairs.n_outputs))
         met, reached = (
             torch.cat([each[first:end] for first, end in cuts]) for each in (inputs, outputs)
         )
-        blocks.append(_make_block(rows, met, reached, [end - first for first, end in cuts]))
+        blocks.append(_make_run(rows, met, reached, [end - first for first, end in cuts]))
     return blocks
 
 
@@ -156,11 +156,11 @@ def _cut(pairs: Pairs, length: int) -> list[list[tuple[int, int]]]:
     return [list(zip(first, last, strict=True)) for first, last in pairwise(cuts)]
 
 
-def _make_block(rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]) -> Block:
+def _make_run(rows: slice, input_rows: Tensor, output_rows: Tensor, counts: list[int]) -> RowRun:
     # 16 bits sort faster.
     local = (output_rows - rows.start).to(torch.int16)
     per_row = torch.bincount(local, minlength=rows.stop - rows.start).cumsum(0)
-    return Block(
+    return RowRun(
         rows=rows,
         input_rows=input_rows,
         output_rows=output_rows,
@@ -170,8 +170,8 @@ def _make_block(rows: slice, input_rows: Tensor, output_rows: Tensor, counts: li
     )
 
 
-def _run_block(
-    gathered: Tensor, feats: Tensor, matrices: Matrices, block: Block, centre: int | None
+def _execute(
+    gathered: Tensor, feats: Tensor, matrices: Matrices, block: RowRun, centre: int | None
 ) -> Tensor:
     """Output rows of a block from the features that its pairs gathered."""
     products = gathered.new_empty(len(gathered), matrices[0].shape[1])

@@ -16,7 +16,7 @@ from radarsparse.models.losses.occupancy import dice_loss, focal_loss, split_los
 from radarsparse.models.losses.perceptual import PerceptualLoss, random_pyramid
 from radarsparse.models.losses.reduce import Term, weigh
 from radarsparse.models.losses.structure import neighbour_loss, normal_loss
-from radarsparse.models.vae import Split, Vae
+from radarsparse.models.vae import LevelSplit, Vae
 from radarsparse.models.weights import load_vae
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import SparseTensor, Support
@@ -74,7 +74,7 @@ class VaeStage(nn.Module):
         return place_points(index, feats, self.volume)
 
     def _terms_of_voxels(
-        self, decoded: SparseTensor, splits: Sequence[Split], lidar: SparseTensor
+        self, decoded: SparseTensor, splits: Sequence[LevelSplit], lidar: SparseTensor
     ) -> Iterator[Term]:
         weights, match = self.settings, ComparedVoxels.of(decoded, lidar)
         for split in splits:

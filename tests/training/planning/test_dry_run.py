@@ -1,11 +1,20 @@
 import re
 
+import numpy as np
 import pytest
 
 from radarsparse.errors import InputError
+from radarsparse.formats.prepared import write_frame, write_split
+from radarsparse.geometry import Volume
 from radarsparse.training.loop import make_stage
-from radarsparse.training.planning.dry_run import check, suggest_batch_size, suggest_voxel_size
-from tests.conftest import tiny_config
+from radarsparse.training.planning.dry_run import (
+    check,
+    count_voxels,
+    suggest_batch_size,
+    suggest_voxel_size,
+)
+from radarsparse.training.validate import choose_frames
+from tests.conftest import tiny_config, tiny_pair
 
 
 @pytest.mark.parametrize("stage", ["vae", "edm"])
@@ -25,6 +34,20 @@ def test_a_dry_run_names_parameters_voxels_and_memory(stage, frames, vae_run, tm
         assert f"LiDAR at stride {stride}" in text
     assert re.search(r"estimated peak of one step on cpu, 2 frames at once: 0\.0\d\d GiB", text)
     assert not (tmp_path / "run").exists()
+
+
+def test_voxels_are_the_mean_of_frames_spread_over_all(tmp_path):
+    pairs = [tiny_pair(index) for index in range(24)]
+    for pair in pairs:
+        write_frame(tmp_path / "frames", pair)
+    write_split(tmp_path / "frames", {"train": [[0, 21]], "val": [[22, 23]]})
+    config = tiny_config(tmp_path / "frames", "vae")
+    text = check(config, tmp_path / "run")
+    volume = Volume.from_settings(config.volume)
+    counts = [count_voxels(pairs[number], volume) for number in choose_frames(pairs[:22], 16)]
+    means = {name: np.mean([count[name] for count in counts]) for name in counts[0]}
+    lines = "".join(rf"  {name} +{mean:,.0f}\n" for name, mean in means.items())
+    assert re.search(rf"^voxels per frame, mean of 16 frames:\n{lines}", text, re.MULTILINE), means
 
 
 def test_a_dry_run_refuses_what_a_run_would(frames, vae_run, tmp_path):
