@@ -97,7 +97,7 @@ def are_plausible(points: NDArray[Any], columns: Sequence[str], source: str) -> 
         near = np.sum(points[:, :3].astype(np.float64) ** 2, axis=1) < NO_RETURN_M**2
     mostly = 2 * beyond.any(axis=1).sum() > len(points)
     for number in np.argsort(-beyond.sum(axis=0), kind="stable").tolist():
-        name, outside = columns[number], beyond[:, number]
+        name, outside = columns[int(number)], beyond[:, number]
         if outside.any():
             least, most = BOUNDS[name]
             found = f"{name} {points[outside, number][0]:g} beyond {least:g} .. {most:g}"
