@@ -1,6 +1,7 @@
 """What every command shares: its form, `--json` and `--verbose`, and errors as exit statuses."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from radarsparse.errors import EXIT_INPUT_ERROR, InputError, printable
 from radarsparse.files import to_json
@@ -136,7 +137,7 @@ def run(
     logging.getLogger("radarsparse").setLevel(logging.INFO)
     flags = _read_shared(words)
     try:
-        with redirect_stdout(sys.stderr if flags.json else sys.stdout):
+        with redirect_stdout(_Escaping(sys.stderr if flags.json else sys.stdout)):
             result = command.act(parse(command, words, program))
     except (InputError, OSError) as error:
         if flags.verbose:
@@ -164,6 +165,24 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(record.getMessage())
+
+
+class _Escaping(io.TextIOBase):
+    """A stream for lines, in which names of files can't hide commands to a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        shown = "\n".join(map(printable, text.split("\n")))
+        code = self._stream.encoding or "utf-8"
+        return self._stream.write(shown.encode(code, "backslashreplace").decode(code))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 def config_path(text: str) -> Path:

@@ -36,6 +36,7 @@ from radarsparse.voxels.voxelize import place_points
 
 SEED_MOST = 2**63 - 1
 COUNT_MOST = 4096
+LENGTH_MAX_M = 1e6
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ class Enhancer:
     ) -> None:
         denoiser, self._decode = network.denoiser, network.decode
         if tiles is not None:
-            side, overlap = _whole_cells(tiles.side_m, config.volume, 1), denoiser_reach(denoiser)
+            side = _whole_cells("side of tiles", tiles.side_m, config.volume, 1)
+            overlap = denoiser_reach(denoiser)
             if tiles.overlap_m is not None:
-                overlap = _whole_cells(tiles.overlap_m, config.volume, 0)
+                overlap = _whole_cells("overlap of tiles", tiles.overlap_m, config.volume, 0)
             network.run_denoiser = TiledDenoiser(denoiser, side, overlap)
             self._decode = partial(decode_tiles, network.decode, side)
         self.network = network.eval()
@@ -125,8 +127,9 @@ class Enhancer:
             InputError: there is no such device.
         """
         try:
+            torch.zeros(1, device=torch.device(device)).cpu()  # before anything is moved
             self.network.to(device)
-        except (AssertionError, RuntimeError, TypeError) as error:  # by torch's build
+        except (AssertionError, ImportError, RuntimeError, TypeError) as error:  # by torch's build
             reason = str(error).partition("\n")[0]
             raise InputError(f"device {device!r}: can't be used ({reason})") from error
         if self.device.type == "cuda" and self.network.run_denoiser is None:
@@ -199,10 +202,7 @@ class Enhancer:
         """
         draw = partial(self.__call__, seed=seed, steps=steps, samples=samples)
         with ThreadPoolExecutor(check_whole("workers", workers, 1, COUNT_MOST)) as pool:
-            jobs = [
-                pool.submit(draw, cloud, name=f"radar cloud {number}")
-                for number, cloud in enumerate(clouds)
-            ]
+            jobs = [pool.submit(draw, cloud, name=name) for name, cloud in _named(clouds)]
             return [job.result() for job in jobs]
 
     def stream(
@@ -223,8 +223,8 @@ class Enhancer:
         Raises:
             InputError: a cloud can't be used, see a call.
         """
-        for number, cloud in enumerate(clouds):
-            yield self(cloud, seed, steps, samples, f"radar cloud {number}")
+        for name, cloud in _named(clouds):
+            yield self(cloud, seed, steps, samples, name)
 
     def regress(self, points: ArrayLike, name: str = "radar cloud") -> EnhancedCloud:
         """The baseline: one pass of the same denoiser without noise.
@@ -291,28 +291,41 @@ class Enhancer:
             yield
 
 
+def _named(clouds: Iterable[ArrayLike]) -> Iterator[tuple[str, ArrayLike]]:
+    """Clouds, each with what to call it in errors."""
+    if not isinstance(clouds, Iterable):
+        raise InputError(f"clouds: must be several radar clouds, not a {type(clouds).__name__}")
+    for number, cloud in enumerate(clouds):
+        yield f"radar cloud {number}", cloud
+
+
 def _look_at(points: ArrayLike, name: str) -> NDArray[np.float32]:
     """The usable points of a radar cloud."""
-    if isinstance(points, torch.Tensor):
-        points = points.detach().cpu()
     try:
-        table = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        if isinstance(points, torch.Tensor):
+            points = points.detach().cpu()
+            points = points.double() if points.is_floating_point() else points
+        table = np.asarray(points)
+    except (RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{name}: must be an array of numbers ({error})") from error
+    if table.dtype.kind not in "iuf":
+        raise InputError(f"{name}: must be an array of numbers, not of type {table.dtype}")
     if table.ndim != 2 or table.shape[1] != len(RADAR_COLUMNS):
         raise InputError(
             f"{name}: has shape {list(table.shape)}, needed is [n, {len(RADAR_COLUMNS)}]:"
             f" {', '.join(RADAR_COLUMNS)}"
         )
-    return usable_points(table, RADAR_COLUMNS, name)
+    return usable_points(table.astype(np.float64), RADAR_COLUMNS, name)
 
 
-def _whole_cells(length_m: float, volume: VolumeSettings, least: int) -> int:
+def _whole_cells(name: str, length_m: float, volume: VolumeSettings, least: int) -> int:
     """A length in lattice cells, rounded down to what tiles are aligned to."""
     step_m = ALIGNMENT * LATTICE_STRIDE * volume.voxel_size_m
-    steps = int(length_m / step_m + 1e-6) if 0.0 <= length_m < np.inf else -1
+    try:
+        steps = int(length_m / step_m + 1e-6) if 0.0 <= length_m <= LENGTH_MAX_M else -1
+    except (TypeError, ValueError):
+        steps = -1
     if steps < least:
-        raise InputError(
-            f"tiles of {length_m:g} m: must be at least {step_m:g} m, {ALIGNMENT} lattice cells"
-        )
+        bounds = f"{least * step_m:g} to {LENGTH_MAX_M:g} m (steps of {ALIGNMENT} lattice cells)"
+        raise InputError(f"{name} = {length_m!r:.60} m: must be {bounds}")
     return steps * ALIGNMENT

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +17,7 @@ from typing import Any
 
 from radarsparse.errors import InputError
 
-_CLAIM_FILE, _LOCK_FILE = "made_with.json", ".lock"
+_CLAIM_FILE, _LOCK_FILE, _RESULTS = "made_with.json", ".lock", "results"
 _PROBE_BYTES = 2**16
 
 _log = logging.getLogger("radarsparse")
@@ -89,6 +90,21 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
+def is_left_over(path: Path, *names: str) -> bool:
+    """Whether a process that was killed left it: an empty lock, or a file that was half written.
+
+    Args:
+        path: any.
+        names: of the files that it was going to write; any name if none is given.
+    """
+    if path.is_symlink() or not path.is_file():
+        return False
+    if path.name == _LOCK_FILE:
+        return path.stat().st_size == 0
+    half = re.fullmatch(r"\.(.+)\.\d+\.part", path.name, re.DOTALL)
+    return half is not None and (not names or half[1] in names)
+
+
 def _why_unwritten(part: Path, error: Exception) -> str | None:
     """What the system said against a file; None where something else went wrong."""
     if isinstance(error, OSError) and error.strerror:
@@ -119,12 +135,14 @@ def locked(folder: Path) -> Iterator[None]:
         folder: that exists; holds the file `.lock` meanwhile.
 
     Raises:
-        InputError: another process has the lock.
+        InputError: another process has the lock, or a file of another program has its name.
     """
     path = folder / _LOCK_FILE
     with ExitStack() as stack:
         with _naming(folder):
             stream = stack.enter_context(path.open("ab"))
+            if os.fstat(stream.fileno()).st_size:
+                raise InputError(f"{path}: is another program's, a lock is empty; move it away")
             if _is_taken(stream.fileno()):
                 raise InputError(f"{folder}: another process is writing there")
         try:
@@ -156,8 +174,8 @@ class Unfinished:
         out: where the finished file or folder will stand.
         claim: what the results are made from and how, as plain JSON types; a folder of another
             claim is refused.
-        assemble: makes the file that will stand at `out` from the folder of results, beside it;
-            without it, the folder itself will stand there.
+        assemble: makes the file that will stand at `out` from the folder of results, beside it or
+            in a folder of its own there; without it, the folder itself will stand there.
     """
 
     out: Path
@@ -166,7 +184,7 @@ class Unfinished:
 
     @cached_property
     def folder(self) -> Path:
-        """Holds the results, what they are made with, and nothing else."""
+        """Holds the results and what they are made with."""
         beside = Path(f"{self._place}.partial")
         if self.assemble or beside.exists() or not self._place.is_dir():
             return beside
@@ -188,9 +206,12 @@ class Unfinished:
             InputError: something else is in the way, or unfinished work of another claim.
         """
         with _naming(self.out):
+            with suppress(FileNotFoundError):
+                self.out.stat()  # else a link to itself would count as missing
             claim, moved = self._read_claim()
             if claim is not None:
                 self._compare(claim)
+                self._check_results()
             elif self.folder.exists() and _is_of_others(self.folder):
                 raise InputError(
                     f"{self.folder}: is in the way and no unfinished work of this command;"
@@ -198,6 +219,11 @@ class Unfinished:
                 )
             if not moved and not self._is_free():
                 raise InputError(f"{self.out}: exists with other contents; choose another name")
+
+    def _check_results(self) -> None:
+        for path in (self.folder / _RESULTS).rglob(".*"):
+            if not is_left_over(path):
+                raise InputError(f"{path}: is no result of this command; move it elsewhere")
 
     def _is_free(self) -> bool:
         if self.assemble or not self.out.is_dir():
@@ -251,7 +277,7 @@ class Unfinished:
             results = self._take_up()
             try:
                 yield results
-                self._finish(self.assemble(results) if self.assemble else results)
+                self._finish(results)
             except BaseException:
                 if results.is_dir() and not any(results.iterdir()):
                     self._remove()
@@ -261,7 +287,7 @@ class Unfinished:
                 raise
 
     def _take_up(self) -> Path:
-        results, (_, moved) = self.folder / "results", self._read_claim()
+        results, (_, moved) = self.folder / _RESULTS, self._read_claim()
         with _naming(self.folder):
             if moved and self._place.is_dir():
                 # An earlier call was stopped while it moved its results.
@@ -270,15 +296,18 @@ class Unfinished:
                 return self._place
             self._write_claim(moved)
             results.mkdir(exist_ok=True)
-            for half in results.rglob(".*.part"):  # left by a process that was killed
+            for half in filter(is_left_over, results.rglob(".*.part")):
                 half.unlink()
         return results
 
-    def _finish(self, made: Path) -> None:
+    def _finish(self, results: Path) -> None:
+        made = self.assemble(results) if self.assemble else results
         with _naming(self.out):
             self._write_claim(moved=True)
             if made != self._place:
                 self._move(made)
+            if self.assemble:
+                shutil.rmtree(results)
             self._remove()
 
     def _move(self, made: Path) -> None:
@@ -290,17 +319,22 @@ class Unfinished:
 
     def _remove(self) -> None:
         """The claim at last, so that the same command can go on from here, too."""
-        claim_file = self.folder / _CLAIM_FILE
-        for path in set(self.folder.iterdir()) - {claim_file}:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
+        claim_file, lock_file = self.folder / _CLAIM_FILE, self.folder / _LOCK_FILE
+        for path in set(self.folder.iterdir()) - {lock_file}:
+            if is_left_over(path):
                 path.unlink()
+            elif path.is_dir():
+                with suppress(OSError):
+                    path.rmdir()  # if nothing is in it
+        if set(self.folder.iterdir()) - {claim_file, lock_file}:
+            _log.info("%s: holds other files, which stay there", self.folder)
+            claim_file.unlink()
+            return
+        lock_file.unlink()
         claim_file.unlink()
         self.folder.rmdir()
 
 
 def _is_of_others(path: Path) -> bool:
     """Whether it holds more than what a call leaves that is killed before it wrote its claim."""
-    ours = (_LOCK_FILE, f".{_CLAIM_FILE}.")
-    return path.is_file() or not all(each.name.startswith(ours) for each in path.iterdir())
+    return path.is_file() or not all(is_left_over(each, _CLAIM_FILE) for each in path.iterdir())

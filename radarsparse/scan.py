@@ -83,37 +83,40 @@ def are_plausible(points: NDArray[Any], columns: Sequence[str], source: str) -> 
     """Which points a sensor can have measured, [n]; says how many it can't and why.
 
     Args:
-        points: [n, c] of any real type; NaN and infinity count as measured.
+        points: [n, c] of any real type; NaN and infinity lie beyond no bound.
         columns: what the c columns hold, names of `BOUNDS`; the first three are x, y, z.
         source: what to call the points in messages.
 
     Raises:
-        ImplausibleError: most of the points lie beyond a bound.
+        ImplausibleError: most of the points that were measured lie beyond a bound.
     """
     low, high = np.array([BOUNDS[name] for name in columns]).T
+    finite = np.isfinite(points)
     with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.all(np.isfinite(points), axis=1, keepdims=True)
         beyond = finite & ((points < low) | (points > high))
         near = np.sum(points[:, :3].astype(np.float64) ** 2, axis=1) < NO_RETURN_M**2
-    mostly = 2 * beyond.any(axis=1).sum() > len(points)
+    wrong = beyond.any(axis=1)
+    # Organised clouds may be mostly NaN or without a return; that says nothing of their units.
+    measured = np.sum(wrong | (finite.all(axis=1) & ~near))
+    mostly = 2 * wrong.sum() > measured
     for number in np.argsort(-beyond.sum(axis=0), kind="stable").tolist():
         name, outside = columns[int(number)], beyond[:, number]
         if outside.any():
             least, most = BOUNDS[name]
             found = f"{name} {points[outside, number][0]:g} beyond {least:g} .. {most:g}"
             if mostly:
-                count = f"{outside.sum()} of {count_of(len(points), 'point')}"
+                count = f"{outside.sum()} of {count_of(measured, 'point')}"
                 raise ImplausibleError(f"{source}: {found} in {count}")
             _tell(outside.sum(), len(points), found, source)
     _tell(near.sum(), len(points), "no return, at the origin", source)
-    return ~(beyond.any(axis=1) | near)
+    return ~(wrong | near)
 
 
 def usable_points(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[np.float32]:
     """The points that `are_plausible`, without those that hold NaN or infinity.
 
     Raises:
-        ImplausibleError: most of the points lie beyond a bound.
+        ImplausibleError: most of the points that were measured lie beyond a bound.
         InputError: none is left.
     """
     plausible = points[are_plausible(points, columns, source)]

@@ -4,6 +4,7 @@ import argparse
 import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -57,6 +58,32 @@ def test_json_is_all_of_stdout(capsys):
     assert json.loads(out) == {"number": 3, "shares": [0.5, None], "names": ["a"]}
     assert out.count("\n") == 1
     assert err == "counting\n"
+
+
+HOSTILE = """
+import argparse
+from radarsparse.cli import Command, run
+
+def act(_):
+    print("wrote q\\xff\\udcff\\x1b[2J \u00e9 \u96ea", end="\\n\\n")
+    return {"name": "\\udcff\\x1b"}
+
+run(Command("x", "X.", "x", lambda parser: None, act))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_names_that_are_no_text_do_no_harm_to_a_terminal(encoding):
+    def lines(*words: str) -> list[str]:
+        line, variables = [sys.executable, "-c", HOSTILE, *words], {"PYTHONIOENCODING": encoding}
+        done = subprocess.run(line, capture_output=True, check=True, env=os.environ | variables)
+        return [text.decode() for text in (done.stdout, done.stderr)]
+
+    shown = r"wrote q\xff\udcff\x1b[2J \xe9 \u96ea"
+    if encoding.startswith("utf-8"):
+        shown = "wrote q\xff\\udcff\\x1b[2J \xe9 \u96ea"
+    assert lines() == [shown + "\n\n", ""]
+    assert lines("--json") == ['{"name": "\\udcff\\u001b"}\n', shown + "\n\n"]
 
 
 def test_one_of_several_processes_answers(capsys, monkeypatch):

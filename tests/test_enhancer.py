@@ -80,7 +80,9 @@ def test_counts_below_one_are_refused(enhancer, name):
         enhancer.batch([], workers=0)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**70, 1.5, "1", None])
+@pytest.mark.parametrize(
+    "seed", [-1, 2**70, pytest.param(10**5000, id="long"), 1.5, "1", True, None]
+)
 def test_seeds_that_no_generator_takes_are_refused(enhancer, seed):
     with pytest.raises(InputError, match=r"seed = .*: must be a whole number, 0 to"):
         enhancer(tiny_pair(6).radar, seed)
@@ -108,11 +110,15 @@ def test_points_that_no_radar_measured_change_nothing_but_are_told_of(enhancer, 
 def test_unusable_clouds_of_a_batch_are_numbered(enhancer):
     with pytest.raises(InputError, match=r"radar cloud 1: has shape \[3, 4\]"):
         enhancer.batch([tiny_pair(6).radar, np.zeros((3, 4))])
+    for draw in (enhancer.batch, enhancer.stream):
+        with pytest.raises(InputError, match="clouds: must be several radar clouds, not a int"):
+            list(draw(5))
 
 
 def test_unknown_devices_are_named(enhancer):
-    with pytest.raises(InputError, match="device 'abacus': can't be used"):
-        enhancer.to("abacus")
+    for device in ("abacus", "meta", "hpu", None, torch.float64):
+        with pytest.raises(InputError, match=f"device {device!r}: can't be used"):
+            enhancer.to(device)
     assert enhancer.to("cpu").device.type == "cpu"
 
 
@@ -150,8 +156,11 @@ def test_regression_takes_no_seed_and_is_repeatable(enhancer):
         (np.full((3, 5), -50.0), "scan: none of 3 points lies in the box"),
         (np.zeros((0, 5)), "scan: no usable point of 0"),
         (np.full((3, 5), 3.4e38), r"scan: x 3.4e\+38 beyond -1000 .. 1000 in 3 of 3 points"),
-        ([["a"] * 5], "scan: must be an array of numbers"),
-        ({"points": 3}, "scan: must be an array of numbers"),
+        ([["1"] * 5], "scan: must be an array of numbers, not of type <U1"),
+        ({"points": 3}, "scan: must be an array of numbers, not of type object"),
+        (np.ones((3, 5), complex), "scan: must be an array of numbers, not of type complex128"),
+        (torch.ones((3, 5), device="meta"), r"scan: must be an array of numbers \("),
+        ([[10**400] * 5], "scan: must be an array of numbers, not of type object"),
     ],
 )
 def test_unusable_clouds_are_named(enhancer, points, message):
@@ -203,9 +212,13 @@ def test_points_of_tiles_come_once(edm_run):
     assert np.array_equal(tiled(radar, 3).table, tiled(radar, 3).table)
 
 
-def test_tiles_smaller_than_four_cells_are_refused(edm_run):
-    with pytest.raises(InputError, match=r"tiles of 6 m: must be at least 6.4 m"):
-        Enhancer.load(edm_run, Tiles(6.0))
+def test_tiles_of_no_use_are_refused(edm_run):
+    for side_m in (6.0, np.nan, 1e300, "12", None):
+        with pytest.raises(InputError, match=r"^side of tiles = .* m: must be 6.4 to 1e\+06 m"):
+            Enhancer.load(edm_run, Tiles(side_m))
+    for overlap_m in (-1.0, np.inf, "12"):
+        with pytest.raises(InputError, match=r"^overlap of tiles = .* m: must be 0 to 1e\+06 m"):
+            Enhancer.load(edm_run, Tiles(6.4, overlap_m))
 
 
 def test_a_consensus_of_two_views_and_the_regression(enhancer):

@@ -212,6 +212,63 @@ def test_what_others_made_is_in_the_way(tmp_path: Path) -> None:
         add(Unfinished(tmp_path / "out", {}))
 
 
+def test_files_of_others_stay_beside_the_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def join(results: Path) -> Path:
+        made = results.parent / "bag" / "out"
+        made.parent.mkdir()
+        shutil.copy(results / "a", made)
+        return made
+
+    caplog.set_level("INFO", "radarsparse")
+    out, folder = tmp_path / "out", tmp_path / "out.partial"
+    for work in (Unfinished(out, {"seed": 0}), Unfinished(out, {}, join)):
+        with work.working() as results:
+            (results / "a").write_text("a")
+            for name in ("mine.txt", ".mine.part"):
+                (folder / name).write_text("mine")
+            (folder / ".made.12.part").touch()
+        assert names(folder) == [".mine.part", "mine.txt"]
+        assert caplog.messages == [f"{folder}: holds other files, which stay there"]
+        with pytest.raises(InputError, match=r"out\.partial: is in the way"):
+            work.check()
+        caplog.clear()
+        shutil.rmtree(folder)
+        if work.assemble is None:
+            shutil.rmtree(out)
+    assert out.read_text() == "a"
+
+
+@pytest.mark.parametrize("name", [".mine.part", ".b.x.part", ".lock", "deep/.mine"])
+def test_hidden_files_of_others_are_no_results(tmp_path: Path, name: str) -> None:
+    work = stopped(tmp_path / "out", "a")
+    path = work.folder / "results" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    for act in (work.check, lambda: add(work)):
+        with pytest.raises(InputError, match=f"{path}: is no result of this command"):
+            act()
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [".lock", ".made_with.json.old", ".other.12.part"])
+def test_hidden_files_of_others_are_in_the_way(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out.partial" / name
+    path.parent.mkdir()
+    path.write_text("mine")
+    with pytest.raises(InputError, match=r"out\.partial: is in the way"):
+        add(Unfinished(tmp_path / "out", {}))
+    assert path.read_text() == "mine"
+
+
+def test_a_lock_of_another_program_stays(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("mine")
+    with pytest.raises(InputError, match=r"\.lock: is another program's"), locked(tmp_path):
+        raise AssertionError
+    assert (tmp_path / ".lock").read_text() == "mine"
+
+
 @pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.mkdir()])
 def test_a_taken_name_is_refused(tmp_path: Path, make: Callable[[Path], object]) -> None:
     out = tmp_path / "out"
@@ -233,7 +290,7 @@ def test_a_place_that_can_not_be_written_is_found_before(tmp_path: Path) -> None
         tmp_path / "loop",
     ):
         with pytest.raises(InputError, match=f"{out}: can't be written"):
-            add(Unfinished(out, {}))
+            Unfinished(out, {}).check() if out.name == "loop" else add(Unfinished(out, {}))
     assert names(tmp_path) == ["file", "loop"]
 
 

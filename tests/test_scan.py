@@ -10,12 +10,11 @@ from radarsparse.scan import (
     BOUNDS,
     LIDAR_COLUMNS,
     RADAR_COLUMNS,
+    ImplausibleError,
     are_plausible,
     merge_sweeps,
     usable_points,
 )
-
-ASTYX = Path(__file__).resolve().parents[2] / "shared/data/astyx"
 
 ASTYX = Path(__file__).resolve().parents[2] / "shared/data/astyx"
 POINT = np.array([10.0, -5.0, 1.0, -3.0, 50.0])
@@ -79,11 +78,28 @@ def test_half_of_the_points_may_lie_beyond(caplog):
 def test_points_that_are_not_finite_stay_until_they_are_to_be_used(caplog):
     points = cloud(5)
     points[1, 0], points[2, 3], points[3, 4] = np.nan, np.inf, -np.inf
-    points[2, 4] = 1e6  # beyond its bound, too
     assert are_plausible(points, RADAR_COLUMNS, "a").all()
     assert caplog.messages == []
     np.testing.assert_array_equal(usable_points(points, RADAR_COLUMNS, "a"), points[[0, 4]])
     assert caplog.messages == ["a: dropped 3 of 5 points: NaN or infinity"]
+
+
+def test_a_value_beyond_its_bound_is_found_beside_one_that_is_not_finite(caplog):
+    points = cloud(5)
+    points[2, 3:] = np.inf, 1e6
+    np.testing.assert_array_equal(usable_points(points, RADAR_COLUMNS, "a"), points[[0, 1, 3, 4]])
+    assert caplog.messages == ["a: dropped 1 of 5 points: power_db 1e+06 beyond -200 .. 200"]
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, 0.0])
+def test_places_without_a_measurement_do_not_make_a_cloud_of_wrong_units_pass(nothing):
+    points = cloud(100)
+    points[10:] = nothing
+    points[:7, 4] = 1e6
+    with pytest.raises(ImplausibleError, match=r"power_db 1e\+06 beyond .* in 7 of 10 points$"):
+        usable_points(points, RADAR_COLUMNS, "a")
+    points[:3, 4] = 1.0
+    assert len(usable_points(points, RADAR_COLUMNS, "a")) == 6
 
 
 def test_pulses_without_a_return_are_dropped_and_said(caplog):

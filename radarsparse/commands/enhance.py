@@ -222,10 +222,11 @@ def _write_message(
 
 def _assemble_bag(topic: RadarTopic, name: str, results: Path) -> Path:
     bag = results.with_name("bag") / name
-    shutil.rmtree(bag.parent, ignore_errors=True)
-    bag.parent.mkdir()
+    bag.parent.mkdir(exist_ok=True)
+    bag.unlink(missing_ok=True)  # of a call that was killed, as is the folder beside it
+    shutil.rmtree(bag.with_suffix(""), ignore_errors=True)
     # What is before and behind `_` are the message's number, in eight digits, and its log time.
-    paths = sorted(results.iterdir())
+    paths = sorted(results.glob("*_*.msg"))
     messages = ((int(path.stem.partition("_")[2]), path.read_bytes()) for path in paths)
     write_bag(find_kind(topic.path), bag, topic.name + BAG_TOPIC_SUFFIX, messages)
     return bag
@@ -244,12 +245,14 @@ def _enhance_all(
             if path.exists():
                 continue
             try:
-                radar.write(path, enhance(radar))
+                cloud = enhance(radar)
             except InputError as error:
                 if not skip_unusable:
                     raise InputError(f"{error}; --skip-unusable leaves such clouds out") from error
                 _log.warning("left out: %s", error)
                 skipped += 1
+            else:
+                radar.write(path, cloud)
             progress.update()
     if skipped == job.total:
         raise InputError(f"none of {count_of(skipped, 'cloud')} is usable ({job.about})")

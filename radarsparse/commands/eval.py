@@ -74,10 +74,10 @@ def _score(
         if not workers.leads:
             return {}
         report = make_report(scores, frames, arguments.resamples, arguments.worst)
-        if pictures:
-            save_pictures(pictures, frames, report["worst"], scores)
         if arguments.csv:
             write_csv(arguments.csv, csv_lines(scores))
+        if pictures:
+            save_pictures(pictures, frames, report["worst"], scores)
         write_json(arguments.out, report)
     print(describe_report(report))
     del report["per_frame"]

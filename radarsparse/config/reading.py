@@ -199,7 +199,7 @@ def validate_config(raw: Any, source: str) -> Config:
     stage = raw.get("stage") if isinstance(raw, dict) else None
     if str(stage) not in STAGES:
         names = ", ".join(STAGES)
-        raise InputError(f"{source}: stage = {stage!r:.{_SHOWN_MAX}}: must be one of {names}")
+        raise InputError(f"{source}: stage = {_show(stage)}: must be one of {names}")
     try:
         return STAGES[str(stage)].model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
@@ -215,8 +215,7 @@ def describe_faults(error: ValidationError) -> str:
         words = _WORDS.get(fault["type"], "{}").format(fault["msg"], **fault.get("ctx", {}))
         words = words.replace("Input should", "must").replace("Tuple should", "must")
         hidden = fault["type"] == "missing" or isinstance(value, dict)
-        shown = "" if hidden else f" = {value!r:.{_SHOWN_MAX}}"
-        found.append(f"{key}{shown}: {words}" if key else words)
+        found.append(f"{key}{'' if hidden else f' = {_show(value)}'}: {words}" if key else words)
     if len(faults) > _FAULTS_MAX:
         found.append(f"and {len(faults) - _FAULTS_MAX} more")
     return "; ".join(found)[:_LINE_MAX]
@@ -287,9 +286,17 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
         InputError: it isn't.
     """
     try:
-        number = operator.index(value)  # pyright: ignore[reportArgumentType] (that is the question)
+        if not isinstance(value, bool):
+            number = operator.index(value)  # pyright: ignore[reportArgumentType] (the question)
+            if least <= number <= most:
+                return number
     except TypeError:
-        number = None
-    if number is None or not least <= number <= most:
-        raise InputError(f"{name} = {value!r}: must be a whole number, {least} to {most}")
-    return number
+        pass
+    raise InputError(f"{name} = {_show(value)}: must be a whole number, {least} to {most}")
+
+
+def _show(value: object) -> str:
+    try:
+        return f"{value!r:.{_SHOWN_MAX}}"
+    except ValueError:  # Python prints no integers of thousands of digits
+        return f"a {type(value).__name__} too long to print"

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 def save_pictures(
     folder: Path, frames: FrameSource, worst: Sequence[str], scores: Sequence[FrameScores]
 ) -> None:
-    """Fill a folder with pictures, instead of what it holds.
+    """Fill a folder with pictures, instead of those that it holds; none are left after an error.
 
     `distances.png` holds the cumulative share of distances of all frames, by row. Each frame has
     `NAME.png`, prediction and target from above in the colours of their distances to each other,
@@ -35,12 +35,21 @@ def save_pictures(
     Raises:
         InputError: a picture can't be written, or a frame can't be read.
     """
-    for path in filter(Path.is_file, folder.iterdir()):  # of a call that was stopped
-        path.unlink()
-    save_curves(folder / "distances.png", _curves(scores), DISTANCE_MAX_M)
-    for name in worst:
-        match = match_row(frames.read(name), PREDICTION, frames.diagonal_m)
-        _save_frame(folder, name, match)
+    _clear(folder)  # of a call that was killed
+    try:
+        save_curves(folder / "distances.png", _curves(scores), DISTANCE_MAX_M)
+        for name in worst:
+            match = match_row(frames.read(name), PREDICTION, frames.diagonal_m)
+            _save_frame(folder, name, match)
+    except BaseException:
+        _clear(folder)
+        raise
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.suffix in (".png", ".ply"):
+            path.unlink()
 
 
 def _curves(scores: Sequence[FrameScores]) -> dict[str, tuple[Floats, Floats]]:

@@ -21,6 +21,8 @@ FRAMES_FOLDER = "frames"
 SPLIT_FILE = "split.yaml"
 CARD_FILE = "dataset.yaml"
 RIGID_TOLERANCE = 1e-3
+TRANSLATION_MAX_M = 1e4
+TIME_GAP_MAX_S = 1e6
 TIME_GAP = "time_gap_s"
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -99,8 +101,9 @@ def _read_points(points: NDArray[Any], columns: Sequence[str], source: str) -> N
 def _read_time_gap_s(value: NDArray[Any] | None, source: str) -> float | None:
     if value is None:
         return None
-    if value.shape != () or not 0 <= value < np.inf:
-        raise InputError(f"{source} = {str(value)[:80]}; must be one number of seconds, 0 or more")
+    if value.shape != () or not 0 <= value <= TIME_GAP_MAX_S:
+        bounds = f"0 to {TIME_GAP_MAX_S:g}"
+        raise InputError(f"{source} = {value!s:.80}; must be one number of seconds, {bounds}")
     return float(value)
 
 
@@ -108,7 +111,8 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
     """Check that nested lists or an array are a rigid 4x4 transform.
 
     Raises:
-        InputError: it is not 4x4, not finite, or no rotation with a translation.
+        InputError: it is not 4x4, not finite, no rotation with a translation, or that is farther
+            than `TRANSLATION_MAX_M`.
     """
     try:
         transform = np.asarray(value, dtype=np.float64)
@@ -127,6 +131,9 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
             f"{source}: is not rigid (off by {error:.3g}, at most {RIGID_TOLERANCE:g} allowed;"
             " a rotation without mirroring over the row 0 0 0 1 is expected)"
         )
+    if (farthest := np.abs(transform[:3, 3]).max()) > TRANSLATION_MAX_M:
+        bound = f"at most {TRANSLATION_MAX_M:g} m"
+        raise InputError(f"{source}: moves by {farthest:g} m; must be {bound} along each axis")
     return transform
 
 

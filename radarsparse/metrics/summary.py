@@ -157,7 +157,7 @@ def write_json(path: Path, content: Any) -> None:
 def write_csv(path: Path, lines: Sequence[Mapping[str, float | str]]) -> None:
     """Write lines of a table as CSV under one header, NaN as an empty cell.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all. Names that are no text are escaped.
 
     Args:
         path: where to.
@@ -167,7 +167,8 @@ def write_csv(path: Path, lines: Sequence[Mapping[str, float | str]]) -> None:
         InputError: the file can't be written.
     """
     header = dict.fromkeys(key for line in lines for key in line)
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+    options: Any = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
+    with replacing(path) as part, part.open("w", **options) as stream:
         writer = csv.DictWriter(stream, list(header), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _filled(value) for key, value in line.items()} for line in lines)

@@ -22,6 +22,7 @@ MODEL_FILE = "model.safetensors"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
 FORMAT = "1"
 METADATA_KEY = "radarsparse"
+STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SHIPPED = "weights"
 """Names the weights that ship, where a run folder is asked for."""
 
@@ -56,8 +57,15 @@ def save_model(folder: Path, network: nn.Module, config: Config, vae: VaeConfig)
 
 
 def run_folder(path: str | Path) -> Path:
-    """The folder that a path names; the word `weights` names the weights that ship."""
-    return Path(__file__).parents[1] / SHIPPED if path == SHIPPED else Path(path)
+    """The folder that a path names; the word `weights` names the weights that ship.
+
+    Raises:
+        InputError: it is no path.
+    """
+    try:
+        return Path(__file__).parents[1] / SHIPPED if path == SHIPPED else Path(path)
+    except TypeError as error:
+        raise InputError(f"run folder {path!r:.60}: must be a path") from error
 
 
 def find_model(folder: Path) -> Path:
@@ -177,6 +185,9 @@ def _build(make: Callable[[], Network], tensors: dict[str, Tensor], file: Path) 
         elif tensors[name].shape != needed[name].shape:
             shapes = tuple(tensors[name].shape), tuple(needed[name].shape)
             fault = "is {}, needed is {}".format(*shapes)
+        elif tensors[name].dtype not in STORED:
+            kinds = ", ".join(str(kind) for kind in STORED)
+            fault = f"holds numbers of {tensors[name].dtype}, needed is one of {kinds}"
         elif not tensors[name].isfinite().all():
             fault = "holds numbers that are not finite"
         else:

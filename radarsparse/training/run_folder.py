@@ -16,11 +16,18 @@ from torch.utils.tensorboard import SummaryWriter
 from radarsparse import __version__
 from radarsparse.config import Config, config_to_yaml, read_yaml, to_yaml
 from radarsparse.errors import InputError
-from radarsparse.files import locked, replacing, to_json
+from radarsparse.files import is_left_over, locked, replacing, to_json
+from radarsparse.models.weights import MODEL_FILE
+from radarsparse.training.checkpoint import STATE_FILE
 from radarsparse.training.devices import Rank, gather, refuse_together
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.yaml"
+# What is written whole or not at all.
+_FILES = (
+    *(CONFIG_FILE, DATA_FILE, "command.txt", "versions.yaml"),
+    *("stats.jsonl", MODEL_FILE, STATE_FILE),
+)
 
 # Weights don't depend on these, or the run is only made longer.
 _FREE = (
@@ -97,8 +104,9 @@ def claimed(path: Path, config: Config, data: Mapping[str, str], rank: Rank) -> 
 
 
 def _begin(path: Path, config: Config, data: Mapping[str, str]) -> None:
-    for part in path.rglob(".*.part"):
-        part.unlink()
+    for part in path.glob(".*.part"):
+        if is_left_over(part, *_FILES):
+            part.unlink()
     # First of all, since without it the rest is something else's.
     _write(path / CONFIG_FILE, config_to_yaml(config))
     _write(path / DATA_FILE, to_yaml(dict(data)))
@@ -117,13 +125,9 @@ def check_claim(path: Path, config: Config, data: Mapping[str, str]) -> None:
     Raises:
         InputError: names the folder and the first key or split that differs.
     """
-    nearest = next(place for place in (path, *path.parents) if place.exists())
-    if not nearest.is_dir():
-        raise InputError(f"{nearest}: exists and is no folder")
+    _check_place(path)
     found = path.iterdir() if path.exists() else ()
-    # A lock, and halves that a killed process left, are ours.
-    ours = (".lock", ".part")
-    names = sorted(file.name for file in found if not file.name.endswith(ours))
+    names = sorted(file.name for file in found if not is_left_over(file, *_FILES))
     if not names:
         return
     if CONFIG_FILE not in names:
@@ -147,9 +151,17 @@ def check_claim(path: Path, config: Config, data: Mapping[str, str]) -> None:
             )
 
 
+def _check_place(path: Path) -> None:
+    if str(path) != str(path).encode(errors="replace").decode():
+        raise InputError(f"{path}: is no UTF-8, as TensorBoard needs; choose another name")
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest}: exists and is no folder")
+
+
 def _write(file: Path, text: str) -> None:
     with replacing(file) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _flatten(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:

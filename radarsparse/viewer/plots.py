@@ -10,9 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from numpy.typing import NDArray
 
-from radarsparse.errors import InputError
+from radarsparse.errors import InputError, printable
 from radarsparse.files import count_of, replacing
 from radarsparse.viewer.coloring import BACKGROUND, COLORINGS, Dots, Look
 
@@ -163,8 +164,8 @@ def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: fl
         axes = figure.subplots()
         for number, (name, (there, back)) in enumerate(curves.items()):
             there_m, back_m = np.linspace(0, end_m, len(there)), np.linspace(0, end_m, len(back))
-            axes.plot(there_m, there, f"C{number}", label=f"{name} to target")
-            axes.plot(back_m, back, f"C{number}", ls="--", label=f"target to {name}")
+            axes.plot(there_m, there, f"C{number}", label=_as_text(f"{name} to target"))
+            axes.plot(back_m, back, f"C{number}", ls="--", label=_as_text(f"target to {name}"))
         axes.set(
             xlim=(0, end_m), xlabel="distance [m]", ylim=(0, 1), ylabel="share of points nearer"
         )
@@ -210,8 +211,15 @@ def limits_of(points: Cloud) -> Limits:
 def _new_figure(size_inch: tuple[float, float], title: str) -> Figure:
     figure = Figure(figsize=size_inch, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure.suptitle(_as_text(title))
     return figure
+
+
+def _as_text(name: str) -> str:
+    """A name in one line, without formulas, escaped where the font has no sign for it."""
+    font = get_font(findfont(FontProperties()))
+    signs = (c if font.get_char_index(ord(c)) else ascii(c)[1:-1] for c in printable(name))
+    return "".join(signs).replace("$", r"\$")
 
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:
@@ -244,7 +252,7 @@ def _draw_columns(
 ) -> NDArray[np.object_]:
     axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
     for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
-        above.set_title(f"{name}: {count_of(len(cloud), 'point')}")
+        above.set_title(_as_text(f"{name}: {count_of(len(cloud), 'point')}"))
         _draw_above(above, cloud, colors[name], limits)
         _scatter(side, cloud[:, 0], cloud[:, 2], colors[name])
         side.set(xlim=limits[0], ylim=limits[2], xlabel="x, forward [m]", ylabel="z, up [m]")

@@ -2,14 +2,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 from plyfile import PlyData
 
+from radarsparse.errors import InputError
 from radarsparse.evaluation.folders import FolderFrames
 from radarsparse.evaluation.pictures import save_pictures
 from radarsparse.evaluation.score import score_frames
 from radarsparse.evaluation.workers import Workers
 from tests.evaluation.clouds import PRED, TARGET, cloud, find, save
+from tests.processes import small_disk
 
 
 def draw(folders: FolderFrames, out: Path, worst: Sequence[str]) -> None:
@@ -55,3 +58,15 @@ def test_near_and_far_points_differ_in_the_picture(tmp_path: Path) -> None:
     violet, yellow = (68 / 255, 1 / 255, 84 / 255), (253 / 255, 231 / 255, 36 / 255)
     assert shades(near_image, violet) > 4 * shades(far_image, violet)
     assert shades(far_image, yellow) > 2 * shades(near_image, yellow)
+
+
+def test_pictures_that_fail_leave_nothing_but_what_others_made(tmp_path: Path) -> None:
+    pred, target = (save(tmp_path / name, a=PRED["a"]) for name in ("pred", "target"))
+    out = tmp_path / "pictures"
+    out.mkdir()
+    (out / "mine.txt").touch()
+    frames = find(pred, target).check(Workers())
+    scores = score_frames(frames, Workers())
+    with small_disk(50_000), pytest.raises(InputError, match=r"\.png: can't be written"):
+        save_pictures(out, frames, ["a"], scores)
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]

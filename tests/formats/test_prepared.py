@@ -19,6 +19,8 @@ from radarsparse.formats.prepared import (
 )
 from radarsparse.scan import ScanPair
 
+FAR = np.eye(4)
+FAR[0, 3] = 1e30
 CARD = DatasetCard("x", "radar", "lidar", (110.0, 10.0), 13.0, 10.0, "none", "none", {"seed": 1})
 
 
@@ -74,6 +76,8 @@ def test_a_frame_comes_back_unchanged(tmp_path: Path) -> None:
         ({"T_radar_lidar": 2 * np.eye(4)}, "not rigid"),
         ({"T_radar_lidar": np.diag([1.0, 1.0, -1.0, 1.0])}, "not rigid"),
         ({"T_radar_lidar": np.full((4, 4), np.nan)}, "not rigid"),
+        ({"T_radar_lidar": FAR}, r"T_radar_lidar: moves by 1e\+30 m; must be at most 10000 m"),
+        ({"time_gap_s": np.array(2e6)}, r"time_gap_s = 2000000\.0; must be .*, 0 to 1e\+06"),
         ({"time_gap_s": np.array(-0.1)}, r"time_gap_s = -0\.1; must be one number of seconds"),
         ({"time_gap_s": np.array(np.nan)}, "time_gap_s = nan; must be one number of seconds"),
         ({"time_gap_s": np.zeros(2)}, r"time_gap_s = \[0\. 0\.\]; must be one number"),

@@ -174,6 +174,11 @@ def test_intervals_repeat_and_leave_counts_out() -> None:
         bootstrap_intervals(frames, 0)
 
 
+def test_csv_holds_names_that_are_no_text(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [{"frame": "q\udcff", "a": 1.0}])
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "frame,a\nq\\udcff,1.0\n"
+
+
 def test_csv_has_one_header_and_empty_cells_for_nan(tmp_path: Path) -> None:
     path = tmp_path / "frames.csv"
     write_csv(path, [{"name": "a,b", "x": 0.1}, {"name": "c", "x": NAN, "y": 2.0}])

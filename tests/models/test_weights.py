@@ -119,6 +119,8 @@ def test_tensors_that_do_not_fit_are_named(saved: Path, tmp_path: Path) -> None:
         ({name: value[:, :-1].contiguous()}, "needed is"),
         ({name: nan}, "holds numbers that are not finite"),
         ({"more": value.clone()}, "'more' is of no use"),
+        ({name: value.to(torch.float8_e4m3fn)}, "holds numbers of torch.float8_e4m3fn"),
+        ({name: value.int()}, "holds numbers of torch.int32"),
     ]:
         save_file(tensors | found, tmp_path / MODEL_FILE, {METADATA_KEY: json.dumps(about)})
         message = refused(tmp_path)

@@ -14,8 +14,10 @@ from radarsparse.commands.enhance import COMMAND
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.formats.clouds import read_rows
+from radarsparse.models.weights import SHIPPED
 from tests.conftest import tiny_pair
 from tests.formats.bags.test_topics import BAGS, DELAY_NS, TOPIC, cloud, cloud2, stamp_ns
+from tests.processes import small_disk
 
 CLOUDS = 4
 FAR = np.full((3, 5), -40.0, dtype=np.float32)
@@ -32,7 +34,7 @@ def write(folder: Path, name: str, make: Any = cloud2, **others: NDArray[Any]) -
     return put(folder / name, [make(store, number, each) for number, each in enumerate(clouds)])
 
 
-def enhance(run: Path, source: Path, out: Path, *more: object) -> Mapping[str, Any]:
+def enhance(run: Path | str, source: Path, out: Path, *more: object) -> Mapping[str, Any]:
     words = ("--checkpoint", run, "--input", source, "--out", out, *more)
     return COMMAND.act(parse(COMMAND, [str(word) for word in words]))
 
@@ -130,6 +132,14 @@ def test_a_cloud_that_can_not_be_used_stops_or_is_left_out(edm_run, tmp_path):
     with pytest.raises(InputError, match="none of 4 clouds is usable"):
         enhance(edm_run, source, tmp_path / "none", "--skip-unusable")
     assert not (tmp_path / "none.partial").exists()
+
+
+def test_what_can_not_be_written_is_never_left_out(tmp_path):
+    np.save(tmp_path / "scan.npy", radar(0))
+    message = r"scan\.ply: can't be written \([^;]+\)$"
+    with small_disk(2000), pytest.raises(InputError, match=message):
+        enhance(SHIPPED, tmp_path / "scan.npy", tmp_path / "out", "--skip-unusable")
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_settings_do_not_go_on(edm_run, vae_run, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,7 +33,7 @@ def longer(frames: Path, **train: object) -> Config:
     return validate_config(raw, "test")
 
 
-def start(config: Config, folder: Path, out: Path, **options: object) -> subprocess.Popen[str]:
+def start(config: Config, folder: Path, out: Path, **options: Any) -> subprocess.Popen[str]:
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     words = [sys.executable, "tools/train.py", "--config", str(file), "--out", str(out)]
@@ -185,6 +186,41 @@ def test_frames_that_changed_since_the_run_began_are_refused(tmp_path: Path) -> 
     write_frame(root, tiny_pair(3))
     with pytest.raises(InputError, match=r"split 'train' changed .+ was 3 frames, .+ now 4 frames"):
         train(config, tmp_path / "run", render_clouds)
+
+
+def test_hidden_files_of_others_survive_a_run(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = tiny_config(frames, "vae"), tmp_path / "run"
+    monkeypatch.setattr("sys.argv", ["train", "q\udcff"])
+    out.mkdir()
+    for name in (".x.part", ".x.12.part", ".config.yaml.old.part", ".lock"):
+        (out / name).write_text("mine")
+        with pytest.raises(InputError, match=rf"run: exists with other contents \({name}\)"):
+            train(config, out, render_clouds)
+        (out / name).unlink()
+    ours = [out / ".config.yaml.12.part", out / ".lock"]
+    for path in ours:
+        path.touch()
+    train(config, out, render_clouds)
+    assert not any(path.exists() for path in ours)
+    assert (out / "command.txt").read_text() == "train q\\udcff\n"
+    theirs = [out / ".x.12.part", out / "sub" / ".state.pt.12.part", out / ".lock"]
+    theirs[1].parent.mkdir()
+    for path in theirs:
+        path.write_text("mine")
+    with pytest.raises(InputError, match=r"\.lock: is another program's"):
+        train(config, out, render_clouds)
+    assert all(path.read_text() == "mine" for path in theirs)
+    theirs.pop().unlink()
+    train(config, out, render_clouds)
+    assert all(path.read_text() == "mine" for path in theirs)
+
+
+def test_a_folder_that_tensorboard_can_not_write_is_refused(frames: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"q\\udcff: is no UTF-8, as TensorBoard needs"):
+        train(tiny_config(frames, "vae"), tmp_path / "q\udcff", render_clouds)
+    assert not (tmp_path / "q\udcff").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(frames: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from radarsparse.errors import InputError
-from radarsparse.viewer.plots import save_report
+from radarsparse.viewer.plots import render_clouds, save_curves, save_report, saved_figure
 
 # The corners of a box: they fix the limits, whatever else is drawn.
 CORNERS = np.array(
@@ -79,6 +79,27 @@ def test_further_columns_and_one_point_are_fine(tmp_path: Path) -> None:
     assert image.shape[1] > image.shape[0] > 600
     assert image[..., :3].min() < 0.5
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("$x_{$", "$x_{$"),
+        ("a$b", "a$b"),
+        ("q\udcff\x1b\n", r"q\udcff\x1b\n"),
+        ("\u96ea", r"\u96ea"),
+    ],
+)
+def test_any_name_can_be_a_title(name: str, shown: str, tmp_path: Path) -> None:
+    # A warning of a missing sign would fail.
+    first, second = (tmp_path / f"{number}.png" for number in range(2))
+    with saved_figure(first, (4, 3), name):
+        pass
+    with saved_figure(second, (4, 3), "") as figure:
+        figure.suptitle(shown, parse_math=False)
+    assert first.read_bytes() == second.read_bytes()
+    save_curves(first, {name: (np.linspace(0, 1, 3), np.linspace(0, 1, 3))}, 2.0)
+    assert render_clouds({name: CORNERS}, name).min() < 100
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 import math
 import os
-import resource
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from radarsparse.voxels import cache
 from radarsparse.voxels.batch import Batch, make_batch, voxelize_frame
 from radarsparse.voxels.cache import VOXELS_VERSION, VoxelCache
 from tests.conftest import TINY_VOLUME, tiny_pair
+from tests.processes import small_disk
 
 BOX = (tuple(TINY_VOLUME["minimum_m"]), tuple(TINY_VOLUME["maximum_m"]))
 VOLUME = Volume(*BOX, 0.2, math.radians(60))
@@ -151,14 +151,9 @@ def test_a_damaged_entry_is_found_and_made_anew(
 
 def test_a_full_disk_is_told_with_the_folder_and_leaves_no_half_of_an_entry(kept: VoxelCache):
     kept.folder.mkdir()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # The system refuses to write beyond this, as it does when a disk is full.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(InputError, match=r"voxels: can't be written \(.+needs \d+ kB"):
-            kept.make_batch([0], VOLUME)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    message = r"voxels: can't be written \(.+needs \d+ kB"
+    with small_disk(1000), pytest.raises(InputError, match=message):
+        kept.make_batch([0], VOLUME)
     assert entries(kept.folder) == {}
 
 
