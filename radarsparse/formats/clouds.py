@@ -15,7 +15,9 @@ from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.formats.columns import Fields, find_radar_columns, plain_name, select_columns
 from radarsparse.formats.content import (
+    HEADER_MAX,
     Table,
+    check_count,
     filled_lines,
     parse_bin,
     parse_file,
@@ -102,7 +104,7 @@ def read_probable_rows(path: Path) -> tuple[NDArray[np.floating], NDArray[np.flo
     """As `read_rows`, and each point's probability where the file has it, [n]."""
     _check_suffix(path, _CLOUD_SUFFIXES)
     table = _read_table(path, "points", LIDAR_COLUMNS)
-    table = {plain_name(name): column for name, column in table.items()}
+    table = {plain_name(name): column for name, column in table.items()} | dict(table)
     names = LIDAR_COLUMNS if "intensity" in table else LIDAR_COLUMNS[:3]
     points = select_columns(table, names, str(path))
     if points.dtype.kind in "iu":
@@ -140,7 +142,7 @@ def write_cloud(
 
 def is_bag(path: Path) -> bool:
     """Whether a path is named as a bag: `.bag`, `.mcap`, `.db3` or a folder with its card."""
-    return path.suffix in BAG_SUFFIXES or (path / BAG_CARD).is_file()
+    return path.suffix.lower() in BAG_SUFFIXES or (path / BAG_CARD).is_file()
 
 
 def list_clouds(path: Path) -> list[Path]:
@@ -210,8 +212,11 @@ def _read_table(
 
 
 def _parse_txt(content: bytes, source: str) -> Table:
-    lines = filled_lines(content)
-    names = next(lines, "").split()
+    lines = filled_lines(content, source)
+    first = next(lines, "")
+    check_count(len(first), source, HEADER_MAX, "bytes in its line of names")
+    names = first.split()
+    check_count(len(names), source)
     return dict(zip(names, parse_rows(lines, len(names), source).T, strict=True))
 
 

@@ -1,5 +1,6 @@
 """What drivers, programs and users call our columns: one rule for files and bags."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,11 +47,13 @@ class Fields:
         """Read names that are apart by commas.
 
         Raises:
-            InputError: a name is empty.
+            InputError: a name is empty, or doubled and not `_`.
         """
         names = tuple(name.strip() for name in text.split(","))
         if not all(names):
             raise InputError(f"--fields {text}: holds an empty name")
+        if doubled := next((name for name in names if name != "_" and names.count(name) > 1), None):
+            raise InputError(f"--fields {text}: holds {doubled} more than once")
         return Fields(names)
 
     @property
@@ -69,8 +72,8 @@ class Fields:
 
 
 def plain_name(name: str) -> str:
-    """A name without capitals, blanks, underscores and what CloudCompare puts before it."""
-    return "".join(name.lower().replace("_", " ").split()).removeprefix("scalar")
+    """A name without capitals, blanks, underscores, brackets and CloudCompare's prefix."""
+    return re.sub(r"[\s_()\[\]]+", "", name.lower()).removeprefix("scalar")
 
 
 def find_radar_columns(
@@ -84,20 +87,23 @@ def find_radar_columns(
         table: their values: a column that can't be meant then gives way to one that can.
 
     Raises:
-        InputError: none of the names stands for a column.
+        InputError: none of the names stands for a column, or two that differ by spelling only.
     """
-    written = {plain_name(name): name for name in names}
+    names = list(dict.fromkeys(names))
+    written: dict[str, list[str]] = {}
+    for name in names:
+        written.setdefault(plain_name(name), []).append(name)
     found: dict[str, str] = {}
     for column in RADAR_COLUMNS:
         usual = ALIASES.get(column, (column,))
-        candidates = [written[alias] for alias in usual if alias in written]
+        candidates = [_pick(written[alias], source) for alias in usual if alias in written]
         likely = [name for name in candidates if table and _can_be(column, table[name])]
         found.update((column, name) for name in (likely or candidates)[:1])
     missing = [column for column in RADAR_COLUMNS if column not in found]
     if missing:
         raise InputError(
             f"{source}: has no column {listed(missing)} by any usual name, --fields names them;"
-            f" there are: {listed(written.values())}"
+            f" there are: {listed(names)}"
         )
     return tuple(found.values())
 
@@ -115,8 +121,18 @@ def select_columns(table: Table, names: Sequence[str], source: str) -> NDArray[A
 
 
 def _can_be(column: str, values: NDArray[Any]) -> bool:
-    """Whether values are mostly in their bounds and not all the same."""
+    """Whether values are mostly in their bounds."""
     low, high = BOUNDS[column]
     finite = values[np.isfinite(values)]
     inside = np.count_nonzero((low <= finite) & (finite <= high))
-    return 2 * inside > len(values) and (len(values) == 1 or bool((finite != finite[0]).any()))
+    return 2 * inside > len(values)
+
+
+def _pick(names: Sequence[str], source: str) -> str:
+    """Of names that differ by spelling only the one that is spelt as usual."""
+    usual = [name for name in names if name in (*RADAR_COLUMNS, plain_name(name))]
+    if len(usual or names) > 1:
+        raise InputError(
+            f"{source}: its columns {listed(names)} differ by spelling only; --fields names one"
+        )
+    return (usual or names)[0]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.content import (
+    HEADER_MAX,
     Table,
     check_bytes,
-    check_columns,
+    check_count,
     filled_lines,
     pack_rows,
     parse_rows,
@@ -21,7 +23,7 @@ from radarsparse.formats.content import (
 
 # LZF writes a repetition of 264 bytes as 3.
 _LZF_RATIO_MAX = 264 // 3
-_KINDS = {"F": "f", "I": "i", "U": "u"}
+_SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
 
 
 def parse_pcd(content: bytes, source: str) -> Table:
@@ -32,12 +34,14 @@ def parse_pcd(content: bytes, source: str) -> Table:
     """
     stream = io.BytesIO(content)
     header = _read_header(stream, source)
-    points, layout, body = _count_points(header), _make_layout(header, source), stream.read()
+    points, layout = _count_points(header, source), _make_layout(header, source)
+    body = stream.read()
     columns: Any = np.empty(0, layout)
     if points:
         encoding = " ".join(header["DATA"])
         if encoding not in _PARSERS:
-            raise InputError(f"{source}: DATA isn't one of {', '.join(_PARSERS)}")
+            known = ", ".join(_PARSERS)
+            raise InputError(f"{source}: DATA is {encoding[:40]!r}; must be one of {known}")
         columns = _PARSERS[encoding](body, layout, points, source)
     names = [name for name in header["FIELDS"] if name in (layout.names or ())]
     return {name: columns[name] for name in names if columns[name].ndim == 1}
@@ -57,34 +61,63 @@ def encode_pcd(columns: Table) -> bytes:
 
 def _read_header(stream: io.BytesIO, source: str) -> dict[str, list[str]]:
     header: dict[str, list[str]] = {}
-    for line in stream:
+    for line in iter(partial(stream.readline, HEADER_MAX), b""):
         key, *values = line.decode("latin-1").split() or [""]
         header["FIELDS" if key == "COLUMNS" else key] = values
-        if key == "DATA":
-            return header
-    raise InputError(f"{source}: has no line that begins DATA")
+        if key == "DATA" or stream.tell() >= HEADER_MAX:
+            break
+    missing = [key for key in ("DATA", "FIELDS") if key not in header]
+    if not missing and ("POINTS" in header or "WIDTH" in header):
+        return header
+    lacks = missing[0] if missing else "POINTS or WIDTH"
+    raise InputError(
+        f"{source}: has no line that begins {lacks} in a header of {HEADER_MAX} bytes at most"
+    )
 
 
-def _count_points(header: Mapping[str, list[str]]) -> int:
-    if "POINTS" in header:
-        return int(header["POINTS"][0])
-    return int(header["WIDTH"][0]) * int(header.get("HEIGHT", ["1"])[0])
+def _count_points(header: Mapping[str, list[str]], source: str) -> int:
+    given = {
+        key: _whole(" ".join(header[key]), key, source)
+        for key in ("POINTS", "WIDTH", "HEIGHT")
+        if key in header
+    }
+    grid = given.get("WIDTH", 0) * given.get("HEIGHT", 1)
+    points = given.get("POINTS", grid)
+    if points < grid:
+        raise InputError(f"{source}: POINTS is {points}; must be {grid} at least, WIDTH x HEIGHT")
+    return points
+
+
+def _whole(text: str, what: str, source: str) -> int:
+    if not text.isdecimal() or len(text) > 18:
+        raise InputError(f"{source}: {what} is {text[:40]!r}; must be 0 or more, 18 digits at most")
+    return int(text)
 
 
 def _make_layout(header: Mapping[str, list[str]], source: str) -> np.dtype[Any]:
     """A point's values; padding and doubled names get a blank, so that no other has theirs."""
     names = header["FIELDS"]
-    check_columns(len(names), source)
+    check_count(len(names), source)
     sizes = header.get("SIZE", ["4"] * len(names))
     types = header.get("TYPE", ["F"] * len(names))
     counts = header.get("COUNT", ["1"] * len(names))
     if not len(names) == len(sizes) == len(types) == len(counts):
-        raise InputError(f"{source}: FIELDS, SIZE, TYPE and COUNT have different lengths")
+        lengths = ", ".join(str(len(each)) for each in (names, sizes, types, counts))
+        raise InputError(
+            f"{source}: FIELDS, SIZE, TYPE and COUNT have different lengths: {lengths}"
+        )
     layout, known = [], {"_"}
     for name, kind, size, text in zip(names, types, sizes, counts, strict=True):
-        count = int(text) or 1  # converters of old wrote 0 for 1
+        count = _whole(text, f"COUNT of {name[:40]}", source) or 1  # some wrote 0 for 1
+        bytes_each = _whole(size, f"SIZE of {name[:40]}", source)
+        if bytes_each not in _SIZES.get(kind, ()):
+            usual = "; ".join(f"{key} {' '.join(map(str, _SIZES[key]))}" for key in _SIZES)
+            raise InputError(
+                f"{source}: {name[:40]} has TYPE {kind[:40]} and SIZE {bytes_each}; known: {usual}"
+            )
+        check_bytes(count * bytes_each, f"{source}: COUNT {count} of {name[:40]}")
         unique = f"{name} {len(layout)}" if name in known else name
-        layout.append((unique, f"<{_KINDS[kind]}{int(size)}", () if count == 1 else (count,)))
+        layout.append((unique, f"<{kind.lower()}{bytes_each}", () if count == 1 else (count,)))
         known.add(name)
     return np.dtype(layout)
 
@@ -92,7 +125,7 @@ def _make_layout(header: Mapping[str, list[str]], source: str) -> np.dtype[Any]:
 def _parse_text(body: bytes, layout: np.dtype[Any], points: int, source: str) -> NDArray[Any]:
     # Whatever the types of the header, not every writer keeps to them in its texts.
     layout = np.dtype([(name, "<f8", layout[name].shape) for name in layout.names or ()])
-    rows = parse_rows(islice(filled_lines(body), points), layout.itemsize // 8, source)
+    rows = parse_rows(islice(filled_lines(body, source), points), layout.itemsize // 8, source)
     if len(rows) != points:
         raise InputError(f"{source}: is cut off: holds {len(rows)} points; must hold {points}")
     return np.ndarray((points,), layout, rows)

@@ -17,6 +17,7 @@ from radarsparse.formats.clouds import (
     write_cloud,
 )
 from radarsparse.formats.columns import Fields
+from radarsparse.formats.content import LINES_MAX
 
 RADAR = np.array([[6.25, 1.5, -0.5, 3.25, 47.0], [10.0, -2.0, 0.125, -1.5, 52.5]], dtype=np.float32)
 CLOUD = np.array([[1.0, 2.0, 3.0, 0.0], [-4.5, 5.25, 6.125, 255.0]], dtype=np.float32)
@@ -307,6 +308,21 @@ def test_uneven_text_rows_are_refused(tmp_path: Path) -> None:
         read_radar(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"x " * 2**20, "has 2097152 bytes in its line of names; must be 1048576 at most"),
+        (b"x " * 1001, "has 1001 columns; must be 1000 at most"),
+        (b"\n" * (LINES_MAX + 1), f"has {LINES_MAX + 1} lines; must be {LINES_MAX} at most"),
+        (b"x y\n" + b"1 " * 10**6, "row 0 is '1 1 .*; must be 2 numbers"),
+    ],
+)
+def test_text_without_end_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.txt: .*{message}"):
+        read_radar(tmp_path / "a.txt")
+
+
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"a\.npy: has type object; must be real numbers$"):
@@ -349,7 +365,7 @@ def test_values_that_no_radar_measures_are_dropped_with_their_bound(
     ]
     points[:, 4] = 10 ** (points[:, 4] / 10)
     put_pcd(tmp_path / "a.pcd", points, RADAR_NAMES)
-    message = r"a\.pcd: power_db 50118.7 beyond -200 \.\. 200 in 4 of 5 points; --fields names"
+    message = r"a\.pcd: power_db 50118.7 beyond -200 \.\. 200 in 4 of [45] points; --fields"
     with pytest.raises(InputError, match=message):
         read_radar(tmp_path / "a.pcd")
 

@@ -44,7 +44,7 @@ def test_channels_of_the_oculii_are_known() -> None:
     [
         ({"snr": [30, 40, 50], "power": [1e3, 1e4, 1e5]}, "snr"),
         ({"snr": [1e3, 1e4, 1e5], "power": [30, 40, 50]}, "power"),  # of 0.1 dB or linear
-        ({"snr": [0, 0, 0], "power": [30, 40, 50]}, "power"),
+        ({"snr": [0, 0, 0], "power": [30, 40, 50]}, "snr"),  # as in the next frame
         ({"snr": [np.nan, np.nan, 5], "power": [30, 40, 50]}, "power"),
         ({"snr": [3.4e38, 40, 50], "power": [30, 40, 50]}, "snr"),
         ({"snr": [0, 0, 0], "power": [1e3, 1e4, 1e5]}, "snr"),
@@ -55,6 +55,13 @@ def test_a_column_that_cannot_be_meant_gives_way(values: dict, power: str) -> No
     table = {name: np.array([1.0, 2, 3]) for name in ("x", "y", "z", "v")}
     table |= {name: np.array(column, dtype=float) for name, column in values.items()}
     assert find_radar_columns(table, "a", table)[4] == power
+
+
+def test_names_that_differ_by_spelling_are_not_guessed() -> None:
+    assert find_radar_columns(["V", "v", "X", "x", "y", "z", "Power(dB)"], "a")[::3] == ("x", "v")
+    assert find_radar_columns(["x", "y", "z", "V", "Power [dB]"], "a")[4] == "Power [dB]"
+    with pytest.raises(InputError, match=r"^a: its columns SNR, Snr differ by spelling only"):
+        find_radar_columns(["x", "y", "z", "v", "SNR", "Snr"], "a")
 
 
 def test_columns_of_no_known_name_are_named() -> None:
@@ -70,6 +77,8 @@ def test_fields_are_apart_by_commas() -> None:
     for text in ("", "x,,z", "x,y,z,v,"):
         with pytest.raises(InputError, match=f"^--fields {text}: holds an empty name"):
             Fields.parse(text)
+    with pytest.raises(InputError, match=r"^--fields x,y,z,v,v: holds v more than once"):
+        Fields.parse("x,y,z,v,v")
     with pytest.raises(
         InputError, match=r"^--fields x,y: must be five names, for x, y, z, doppler"
     ):

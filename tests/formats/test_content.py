@@ -3,6 +3,7 @@
 import io
 import zipfile
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from radarsparse.formats.content import (
     parse_bin,
     parse_file,
     parse_npy,
+    parse_rows,
     parse_unstated_bin,
     read_npz,
 )
@@ -115,6 +117,44 @@ def test_archives_that_numpy_does_not_write_are_refused(tmp_path: Path) -> None:
     assert array_names(tmp_path / "a.npz") == []
     with pytest.raises(InputError, match=r"a\.npz: can't be read: damaged, cut off or no \.npz"):
         read_npz(path, ["radar"])
+
+
+def test_members_that_unpack_to_more_than_they_state_are_refused(tmp_path: Path) -> None:
+    small = npy("<f4", (1,), b"0000")
+    path = write_npz(tmp_path / "a.npz", {"radar": small + bytes(10**6)})
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\1\2") + 24
+    content[at : at + 4] = len(small).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.npz: can't be read: damaged"):
+        read_npz(path, ["radar"])
+
+
+def test_archives_without_end_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", {str(number): b"" for number in range(1001)})
+    with pytest.raises(InputError, match=r"a\.npz: has 1001 members; must be 1000 at most"):
+        read_npz(path, ["1"])
+    assert array_names(path) == []
+
+
+def test_rows_without_end_are_refused() -> None:
+    rows = BYTES_MAX // 8 // 500
+    line = "1 " * 500
+    assert parse_rows([line] * 2, 500, "a").shape == (2, 500)
+    with pytest.raises(InputError, match=f"^a: has over {rows} rows of 500 numbers"):
+        parse_rows(repeat(line), 500, "a")
+
+
+@pytest.mark.parametrize(("name", "columns", "wider"), [("radar", 5, 10), ("lidar", 4, 8)])
+def test_rows_of_twice_the_columns_are_refused(name: str, columns: int, wider: int) -> None:
+    rows = getattr(simulate_pair(0, 0), name)[:1000, :columns]
+    high = np.array([31, 0.1, 360, 5, 1000])[: wider - columns]
+    more = np.random.default_rng(0).uniform(0, high, (len(rows), len(high)))
+    read = partial(parse_unstated_bin, columns, "float32", "; a hint")
+    np.testing.assert_array_equal(read(rows.astype("<f4").tobytes(), "a"), rows)
+    message = f"^a: looks like rows of {wider} float32; read as {columns} float32; a hint$"
+    with pytest.raises(InputError, match=message):
+        read(np.c_[rows, more].astype("<f4").tobytes(), "a")
 
 
 def test_numbers_without_a_header_are_read() -> None:

@@ -85,7 +85,34 @@ def test_what_a_file_cannot_hold_is_refused_before_memory_is_taken(encoding, cou
         parse_ply(header + b"0" * 100, "a")
 
 
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        (b"element foo 2000000000\n", "element foo has 2000000000 rows without a property"),
+        (
+            b"element face 900000\nproperty list uchar int a\n",
+            "900000 lists in its elements: takes 144000000 bytes; must be 134217728 at most",
+        ),
+        (
+            b"element a 500000\nproperty list uchar int a\n" * 2,
+            "1000000 lists in its elements: takes",
+        ),
+        (b"comment " + b"a" * 2**20 + b"\n", "bytes in its header; must be 1048576 at most"),
+    ],
+)
+def test_elements_that_take_long_to_pass_over_are_refused(elements, message: str) -> None:
+    header = b"ply\nformat binary_little_endian 1.0\n" + elements + b"element vertex 1\n"
+    with pytest.raises(InputError, match=f"^a: .*{message}"):
+        parse_ply(header + b"property float x\nend_header\n" + bytes(10**6), "a")
+
+
 def test_a_file_without_vertices_is_refused() -> None:
     content = write(PlyElement.describe(VERTICES, "splat"))
     with pytest.raises(InputError, match=r"^a: no element vertex; there are: splat"):
         parse_ply(content, "a")
+
+
+def test_too_many_lines_are_refused() -> None:
+    header = b"ply\nformat ascii 1.0\nelement vertex 4000000\nproperty uchar x\nend_header\n"
+    with pytest.raises(InputError, match=r"^a: 4000000 lines of its elements: takes 160000000 by"):
+        parse_ply(header + b"1\n" * 4_000_000, "a")

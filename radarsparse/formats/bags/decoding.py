@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.kinds import ROS1, BagKind
-from radarsparse.formats.content import BYTES_MAX
+from radarsparse.formats.content import BYTES_MAX, check_count
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -59,6 +59,12 @@ class Cursor:
         """A whole number."""
         return int(self.array(dtype, 1)[0])
 
+    def columns(self) -> int:
+        """The number of columns that follow."""
+        count = self.number()
+        check_count(count, self._source)
+        return count
+
     def text(self) -> str:
         """A text of any length."""
         return self.array("u1").tobytes().removesuffix(b"\0").decode(errors="replace")
@@ -99,7 +105,7 @@ def find_decoder(connection: "Connection") -> Decode:
 
 
 def _decode_point_cloud(cursor: Cursor) -> Mapping[str, Any]:
-    points, count = cursor.array(_POINT), cursor.number()
+    points, count = cursor.array(_POINT), cursor.columns()
     channels = ({"name": cursor.text(), "values": cursor.array("f4")} for _ in range(count))
     return {"points": points, "channels": list(channels)}
 
@@ -109,7 +115,7 @@ def _decode_point_cloud2(cursor: Cursor) -> Mapping[str, Any]:
     message: dict[str, Any] = {"height": number(), "width": number()}
     message["fields"] = [
         {"name": cursor.text(), "offset": number(), "datatype": number("u1"), "count": number()}
-        for _ in range(number())
+        for _ in range(cursor.columns())
     ]
     message |= {"is_bigendian": number("u1"), "point_step": number(), "row_step": number()}
     return message | {"data": cursor.array("u1"), "is_dense": number("u1")}

@@ -39,4 +39,4 @@ def find_kind(path: Path) -> BagKind:
     if not is_bag(path):
         suffixes = ", ".join(BAG_SUFFIXES)
         raise InputError(f"{path}: is no bag; needed is {suffixes} or a folder with {BAG_CARD}")
-    return ROS1 if path.suffix == ROS1.suffix else ROS2
+    return ROS1 if path.suffix.lower() == ROS1.suffix else ROS2

@@ -189,6 +189,8 @@ def _walk(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
         operation, size = _RECORD.unpack(file.read(_RECORD.size))
         if size > end - start - _RECORD.size:
             break
+        if size > BYTES_MAX and operation in (_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK):
+            raise BagError(f"a record of {size} bytes is not supported; {BYTES_MAX} are")
         yield operation, start, size
         start += _RECORD.size + size
         file.seek(start)

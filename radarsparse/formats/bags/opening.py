@@ -1,6 +1,5 @@
 """Bags of every kind, open."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from radarsparse.config import read_yaml
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.kinds import ROS1, ROS2, BagKind, find_kind
-from radarsparse.formats.bags.mcap import McapReader, Stored, unpack
+from radarsparse.formats.bags.mcap import BagError, McapReader, Stored, unpack
 from radarsparse.formats.clouds import BAG_CARD
 
 if TYPE_CHECKING:
@@ -59,17 +58,22 @@ def opened(path: Path) -> Iterator[Bag]:
             yield _open(path, kind, stack)
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(
-            f"{error.filename or path}: can't be read: {error.strerror or error}"
-        ) from error
     except Exception as error:
-        # rosbags' parser quotes the whole definition from the second line on.
-        reason = str(error).partition("\n")[0]
-        if re.search("not (supported|indexed)", reason):
-            raise InputError(f"{path}: can't be read: {reason}") from error
-        reason = f"{type(error).__name__}: {reason}"
-        raise InputError(f"{path}: is damaged, cut off or no {kind.name} ({reason})") from error
+        raise InputError(_explain(error, path, kind)) from error
+
+
+def _explain(error: Exception, path: Path, kind: BagKind) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or path}: can't be read: {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: lacks {BAG_CARD} or a file that it names"
+    if "not indexed" in str(error):
+        return f"{path}: has no index; `rosbag reindex` makes one"
+    is_ours, is_unknown = isinstance(error, BagError), "not supported" in str(error)
+    if is_unknown:
+        reason = error if is_ours else "its version, storage or compression is not supported"
+        return f"{path}: can't be read: {reason}"
+    return f"{path}: is damaged, cut off or no {kind.name}" + (f" ({error})" if is_ours else "")
 
 
 def _open(path: Path, kind: BagKind, stack: ExitStack) -> Bag:
@@ -78,11 +82,14 @@ def _open(path: Path, kind: BagKind, stack: ExitStack) -> Bag:
     if kind is ROS1:
         reader = stack.enter_context(rosbag1.Reader(path))
         _bound(reader)
-    elif path.suffix == ROS2.suffix:
+    elif path.suffix.lower() == ROS2.suffix:
         reader = McapReader(path, stack.enter_context(path.open("rb")))
     else:
         card = read_yaml(path / BAG_CARD) if path.is_dir() else {}
-        names = card.get("rosbag2_bagfile_information", {}).get("relative_file_paths", ())
+        told = card.get("rosbag2_bagfile_information", {})
+        names, mode = told.get("relative_file_paths", ()), told.get("compression_mode")
+        if mode and str(mode).lower() != "none":
+            raise BagError(f"compression_mode {mode} of its card is not supported; NONE is")
         if names and all(str(name).endswith(ROS2.suffix) for name in names):
             return _open_parts([path / PurePath(name).name for name in names], path, kind, stack)
         reader = stack.enter_context(rosbag2.Reader(path))

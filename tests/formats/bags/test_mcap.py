@@ -157,7 +157,7 @@ def test_a_recording_that_was_cut_off_is_read_as_far_as_it_is_whole(
     ("parts", "expected"),
     [
         ((header(), chunk(ABOUT)), "no message on topic /radar; topics there: /radar"),
-        ((header(),), r"is damaged, cut off or no ROS 2 bag \(BagError: ends before its first mes"),
+        ((header(),), r"is damaged, cut off or no ROS 2 bag \(ends before its first mes"),
         ((b"\x89MCAP1\r\n", header(), end()), r"begins with b'\\x89MCAP1\\r\\n'"),
         ((b"",), "begins with b''"),
         (
@@ -206,6 +206,16 @@ def test_what_can_not_be_read_is_named(
 ) -> None:
     path = write(tmp_path / "a.mcap", *parts)
     with pytest.raises(InputError, match=rf"^\S+a\.mcap: .*{expected}"):
+        numbers_of(path)
+
+
+@pytest.mark.parametrize("operation", [3, 4, 5, 6])
+def test_records_that_no_memory_holds_are_refused(tmp_path: Path, operation: int) -> None:
+    path = write(tmp_path / "a.mcap", header(), struct.pack("<BQ", operation, 2**32))
+    with path.open("r+b") as file:
+        file.truncate(2**33)
+    message = f"a.mcap: can't be read: a record of {2**32} bytes is not supported; {BYTES_MAX} are"
+    with pytest.raises(InputError, match=message):
         numbers_of(path)
 
 

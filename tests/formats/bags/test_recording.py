@@ -230,7 +230,7 @@ def test_messages_must_be_of_the_topic_that_the_index_says(tmp_path: Path) -> No
         read_stamps([tmp_path / "x_0.bag"], [RADAR, "/other"])
 
 
-DAMAGED = r"is damaged, cut off or no ROS 1 bag \("
+DAMAGED = r"is damaged, cut off or no ROS 1 bag$"
 
 
 def make_cut_off(path: Path) -> None:
@@ -246,11 +246,11 @@ def make_unindexed(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (make_cut_off, DAMAGED + "ReaderError: "),
-        (make_unindexed, "can't be read: Bag is not indexed, reindex"),
-        (lambda path: path.write_bytes(b""), DAMAGED + "ReaderError: .*seems to be empty"),
-        (lambda path: path.write_text("#ROSBAG V1.2\n"), "can't be read: Bag version 102 is not"),
-        (lambda path: path.write_bytes(b"\xff\xd8\n"), DAMAGED + "UnicodeDecodeError"),
+        (make_cut_off, DAMAGED),
+        (make_unindexed, "has no index; `rosbag reindex` makes one"),
+        (lambda path: path.write_bytes(b""), DAMAGED),
+        (lambda path: path.write_text("#ROSBAG V1.2\n"), "can't be read: its version, sto"),
+        (lambda path: path.write_bytes(b"\xff\xd8\n"), DAMAGED),
         (lambda path: path.unlink(), "no such file or folder"),
     ],
 )

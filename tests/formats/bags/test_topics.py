@@ -162,6 +162,32 @@ def test_sqlite_files_are_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(message.read_points(), points_of(0))
 
 
+@pytest.mark.parametrize("mode", ["MESSAGE", "FILE"])
+def test_compressed_messages_are_refused(tmp_path: Path, mode: str) -> None:
+    folder = write_ros2(tmp_path / "drive", [cloud2(ROS2, 0, points_of(0))])
+    card = folder / "metadata.yaml"
+    old = "compression_mode: ''"
+    assert old in card.read_text()
+    card.write_text(card.read_text().replace(old, f"compression_mode: {mode}"))
+    message = rf"drive: can't be read: compression_mode {mode} of its card is not supported; NONE"
+    with pytest.raises(InputError, match=message):
+        open_radar_topic(folder)
+
+
+@pytest.mark.parametrize("name", ["drive.bag", "drive.mcap"])
+def test_capitals_of_a_suffix_do_not_matter(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name).rename(tmp_path / name.upper())
+    assert open_radar_topic(path).count == 3
+
+
+@make
+def test_columns_without_end_are_refused(tmp_path: Path, make: Any) -> None:
+    names = tuple(f"c{number}" for number in range(1004))
+    path = write_ros1(tmp_path / "drive.bag", [make(ROS1, 0, np.zeros((1, 1004)), names)])
+    with pytest.raises(InputError, match=r"has 100[14] columns; must be 1000 at most"):
+        open_radar_topic(path, TOPIC)
+
+
 @pytest.mark.parametrize(
     ("written", "columns"),
     [
