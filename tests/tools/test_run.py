@@ -45,7 +45,9 @@ def test_enhance_writes_one_cloud_per_frame(clouds):
 def test_enhance_in_tiles_gives_the_same_clouds(clouds, edm_run, frames, tmp_path):
     file, out = frames / "frames" / "000000.npz", tmp_path / "tiles"
     arguments = ("--checkpoint", edm_run, "--input", file, "--steps", 2, "--out", out)
-    assert refused(call("enhance", *arguments, "--tile-m", 1), "tiles of 1 m", "at least 6.4 m")
+    assert refused(
+        call("enhance", *arguments, "--tile-m", 1), "side of tiles = 1.0 m", "must be 6.4 to"
+    )
     result = call("enhance", *arguments, "--tile-m", 6.4)
     assert result.returncode == 0, result.stderr
     whole, tiled = (PlyData.read(f / "000000.ply")["vertex"].data for f in (clouds, out))
