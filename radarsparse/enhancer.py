@@ -23,7 +23,6 @@ from radarsparse.config import (
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
-from radarsparse.models.consensus import draw_consensus
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
@@ -176,7 +175,7 @@ class Enhancer:
         radar = _look_at(points, name)
         with self._working():
             views = make_views(radar, self.volume, self.device, sampling.views, name)
-            drawn = draw_consensus(self.network, views, seed, sampling)
+            drawn = self.network.draw(views, seed, sampling)
             cloud = self.decode(drawn.state, drawn.draws, views[0])
         return replace(cloud, seconds=perf_counter() - started)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from radarsparse.errors import InputError
 
-_CLAIM_FILE, _LOCK_FILE, _RESULTS = "made_with.json", ".lock", "results"
+_CLAIM_FILE, _LOCK_FILE = "made_with.json", ".lock"
 _PROBE_BYTES = 2**16
 
 _log = logging.getLogger("radarsparse")
@@ -211,7 +211,6 @@ class Unfinished:
             claim, moved = self._read_claim()
             if claim is not None:
                 self._compare(claim)
-                self._check_results()
             elif self.folder.exists() and _is_of_others(self.folder):
                 raise InputError(
                     f"{self.folder}: is in the way and no unfinished work of this command;"
@@ -219,11 +218,6 @@ class Unfinished:
                 )
             if not moved and not self._is_free():
                 raise InputError(f"{self.out}: exists with other contents; choose another name")
-
-    def _check_results(self) -> None:
-        for path in (self.folder / _RESULTS).rglob(".*"):
-            if not is_left_over(path):
-                raise InputError(f"{path}: is no result of this command; move it elsewhere")
 
     def _is_free(self) -> bool:
         if self.assemble or not self.out.is_dir():
@@ -287,7 +281,7 @@ class Unfinished:
                 raise
 
     def _take_up(self) -> Path:
-        results, (_, moved) = self.folder / _RESULTS, self._read_claim()
+        results, (_, moved) = self.folder / "results", self._read_claim()
         with _naming(self.folder):
             if moved and self._place.is_dir():
                 # An earlier call was stopped while it moved its results.

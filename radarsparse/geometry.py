@@ -53,11 +53,9 @@ class Volume:
     @staticmethod
     def from_settings(settings: VolumeSettings) -> "Volume":
         """The volume that a config describes."""
+        azimuth_max_rad = float(np.radians(settings.azimuth_max_deg))
         return Volume(
-            settings.minimum_m,
-            settings.maximum_m,
-            settings.voxel_size_m,
-            float(np.radians(settings.azimuth_max_deg)),
+            settings.minimum_m, settings.maximum_m, settings.voxel_size_m, azimuth_max_rad
         )
 
     @cached_property

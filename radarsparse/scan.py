@@ -72,11 +72,10 @@ def merge_sweeps(
         sweeps: each [n, 5] x, y, z [m], doppler_mps, power_db, in the radar frame of its moment.
         T_radar_sweeps: of each, [4, 4] from that frame to the one of the result.
     """
-    moved = [
-        transform_points(T_radar_sweep, sweep)
-        for T_radar_sweep, sweep in zip(T_radar_sweeps, sweeps, strict=True)
-    ]
-    return np.concatenate(moved)
+    pairs = zip(T_radar_sweeps, sweeps, strict=True)
+    return np.concatenate(
+        [transform_points(T_radar_sweep, sweep) for T_radar_sweep, sweep in pairs]
+    )
 
 
 def are_plausible(points: NDArray[Any], columns: Sequence[str], source: str) -> NDArray[np.bool_]:
@@ -129,5 +128,4 @@ def usable_points(points: NDArray[Any], columns: Sequence[str], source: str) -> 
 
 def _tell(dropped: int, count: int, reason: str, source: str) -> None:
     if dropped:
-        total = count_of(count, "point")
-        _log.warning("%s: dropped %d of %s: %s", source, dropped, total, reason)
+        _log.warning("%s: dropped %d of %s: %s", source, dropped, count_of(count, "point"), reason)

@@ -241,15 +241,13 @@ def test_files_of_others_stay_beside_the_results(
 
 
 @pytest.mark.parametrize("name", [".mine.part", ".b.x.part", ".lock", "deep/.mine"])
-def test_hidden_files_of_others_are_no_results(tmp_path: Path, name: str) -> None:
+def test_hidden_files_of_others_among_the_results_are_kept(tmp_path: Path, name: str) -> None:
     work = stopped(tmp_path / "out", "a")
     path = work.folder / "results" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
-    for act in (work.check, lambda: add(work)):
-        with pytest.raises(InputError, match=f"{path}: is no result of this command"):
-            act()
-    assert path.read_text() == "mine"
+    add(work)
+    assert (tmp_path / "out" / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", [".lock", ".made_with.json.old", ".other.12.part"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +27,12 @@ CHANNELS = (16, 32, 64, 128)
 _TOLERANCE = {"cpu": 1e-5, "cuda": 5e-3}
 _CPU = torch.device("cpu")
 
-Layer = Callable[[Tensor], Tensor]
+
+class Peer(NamedTuple):
+    """A layer, which keeps its plan once called, and what builds such a plan."""
+
+    layer: Callable[[Tensor], Tensor]
+    plan: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,13 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
     _check(channels, device)
     support = case.support(device)
     module = SubmanifoldConv3d(channels, channels, bias=False).to(device)
-    layers, plans = _layers(module, support)
+    peers = _peers(module, support)
     feats = torch.randn(len(support), channels, device=device, requires_grad=True)
     grad = torch.randn_like(feats)
-    forward = {name: torch.no_grad()(partial(layer, feats)) for name, layer in layers.items()}
-    both = {name: _both_ways(layer, feats, grad) for name, layer in layers.items()}
+    forward = {name: torch.no_grad()(partial(peer.layer, feats)) for name, peer in peers.items()}
+    both = {name: partial(_both_ways, peer, feats, grad) for name, peer in peers.items()}
     times = {
-        "plan_s": median_seconds(plans, repeats),
+        "plan_s": median_seconds({name: peer.plan for name, peer in peers.items()}, repeats),
         "forward_s": median_seconds(forward, repeats),
         "forward_backward_s": median_seconds(both, repeats),
     }
@@ -91,15 +96,11 @@ def time_case(case: Case, channels: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def _layers(
-    module: SubmanifoldConv3d, support: Support
-) -> tuple[dict[str, Layer], dict[str, Callable[[], object]]]:
-    """The layer of every peer, which keeps its plan once called, and what builds such a plan."""
-    layers: dict[str, Layer] = {"torch": lambda feats: _run(module, support, feats)}
-    plans: dict[str, Callable[[], object]] = {"torch": partial(_build_plan, module, support)}
+def _peers(module: SubmanifoldConv3d, support: Support) -> dict[str, Peer]:
+    peers = {"torch": Peer(partial(_run, module, support), partial(_build_plan, module, support))}
     if find_spec("spconv"):
-        layers["spconv"], plans["spconv"] = _spconv_layer(module, support)
-    return layers, plans
+        peers["spconv"] = _spconv(module, support)
+    return peers
 
 
 def _run(module: SubmanifoldConv3d, support: Support, feats: Tensor) -> Tensor:
@@ -114,9 +115,7 @@ def _build_plan(module: SubmanifoldConv3d, support: Support) -> object:
     return plan.table if support.coords.is_cuda else runs_of(plan, module.weight[0])
 
 
-def _spconv_layer(
-    module: SubmanifoldConv3d, support: Support
-) -> tuple[Layer, Callable[[], object]]:
+def _spconv(module: SubmanifoldConv3d, support: Support) -> Peer:
     """Spconv's own layer, with weights of its own layout: what it takes by itself on CUDA."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -143,15 +142,12 @@ def _spconv_layer(
     def plan() -> object:
         return search(coords, batch_size, shape, algo, *([n] * 3 for n in (3, 1, 1, 1, 0)), True)
 
-    return run, plan
+    return Peer(run, plan)
 
 
-def _both_ways(layer: Layer, feats: Tensor, grad: Tensor) -> Callable[[], object]:
-    def call() -> None:
-        layer(feats).backward(grad)
-        feats.grad = None  # so that no call starts by freeing what an earlier one made
-
-    return call
+def _both_ways(peer: Peer, feats: Tensor, grad: Tensor) -> None:
+    peer.layer(feats).backward(grad)
+    feats.grad = None  # so that no call starts by freeing what an earlier one made
 
 
 def _check(channels: int, device: torch.device) -> None:
@@ -164,8 +160,8 @@ def _check(channels: int, device: torch.device) -> None:
     kernel = module.weight.double().view(3, 3, 3, channels, channels).permute(4, 3, 0, 1, 2)
     x, y, z = support.coords[:, 1:].unbind(1)
     truth = F.conv3d(dense, kernel, padding=1)[0, :, x, y, z].T
-    for name, layer in _layers(module, support)[0].items():
-        error = float((layer(feats) - truth).abs().max().detach())
+    for name, peer in _peers(module, support).items():
+        error = float((peer.layer(feats) - truth).abs().max().detach())
         if error > _TOLERANCE[device.type]:
             raise RuntimeError(f"{name}: differs by {error:g} from dense convolution")
 

@@ -1,6 +1,7 @@
 """Nearest neighbours of LiDAR-like clouds, both ways, beside what a user would take instead."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,14 +11,14 @@ from torch import Tensor
 from radarsparse.benchmark.measure import find_device, median_seconds, name_device
 from radarsparse.benchmark.streets import lidar_pair
 from radarsparse.gpu.compiler import load_kernels
+from radarsparse.metrics.cloud import THRESHOLDS_M
 from radarsparse.metrics.nearest.cuda.packed import PackedClouds
 from radarsparse.metrics.nearest.cuda.search import search_all
 from radarsparse.metrics.nearest.operator import nearest_both
+from radarsparse.metrics.point import QUANTILES
 from radarsparse.metrics.statistics import summarize_both
 
 POINTS = (10_000, 100_000, 300_000)
-THRESHOLDS_M = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
-QUANTILES = (0.5, 0.95)
 CDIST_BYTES = 1 << 30
 # Its time grows with the square: a quarter of a second for 10,000 on an H200, minutes for 300,000.
 CDIST_POINTS_MOST = 20_000
@@ -26,7 +27,7 @@ _RELATIVE = 1e-6
 _ABSOLUTE_M = 1e-5
 
 # Squared distances from the first cloud to the second, and back.
-Both = tuple[Tensor, Tensor]
+Both = tuple[Tensor, ...]
 Search = Callable[[], Both]
 
 
@@ -47,13 +48,13 @@ def time_nearest(points: int, repeats: int) -> dict[str, Any]:
         RuntimeError: a search gives other distances than SciPy's.
     """
     device, clouds = find_device(), tuple(map(torch.from_numpy, lidar_pair(points, 0)))
-    search_on = _on_cuda if device.type == "cuda" else _on_cpu
-    searches = search_on(*(cloud.to(device) for cloud in clouds))
+    on_cuda = device.type == "cuda"
+    searches = (_on_cuda if on_cuda else _on_cpu)(*(cloud.to(device) for cloud in clouds))
     takes_long = points > CDIST_POINTS_MOST and searches.pop("torch.cdist", None)
     left_out = ["torch.cdist"] if takes_long else []
     _check(searches, *clouds)
-    calls = {name: _timed(search, device) for name, search in searches.items()}
-    times = median_seconds(calls, repeats)
+    summarized = {name: partial(_summarized, search) for name, search in searches.items()}
+    times = median_seconds(summarized if on_cuda else searches, repeats)
     ours, *others = times
     ratio = {other: times[ours] / times[other] for other in others}
     about = {"points": points, "device": name_device(device), "left_out": left_out}
@@ -62,7 +63,7 @@ def time_nearest(points: int, repeats: int) -> dict[str, Any]:
 
 def _on_cpu(pred: Tensor, target: Tensor) -> dict[str, Search]:
     return {
-        "radarsparse": lambda: _nearest(pred, target),
+        "radarsparse": lambda: nearest_both(pred, target)[::2],
         "scipy": lambda: (_scipy(pred, target, 1), _scipy(target, pred, 1)),
         "scipy, all threads": lambda: (_scipy(pred, target, -1), _scipy(target, pred, -1)),
     }
@@ -71,25 +72,18 @@ def _on_cpu(pred: Tensor, target: Tensor) -> dict[str, Search]:
 def _on_cuda(pred: Tensor, target: Tensor) -> dict[str, Search]:
     def all_pairs() -> Both:
         frames = PackedClouds.join(pred, target)
-        distance2 = search_all(load_kernels(pred.device), frames, frames.both)[0]
-        return distance2[: len(pred)], distance2[len(pred) :]
+        return search_all(load_kernels(pred.device), frames, frames.both)[0].split(len(pred))
 
     return {
-        "radarsparse": lambda: _nearest(pred, target),
+        "radarsparse": lambda: nearest_both(pred, target)[::2],
         "all pairs": all_pairs,
         "torch.cdist": lambda: (_cdist(pred, target), _cdist(target, pred)),
     }
 
 
-def _timed(search: Search, device: torch.device) -> Callable[[], object]:
-    if device.type == "cpu":
-        return search
-    return lambda: summarize_both(*search(), THRESHOLDS_M, QUANTILES)
-
-
-def _nearest(pred: Tensor, target: Tensor) -> Both:
-    there2, _, back2, _ = nearest_both(pred, target)
-    return there2, back2
+def _summarized(search: Search) -> object:
+    there2, back2 = search()
+    return summarize_both(there2, back2, THRESHOLDS_M, QUANTILES)
 
 
 def _scipy(query: Tensor, target: Tensor, workers: int) -> Tensor:

@@ -58,7 +58,7 @@ def _row(config: Config, frames: Sequence[ScanPair], steps: int) -> dict[str, fl
     with use_engine(config.engine):
         estimate = estimate_steps(config, frames).typical.peak(config.train.batch_size)
         peaks, held = _measured(config, frames, steps)
-        times = _times(config, frames, steps)
+        times = [seconds(step) for step in _start(config, frames, steps)[1]]
     return {
         "device": name_device(find_device()),
         "stage": config.stage,
@@ -68,21 +68,15 @@ def _row(config: Config, frames: Sequence[ScanPair], steps: int) -> dict[str, fl
         "measured_gib": (fmean(peaks) + held) / GIB,
         "measured_largest_gib": (max(peaks) + held) / GIB,
         "step_alone_gib": fmean(peaks) / GIB,
-        "step_s": median(times),
+        "step_s": median(times[_WARM_UP:]),
     }
 
 
 def _measured(config: Config, frames: Sequence[ScanPair], steps: int) -> tuple[list[int], int]:
     """Peaks of a run's first steps above what is held between them, and that."""
     trainer, run = _start(config, frames, steps)
-    device = trainer.fabric.device
-    peaks = [peak_bytes(step, device) for step in run]
+    peaks = [peak_bytes(step, trainer.fabric.device) for step in run]
     return peaks[_WARM_UP:], held_bytes(trainer)
-
-
-def _times(config: Config, frames: Sequence[ScanPair], steps: int) -> list[float]:
-    _, run = _start(config, frames, steps)
-    return [seconds(step) for step in run][_WARM_UP:]
 
 
 def _start(

@@ -51,10 +51,10 @@ def _boxes(
     sides = np.stack([rng.uniform(*side, count) for side in sides_m], axis=1)
     # The nearest corner, not the centre, is so far away.
     distance += np.hypot(sides[:, 0], sides[:, 1]) / 2
-    centers = zip(distance * np.cos(angle), distance * np.sin(angle), sides[:, 2] / 2, strict=True)
+    x, y = distance * np.cos(angle), distance * np.sin(angle)
     return [
-        Box((x, y, z), (length, width, height), 0.0, Material.BUILDING)
-        for (x, y, z), (length, width, height) in zip(centers, sides, strict=True)
+        Box((x, y, height / 2), (length, width, height), 0.0, Material.BUILDING)
+        for x, y, (length, width, height) in zip(x, y, sides, strict=True)
     ]
 
 

@@ -83,11 +83,9 @@ def time_vae(
     x, y, z = volume.shape
     grids = {"dense": ORIGINAL_GRID, "dense_same_volume": (z, x, y)}
     dense = {name: _dense_step(grid, device) for name, grid in grids.items()}
-    steps = {"sparse": _sparse_step(stage, pair, volume, device), **dense}
-    seconds_each = median_seconds({"sparse": steps["sparse"]}, repeats)
-    for name, step in dense.items():
-        seconds_each |= median_seconds({name: step}, dense_repeats)
-    bytes_each = {name: peak_bytes(step, device) for name, step in steps.items()}
+    sparse = {"sparse": _sparse_step(stage, pair, volume, device)}
+    seconds_each = median_seconds(sparse, repeats) | median_seconds(dense, dense_repeats)
+    bytes_each = {name: peak_bytes(step, device) for name, step in (sparse | dense).items()}
     return {
         "device": name_device(device),
         **{f"{name}_step_s": value for name, value in seconds_each.items()},

@@ -109,10 +109,6 @@ def _loading_rows(arguments: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
         yield from time_loading(_config(stage), frames, WORKERS, arguments.repeats)
 
 
-def _quality(arguments: argparse.Namespace) -> Any:
-    return run_quality(arguments.runs, arguments.root, arguments.doc, arguments.dry_run)
-
-
 def _config(stage: str, *overrides: str) -> Config:
     return load_config(config_path(f"astyx_{stage}"), overrides)
 
@@ -141,7 +137,7 @@ RUNS = dict(
     memory=_memory,
     enhance=_enhance,
     loading=_loading,
-    quality=_quality,
+    quality=lambda given: run_quality(given.runs, given.root, given.doc, given.dry_run),
 )
 
 

@@ -106,8 +106,7 @@ def _check_places(arguments: argparse.Namespace) -> None:
 
 
 def _unfinished(arguments: argparse.Namespace) -> Unfinished:
-    claim = {name: str(getattr(arguments, name)) for name in CLAIMED}
-    return Unfinished(arguments.pictures, claim)
+    return Unfinished(arguments.pictures, {name: str(vars(arguments)[name]) for name in CLAIMED})
 
 
 def _open_run(arguments: argparse.Namespace) -> FrameSource:

@@ -27,15 +27,6 @@ radarsparse prepare check DST --out check.png
 """
 
 
-def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
-    """Do what the layout, or `check`, asks for.
-
-    Returns:
-        How many frames were prepared and which were left out, or what was seen of them.
-    """
-    return arguments.step(arguments)
-
-
 def _check(arguments: argparse.Namespace) -> Mapping[str, Any]:
     root, split, out = arguments.root, arguments.split, arguments.out
     if out:
@@ -116,4 +107,6 @@ def _add(layouts: Layouts, name: str, about: str, step: Step) -> argparse.Argume
     return parser
 
 
-COMMAND = Command("prepare", str(__doc__), EXAMPLES, add_arguments, act)
+COMMAND = Command(
+    "prepare", str(__doc__), EXAMPLES, add_arguments, lambda arguments: arguments.step(arguments)
+)

@@ -101,9 +101,9 @@ def _check(arguments: argparse.Namespace) -> None:
             raise InputError("--save and --web: give one of them")
     if arguments.out and not arguments.web:
         raise InputError(f"--out {arguments.out}: only with --web; a picture is named by --save")
-    values = {name: getattr(arguments, name.replace("-", "_")) for name in BOUNDS}
     for name, (least, most) in BOUNDS.items():
-        for value in values[name] if name == "size" else [values[name]]:
+        given = getattr(arguments, name.replace("-", "_"))
+        for value in given if name == "size" else [given]:
             if value is not None and not least <= value <= most:
                 raise InputError(f"--{name} {value}: must be from {least} to {most}")
 

@@ -12,7 +12,6 @@ from radarsparse.config.reading import validate_config as validate_config
 from radarsparse.config.settings import LATTICE_STRIDE as LATTICE_STRIDE
 from radarsparse.config.settings import AugmentSettings as AugmentSettings
 from radarsparse.config.settings import Config as Config
-from radarsparse.config.settings import DataSettings as DataSettings
 from radarsparse.config.settings import DenoiserConfig as DenoiserConfig
 from radarsparse.config.settings import DenoiserSettings as DenoiserSettings
 from radarsparse.config.settings import DiffusionSettings as DiffusionSettings

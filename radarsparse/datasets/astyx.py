@@ -1,14 +1,14 @@
 """Astyx HiRes2019 in its own layout: Astyx 6455 radar and VLP-16, as text files."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import need_folder, source_of_files, usable_lidar
+from radarsparse.datasets.kitti import list_numbers
+from radarsparse.datasets.native import source_of_files, usable_lidar
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import DatasetCard, rigid_transform
 from radarsparse.formats.tables import read_text
@@ -53,18 +53,14 @@ def open_astyx(root: Path) -> Source:
     Source: data-formats.md, sections 4 and 10.1.
     """
     radar = root / RADAR_FOLDER
-    need_folder(radar, "Astyx")
     files = {
-        path.stem: (
-            path,
-            root / LIDAR_FOLDER / path.name,
-            root / f"calibration/{path.stem}.json",
+        f"{number:06d}": (
+            radar / f"{number:06d}.txt",
+            root / f"{LIDAR_FOLDER}/{number:06d}.txt",
+            root / f"calibration/{number:06d}.json",
         )
-        for path in radar.glob("*.txt")
-        if re.fullmatch("[0-9]{6}", path.stem)
+        for number in list_numbers(radar, 6, "Astyx", ".txt")
     }
-    if not files:
-        raise InputError(f"{radar}: holds no file such as 000000.txt")
     return source_of_files(_CARD, _SPLIT, root, files, _read_frame)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from radarsparse.config import describe_faults, parse_yaml
 from radarsparse.config.settings import Settings
 from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import INTENSITY_MAX, CloudFiles, check_bounds, source_of_files
+from radarsparse.datasets.native import INTENSITY_MAX, check_bounds, source_of_files
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import DatasetCard, rigid_transform
 from radarsparse.formats.tables import read_float32, read_npy, read_pcd, read_ply, read_text
@@ -76,13 +76,9 @@ class FolderLayout(Settings):
     split: dict[str, list[tuple[Number, Number]]]
 
     @model_validator(mode="after")
-    def _columns_are_named(self) -> "FolderLayout":
+    def _columns_are_named_and_splits_apart(self) -> "FolderLayout":
         self.radar.check("radar", RADAR_COLUMNS)
         self.lidar.check("lidar", LIDAR_COLUMNS)
-        return self
-
-    @model_validator(mode="after")
-    def _splits_are_apart(self) -> "FolderLayout":
         ranges = sorted(bounds for listed in self.split.values() for bounds in listed)
         for first, last in ranges:
             if first > last:
@@ -116,7 +112,7 @@ def open_folder(root: Path) -> Source:
     return source_of_files(card, layout.split, root, _find_pairs(root, layout), read)
 
 
-def _find_pairs(root: Path, layout: FolderLayout) -> dict[str, CloudFiles]:
+def _find_pairs(root: Path, layout: FolderLayout) -> dict[str, tuple[Path, Path]]:
     radar, lidar = layout.radar, layout.lidar
     folder = root / radar.folder
     if not folder.is_dir():
@@ -126,7 +122,7 @@ def _find_pairs(root: Path, layout: FolderLayout) -> dict[str, CloudFiles]:
         raise InputError(f"{folder}: holds no file that ends in {radar.suffix}")
     lidar_folder = root / lidar.folder
     return {
-        name: CloudFiles(folder / f"{stem}{radar.suffix}", lidar_folder / f"{stem}{lidar.suffix}")
+        name: (folder / f"{stem}{radar.suffix}", lidar_folder / f"{stem}{lidar.suffix}")
         for name, stem in _number(stems, folder).items()
     }
 

@@ -81,8 +81,8 @@ def open_k_radar(root: Path) -> Source:
                 )
     if not files:
         raise InputError(f"{root}: holds no file such as 1/{LABEL_FOLDER}/00033_00001.txt")
-    firsts = {recording: recording * FRAMES_PER_RECORDING for recording in RECORDINGS}
-    frames = {key: (first, first + FRAMES_PER_RECORDING - 1) for key, first in firsts.items()}
+    per = FRAMES_PER_RECORDING
+    frames = {each: (each * per, each * per + per - 1) for each in RECORDINGS}
     split = split_by_group(frames, _VAL_RECORDINGS, _TEST_RECORDINGS)
     return source_of_files(_CARD, split, root, files, _read_frame)
 
@@ -99,8 +99,7 @@ def _find_radar(root: Path) -> tuple[Path, str]:
 def _find_recordings(root: Path) -> list[Path]:
     folders = (labels.parent for labels in _glob_shallow(root, f"*/{LABEL_FOLDER}"))
     numbered = [folder for folder in folders if re.fullmatch(r"[0-9]+", folder.name)]
-    wrong = [folder for folder in numbered if int(folder.name) not in RECORDINGS]
-    if wrong:
+    if wrong := [folder for folder in numbered if int(folder.name) not in RECORDINGS]:
         raise InputError(
             f"{wrong[0]}: is no recording of K-Radar; they are {RECORDINGS[0]} .. {RECORDINGS[-1]}"
         )

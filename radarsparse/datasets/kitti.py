@@ -17,16 +17,16 @@ SPLITS = ("train", "val", "test")
 TRANSLATION_MAX_M = 100.0
 
 
-def list_numbers(folder: Path, digits: int, layout: str) -> list[int]:
+def list_numbers(folder: Path, digits: int, layout: str, suffix: str = ".bin") -> list[int]:
     """Numbers, of some digits, of the files such as `00012.bin` in a layout's folder, ascending.
 
     Raises:
         InputError: the folder is missing or holds no such file.
     """
     need_folder(folder, layout)
-    numbers = sorted(int(path.stem) for path in folder.glob("[0-9]" * digits + ".bin"))
+    numbers = sorted(int(path.stem) for path in folder.glob("[0-9]" * digits + suffix))
     if not numbers:
-        raise InputError(f"{folder}: holds no file such as {'0' * digits}.bin")
+        raise InputError(f"{folder}: holds no file such as {'0' * digits}{suffix}")
     return numbers
 
 
@@ -79,7 +79,6 @@ def to_ranges(numbers: Sequence[int]) -> list[list[int]]:
 
 def _read_numbers(path: Path) -> set[int]:
     lines = read_text(path).split()
-    wrong = [line for line in lines if not re.fullmatch("[0-9]{1,6}", line)]
-    if wrong:
+    if wrong := [line for line in lines if not re.fullmatch("[0-9]{1,6}", line)]:
         raise InputError(f"{path}: lists {wrong[0][:80]!r}; must list numbers of up to 6 digits")
     return {int(line) for line in lines}

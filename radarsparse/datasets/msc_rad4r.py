@@ -93,14 +93,12 @@ def _find_volumes(root: Path) -> dict[str, tuple[Path, ...]]:
     names = sorted({*lone, *folders})
     if not names:
         raise InputError(f"{root}: holds no bag such as URBAN_A0.bag or URBAN_A0/URBAN_A0_0.bag")
-    unknown = [name for name in names if not _RECORDING.fullmatch(name)]
-    if unknown:
+    if unknown := [name for name in names if not _RECORDING.fullmatch(name)]:
         raise InputError(
             f"{root / unknown[0]}: is no recording, such as URBAN_A0, so that its place and its"
             " split are unknown"
         )
-    doubled = sorted(lone.keys() & folders.keys())
-    if doubled:
+    if doubled := sorted(lone.keys() & folders.keys()):
         raise InputError(f"{folders[doubled[0]]}: holds bags beside {doubled[0]}.bag; keep one")
     return {name: lone.get(name) or list_volumes(folders[name]) for name in names}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,6 @@ from radarsparse.scan import LIDAR_COLUMNS, ScanPair, usable_points
 T = TypeVar("T")
 
 INTENSITY_MAX = 255.0
-
-
-class CloudFiles(NamedTuple):
-    """The native files of one frame.
-
-    Attributes:
-        radar: its radar cloud.
-        lidar: its LiDAR cloud.
-    """
-
-    radar: Path
-    lidar: Path
 
 
 def source_of_files(

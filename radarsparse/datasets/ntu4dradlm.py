@@ -133,8 +133,7 @@ def _list_folders(root: Path) -> list[Path]:
     known = ", ".join(SPLIT_OF_PLACE)
     if not folders:
         raise InputError(f"{root}: holds no recording with bags; known ones: {known}")
-    unknown = sorted(folders.keys() - SPLIT_OF_PLACE.keys())
-    if unknown:
+    if unknown := sorted(folders.keys() - SPLIT_OF_PLACE.keys()):
         raise InputError(f"{folders[unknown[0]]}: is an unknown recording; known ones: {known}")
     return [folders[name] for name in SPLIT_OF_PLACE if name in folders]
 

@@ -97,8 +97,7 @@ def open_snail_radar(root: Path) -> Source:
     pairs: list[tuple[Path, Path]] = []
     frames: dict[str, tuple[int, int]] = {}
     for key, folder in _find_recordings(root).items():
-        found = _pair_clouds(folder)
-        if found:
+        if found := _pair_clouds(folder):
             frames[key] = len(pairs), len(pairs) + len(found) - 1
         pairs += found
     if not pairs:

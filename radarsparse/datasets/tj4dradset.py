@@ -61,19 +61,14 @@ def read_tj4dradset_radar(path: Path) -> NDArray[np.float32]:
     """
     rows = read_float32(path, len(RADAR_FIELDS))
     points = usable_points(rows[:, [0, 1, 2, 3, 5]], RADAR_COLUMNS, str(path))
-    finite = np.isfinite(rows).all(axis=1)
-    if finite.any():
-        _check_ranges(rows[finite].astype(np.float64), path)
-    return points
-
-
-def _check_ranges(points: NDArray[np.float64], path: Path) -> None:
-    """Compare the range column with the coordinates: in any other table they differ."""
-    range_m = np.linalg.norm(points[:, :3], axis=1)
-    off_m = np.abs(points[:, 4] - range_m) - RANGE_TOLERANCE * range_m
-    if off_m.max() > RANGE_TOLERANCE:
+    # The range column fits the coordinates; in any other table they differ.
+    finite = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)
+    range_m = np.linalg.norm(finite[:, :3], axis=1)
+    off_m = np.abs(finite[:, 4] - range_m) - RANGE_TOLERANCE * range_m
+    if off_m.max(initial=0.0) > RANGE_TOLERANCE:
         row = int(off_m.argmax())
         raise InputError(
-            f"{path}: point {row} has range {points[row, 4]:g} m in column Range; must be"
+            f"{path}: point {row} has range {finite[row, 4]:g} m in column Range; must be"
             f" {range_m[row]:g} m by its coordinates"
         )
+    return points

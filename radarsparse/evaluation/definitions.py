@@ -43,8 +43,7 @@ def define(keys: Iterable[str]) -> dict[str, str]:
     Args:
         keys: what `evaluate` returns.
     """
-    return {key: _define(*key.partition("@")[::2]) for key in keys}
-
-
-def _define(name: str, size: str) -> str:
-    return _DEFINITIONS[name].format(size.removesuffix("m") + " m")
+    return {
+        key: _DEFINITIONS[name].format(size.removesuffix("m") + " m")
+        for key, (name, _, size) in ((key, key.partition("@")) for key in keys)
+    }

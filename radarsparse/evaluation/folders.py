@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from radarsparse.errors import InputError
-from radarsparse.evaluation.crop import TARGET, CropBox, check_crops
+from radarsparse.evaluation.crop import TARGET, Cloud, CropBox, check_crops
 from radarsparse.evaluation.frames import (
     PREDICTION,
     RAW,
     ROW_NAMES,
-    Cloud,
     FrameClouds,
     FrameSource,
     describe_volume,

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
+from radarsparse.evaluation.crop import Cloud
 from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 
-Cloud = NDArray[np.floating]
 MakeRow = Callable[[ScanPair], Cloud]
 """Makes a row's cloud of a pair."""
 
@@ -92,15 +91,14 @@ def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
     """
     volume = enhancer.volume
     return {
-        RAW: lambda pair: crop(pair.radar, volume, name_radar(pair))[:, :3],
-        "regression": lambda pair: enhancer.regress(pair.radar, name_radar(pair)).table,
-        PREDICTION: lambda pair: enhancer(pair.radar, seed, name=name_radar(pair)).table,
+        RAW: lambda pair: crop(pair.radar, volume, _name_radar(pair))[:, :3],
+        "regression": lambda pair: enhancer.regress(pair.radar, _name_radar(pair)).table,
+        PREDICTION: lambda pair: enhancer(pair.radar, seed, name=_name_radar(pair)).table,
         "reconstruction": lambda pair: enhancer.reconstruct(pair).table,
     }
 
 
-def name_radar(pair: ScanPair) -> str:
-    """What errors call the radar cloud of a pair."""
+def _name_radar(pair: ScanPair) -> str:
     return f"frame {pair.name}: radar"
 
 

@@ -21,14 +21,13 @@ from tqdm import tqdm
 from radarsparse.config import SamplingSettings
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
+from radarsparse.evaluation.crop import Cloud
 from radarsparse.evaluation.frames import (
     PREDICTION,
     RAW,
-    Cloud,
     MakeRow,
     crop,
     frames_of_rows,
-    name_radar,
     rows_of_run,
 )
 from radarsparse.evaluation.noise_levels import losses_by_level
@@ -42,13 +41,13 @@ from radarsparse.geometry import Volume
 from radarsparse.metrics import evaluate
 from radarsparse.metrics.summary import RESAMPLES
 from radarsparse.metrics.voxel import occupancy_calibration
-from radarsparse.models.consensus import draw_consensus
 from radarsparse.models.state import State
 from radarsparse.scan import ScanPair
 from radarsparse.simulator.pairs import simulate_pair
 from radarsparse.sparse import fill, prune, use_engine
 from radarsparse.sparse.ops import union_support
 from radarsparse.training.planning.memory import read_peak_gib
+from radarsparse.training.validate import choose_frames
 from radarsparse.viewer.plots import save_levels, save_report
 from radarsparse.voxels.batch import make_batch
 from radarsparse.voxels.scene import Scene
@@ -76,6 +75,7 @@ SINGLE: Mapping[str, Any] = {
 }
 COLD, DETAILED = "1 step, one draw, temperature 0.5", "regression, its details drawn"
 
+SEED = 0  # of the noise
 # Seeds of simulated frames that no training run draws.
 SIMULATED_SEED, SIMULATED_FRAMES = 1_000_003, 24
 TIMED_FRAMES, DRAWN_FRAMES, PICTURES = 12, 22, 5
@@ -93,7 +93,6 @@ class Ladder:
 
     many: Enhancer
     few: Enhancer
-    seed: int = 0
 
     def rows(self) -> dict[str, MakeRow]:
         """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
@@ -107,25 +106,22 @@ class Ladder:
                 "voxel_probability": ships.voxel_probability,
             },
         }
-        volume, plain = self.many.volume, rows_of_run(_single(self.many, {}), self.seed)
+        volume, plain = self.many.volume, self._rows(self.many, {"steps": HEUN_STEPS})
         return {
             RAW: plain[RAW],
             GROWN: lambda pair: grow(plain[RAW](pair), volume),
             "regression": plain["regression"],
-            HEUN: self._draw(_single(self.many, {"steps": HEUN_STEPS})),
-            **{name: self._draw(_single(self.few, update)) for name, update in drawn.items()},
-            PREDICTION: self._draw(self.few),
-            WRONG: lambda pair: reconstruct_wrongly(self.many, pair, self.seed),
+            HEUN: plain[PREDICTION],
+            **{name: self._rows(self.few, each)[PREDICTION] for name, each in drawn.items()},
+            PREDICTION: rows_of_run(self.few, SEED)[PREDICTION],
+            WRONG: lambda pair: reconstruct_wrongly(self.many, pair, SEED),
             "reconstruction": plain["reconstruction"],
         }
 
-    def _draw(self, enhancer: Enhancer) -> MakeRow:
-        return lambda pair: enhancer(pair.radar, self.seed, name=name_radar(pair)).table
-
-
-def _single(enhancer: Enhancer, update: Mapping[str, Any]) -> Enhancer:
-    """One plain draw of a run, but for some settings."""
-    return enhancer.with_sampling(enhancer.sampling.model_copy(update={**SINGLE, **update}))
+    def _rows(self, enhancer: Enhancer, update: Mapping[str, Any]) -> dict[str, MakeRow]:
+        """Of one plain draw of a run, but for some settings."""
+        sampling = enhancer.sampling.model_copy(update={**SINGLE, **update})
+        return rows_of_run(enhancer.with_sampling(sampling), SEED)
 
 
 @torch.no_grad()
@@ -167,8 +163,7 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
         calibration of the mean of the draws: by bin of what is said of a flag, how often it is up,
         and the expected calibration error.
     """
-    settings = {**SINGLE, "samples": DRAWS}
-    sampling = ladder.few.sampling.model_copy(update=settings)
+    sampling = ladder.few.sampling.model_copy(update={**SINGLE, "samples": DRAWS})
     scored = [_score_frame(ladder, pair, sampling) for pair in pairs]
     scores = np.stack([scores for scores, _, _ in scored])
     said, up = (torch.cat(parts) for parts in zip(*((s, u) for _, s, u in scored), strict=True))
@@ -193,7 +188,7 @@ def _score_frame(
     batch = make_batch([pair], enhancer.volume)
     scene = Scene(batch.radar, batch.cells, batch.volume)
     with use_engine(enhancer.engine):
-        draws = draw_consensus(network, [scene], ladder.seed, sampling).draws
+        draws = network.draw([scene], SEED, sampling).draws
         target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
         scores = []
         for draw in draws:
@@ -206,17 +201,11 @@ def _score_frame(
     return np.array(scores), said[rows].flatten(), up[rows].flatten()
 
 
-def open_ladder(text: str) -> Ladder:
-    """The runs of `EDM,FEW`.
-
-    Raises:
-        InputError: the text names other than two folders, or one holds no run.
-    """
+def _open_ladder(text: str) -> Ladder:
     folders = text.split(",")
     if len(folders) != 2:
         raise InputError(f"--runs {text}: must be two folders, EDM,FEW")
-    many, few = (Enhancer.load(folder) for folder in folders)
-    return Ladder(many, few)
+    return Ladder(*map(Enhancer.load, folders))
 
 
 def run_quality(
@@ -239,7 +228,7 @@ def run_quality(
     if not runs or root is None or document is None:
         raise InputError("quality needs --runs EDM,FEW, --root DIR and --doc FILE.md")
     check_file(document)
-    ladders = [open_ladder(text) for text in runs]
+    ladders = [_open_ladder(text) for text in runs]
     prepared = PreparedFrames.open(root, "val")
     if dry_run:
         seeds, frames = count_of(len(ladders), "seed"), count_of(len(prepared), "frame")
@@ -269,16 +258,12 @@ def _measure(
     for ladder in ladders:
         frames = frames_of_rows(ladder.rows(), names, pairs, ladder.many.volume)
         reports.append(make_report(score_frames(frames, workers), frames, RESAMPLES, PICTURES))
-    few = [pairs[n] for n in _spread(len(pairs), DRAWN_FRAMES)]
+    few = [pairs[number] for number in choose_frames(pairs, DRAWN_FRAMES)]
+    timed = [pairs[number] for number in choose_frames(pairs, TIMED_FRAMES)]
     draws = [score_draws(ladder, few) for ladder in tqdm(ladders, "draws", disable=None)]
-    seconds = _time_rows(ladders[0], [pairs[n] for n in _spread(len(pairs), TIMED_FRAMES)])
-    noise = losses_by_level(ladders[0].many, few, ladders[0].seed)
+    seconds = _time_rows(ladders[0], timed)
+    noise = losses_by_level(ladders[0].many, few, SEED)
     return Quality(title, reports, draws, noise, seconds, read_peak_gib(torch.device("cpu")), ())
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """Some numbers below a length, evenly apart."""
-    return sorted({round(i * (length - 1) / max(count - 1, 1)) for i in range(count)})
 
 
 def _time_rows(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, float]:
@@ -297,7 +282,7 @@ def _draw(
     """Pictures of some frames, evenly apart, of the worst one, and of losses by noise level."""
     folder, worst = document.with_suffix(""), quality.reports[0]["worst"][0]
     folder.mkdir(exist_ok=True)
-    names = [prepared.names[number] for number in _spread(len(prepared), PICTURES - 1)]
+    names = [prepared.names[number] for number in choose_frames(prepared, PICTURES - 1)]
     make, volume = ladder.rows()[PREDICTION], ladder.many.volume
     chosen = list(dict.fromkeys([*names, worst]))
     for name in chosen:

@@ -65,13 +65,8 @@ def _score(enhancer: Enhancer, batch: Batch, random: torch.Generator) -> NDArray
         latent, log_odds = network.denoise_parts(noisy, sigma, condition.seen)
         alone = prior + 2.0 * State.split(noisy).flags / level**2
         error = (latent - truth.latent)[truth.presence > 0].square().mean()
-        rows.append(
-            [
-                _bits(log_odds[:, : BINARY_CHANNELS - 1], truth.flags),
-                _bits(alone, truth.flags),
-                (loss_weight(sigma, sigma_data) * error).item(),
-            ]
-        )
+        bits = [_bits(odds, truth.flags) for odds in (log_odds[:, : BINARY_CHANNELS - 1], alone)]
+        rows.append([*bits, (loss_weight(sigma, sigma_data) * error).item()])
     return np.array(rows)
 
 

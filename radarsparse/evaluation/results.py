@@ -66,7 +66,7 @@ def write_results(parts: Sequence[Quality], about: Sequence[str], older: str) ->
 
 
 def _describe(part: Quality) -> list[str]:
-    reports, rows = part.reports, [RAW, *part.seconds]
+    reports, rows, levels = part.reports, [RAW, *part.seconds], zip(*part.noise, strict=True)
     ranges = [name for name in reports[0]["bands"][RAW] if name.startswith("range")]
     bands = list(product(BAND_METRICS, ranges))
 
@@ -94,7 +94,10 @@ def _describe(part: Quality) -> list[str]:
         *_draws(part.draws),
         "Losses by noise level, first seed: of flags, in bits per flag that is up; of flags where"
         " the regression and each noisy flag itself are all that is known; of latents:",
-        _levels(part.noise),
+        _markdown(
+            ["sigma", "flags", "without neighbours", "latents"],
+            [[f"{sigma:g}", *(f"{loss:.3f}" for loss in losses)] for sigma, *losses in levels],
+        ),
         "\n".join(f"![{path}]({path})" for path in part.pictures),
     ]
 
@@ -140,11 +143,3 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         f" Flags of the mean of the draws, expected calibration error {error:.4f}:",
         _markdown(["said", "found", "share of flags"], lines),
     ]
-
-
-def _levels(noise: NoiseLosses) -> str:
-    lines = [
-        [f"{sigma:g}", *(f"{loss:.3f}" for loss in losses)]
-        for sigma, *losses in zip(*noise, strict=True)
-    ]
-    return _markdown(["sigma", "flags", "without neighbours", "latents"], lines)

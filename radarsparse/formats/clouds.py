@@ -63,7 +63,6 @@ def read_radar(path: Path, fields: Fields | None = None) -> NDArray[np.float32]:
             holds mostly what no radar measures.
     """
     fields, source = fields or Fields(), str(path)
-    _check_suffix(path, _RADAR_SUFFIXES)
     table = _read_table(path, "radar", RADAR_COLUMNS, fields)
     is_named = path.suffix.lower() in _PARSERS and fields.names
     names = fields.radar_names if is_named else find_radar_columns(table, source, table)
@@ -102,7 +101,6 @@ def read_rows(path: Path) -> NDArray[np.floating]:
 
 def read_probable_rows(path: Path) -> tuple[NDArray[np.floating], NDArray[np.float32] | None]:
     """As `read_rows`, and each point's probability where the file has it, [n]."""
-    _check_suffix(path, _CLOUD_SUFFIXES)
     table = _read_table(path, "points", LIDAR_COLUMNS)
     table = {plain_name(name): column for name, column in table.items()} | dict(table)
     names = LIDAR_COLUMNS if "intensity" in table else LIDAR_COLUMNS[:3]
@@ -134,8 +132,7 @@ def write_cloud(
     if points.ndim != 2 or points.shape[1] != 4:
         raise InputError(f"{path}: shape {points.shape} given, (n, 4) expected")
     table = points if probability is None else np.c_[points, probability]
-    names: list[str] = [*LIDAR_COLUMNS, PROBABILITY]
-    columns = dict(zip(names, table.T.astype("<f4"), strict=False))
+    columns: Table = dict(zip((*LIDAR_COLUMNS, PROBABILITY), table.T.astype("<f4"), strict=False))
     with replacing(path) as part:
         part.write_bytes(_ENCODERS[path.suffix.lower()](columns))
 
@@ -174,9 +171,8 @@ def unique_names(files: Iterable[Path]) -> dict[str, Path]:
     """
     named: dict[str, Path] = {}
     for file in files:
-        if file.stem in named:
-            raise InputError(f"{file}: shares its name with {named[file.stem].name}")
-        named[file.stem] = file
+        if (other := named.setdefault(file.stem, file)) is not file:
+            raise InputError(f"{file}: shares its name with {other.name}")
     return named
 
 
@@ -190,6 +186,7 @@ def _read_table(
     path: Path, key: str, columns: Sequence[str], fields: Fields | None = None
 ) -> Table:
     """Columns by their own names; those of rows without names by what is said or usual."""
+    _check_suffix(path, _RADAR_SUFFIXES if fields else _CLOUD_SUFFIXES)
     suffix, said, arrays = path.suffix.lower(), fields or Fields(), {}
     if suffix in _PARSERS:
         return parse_file(path, _PARSERS[suffix])

@@ -64,10 +64,8 @@ class Fields:
             InputError: they aren't five.
         """
         if len(self.names) != len(RADAR_COLUMNS):
-            raise InputError(
-                f"--fields {','.join(self.names)}: must be five names, for"
-                f" {', '.join(RADAR_COLUMNS)}"
-            )
+            given, wanted = ",".join(self.names), ", ".join(RADAR_COLUMNS)
+            raise InputError(f"--fields {given}: must be five names, for {wanted}")
         return self.names
 
 
@@ -99,8 +97,7 @@ def find_radar_columns(
         candidates = [_pick(written[alias], source) for alias in usual if alias in written]
         likely = [name for name in candidates if table and _can_be(column, table[name])]
         found.update((column, name) for name in (likely or candidates)[:1])
-    missing = [column for column in RADAR_COLUMNS if column not in found]
-    if missing:
+    if missing := [column for column in RADAR_COLUMNS if column not in found]:
         raise InputError(
             f"{source}: has no column {listed(missing)} by any usual name, --fields names them;"
             f" there are: {listed(names)}"
@@ -114,8 +111,7 @@ def select_columns(table: Table, names: Sequence[str], source: str) -> NDArray[A
     Raises:
         InputError: there is no such column.
     """
-    missing = [name for name in names if name not in table]
-    if missing:
+    if missing := [name for name in names if name not in table]:
         raise InputError(f"{source}: has no column {listed(missing)}; there are: {listed(table)}")
     return np.stack([table[name] for name in names], axis=1)
 
@@ -132,7 +128,6 @@ def _pick(names: Sequence[str], source: str) -> str:
     """Of names that differ by spelling only the one that is spelt as usual."""
     usual = [name for name in names if name in (*RADAR_COLUMNS, plain_name(name))]
     if len(usual or names) > 1:
-        raise InputError(
-            f"{source}: its columns {listed(names)} differ by spelling only; --fields names one"
-        )
+        what = f"its columns {listed(names)} differ by spelling only"
+        raise InputError(f"{source}: {what}; --fields names one")
     return (usual or names)[0]

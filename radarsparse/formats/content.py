@@ -5,7 +5,6 @@ import math
 import zipfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,29 +101,23 @@ def parse_rows(lines: Iterable[str], columns: int, source: str) -> NDArray[np.fl
     """
     values, most = array("d"), BYTES_MAX // 8 // columns
     for number, line in enumerate(lines):
-        words = line.split(None, columns)
-        fits = len(words) == columns
         try:
-            values.extend(map(float, words if fits else ()))
+            row = list(map(float, line.split(None, columns)))
         except ValueError:
-            fits = False
+            row = []
         if number == most:
             raise InputError(f"{source}: has over {most} rows of {columns} numbers")
-        if not fits:
-            raise InputError(
-                f"{source}: can't be read: row {number} is {line.strip()[:80]!r};"
-                f" must be {columns} numbers"
-            )
+        if len(row) != columns:
+            found = f"row {number} is {line.strip()[:80]!r}"
+            raise InputError(f"{source}: can't be read: {found}; must be {columns} numbers")
+        values.extend(row)
     return np.array(values).reshape(-1, columns)
 
 
 def pack_rows(columns: Table) -> NDArray[Any]:
     """Columns [n] as structures [n] without gaps."""
     dtype = [(name, column.dtype) for name, column in columns.items()]
-    rows = np.empty(len(next(iter(columns.values()))), dtype)
-    for name, column in columns.items():
-        rows[name] = column
-    return rows
+    return np.rec.fromarrays(list(columns.values()), dtype)
 
 
 def parse_npy(content: bytes, source: str) -> NDArray[Any]:
@@ -153,17 +146,13 @@ def parse_bin(columns: int, number_type: str, content: bytes, source: str) -> ND
         InputError: there is no whole number of rows.
     """
     item = np.dtype(number_type).newbyteorder("<")
-    if len(content) % item.itemsize:
-        raise InputError(
-            f"{source}: has {len(content)} bytes; must be a multiple of {item.itemsize}"
-            f" ({number_type})"
-        )
-    count = len(content) // item.itemsize
+    count, rest = divmod(len(content), item.itemsize)
+    if rest:
+        bound = f"a multiple of {item.itemsize} ({number_type})"
+        raise InputError(f"{source}: has {len(content)} bytes; must be {bound}")
     if count % columns:
-        raise InputError(
-            f"{source}: holds {count} {number_type}; must be a multiple of {columns}, a row's"
-            " columns"
-        )
+        bound = f"a multiple of {columns}, a row's columns"
+        raise InputError(f"{source}: holds {count} {number_type}; must be {bound}")
     return np.ndarray((count // columns, columns), item, content)
 
 
@@ -201,7 +190,16 @@ def read_npz(
         InputError: the file is missing or damaged, or an array is missing, damaged, too large or
             of something else.
     """
-    return parse_file(path, partial(_parse_npz, needed, known))
+
+    def parse(content: bytes, source: str) -> dict[str, NDArray[Any]]:
+        members = _find_members(content, source)
+        if missing := [key for key in needed if key not in members]:
+            raise InputError(f"{source}: no array {listed(missing)}; there are: {listed(members)}")
+        wanted = [key for key in (*needed, *known) if key in members]
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {key: _parse_member(archive, members[key], f"{source}: {key}") for key in wanted}
+
+    return parse_file(path, parse)
 
 
 def array_names(path: Path) -> list[str]:
@@ -210,18 +208,6 @@ def array_names(path: Path) -> list[str]:
         return list(parse_file(path, _find_members))
     except InputError:
         return []
-
-
-def _parse_npz(
-    needed: Sequence[str], known: Sequence[str], content: bytes, source: str
-) -> dict[str, NDArray[Any]]:
-    members = _find_members(content, source)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        missing = [key for key in needed if key not in members]
-        if missing:
-            raise InputError(f"{source}: no array {listed(missing)}; there are: {listed(members)}")
-        wanted = [key for key in (*needed, *known) if key in members]
-        return {key: _parse_member(archive, members[key], f"{source}: {key}") for key in wanted}
 
 
 def _find_members(content: bytes, source: str) -> dict[str, zipfile.ZipInfo]:

@@ -66,21 +66,16 @@ def _read_header(stream: io.BytesIO, source: str) -> dict[str, list[str]]:
         header["FIELDS" if key == "COLUMNS" else key] = values
         if key == "DATA" or stream.tell() >= HEADER_MAX:
             break
-    missing = [key for key in ("DATA", "FIELDS") if key not in header]
-    if not missing and ("POINTS" in header or "WIDTH" in header):
-        return header
-    lacks = missing[0] if missing else "POINTS or WIDTH"
-    raise InputError(
-        f"{source}: has no line that begins {lacks} in a header of {HEADER_MAX} bytes at most"
-    )
+    for keys in (("DATA",), ("FIELDS",), ("POINTS", "WIDTH")):
+        if not header.keys() & keys:
+            where = f"in a header of {HEADER_MAX} bytes at most"
+            raise InputError(f"{source}: has no line that begins {' or '.join(keys)} {where}")
+    return header
 
 
 def _count_points(header: Mapping[str, list[str]], source: str) -> int:
-    given = {
-        key: _whole(" ".join(header[key]), key, source)
-        for key in ("POINTS", "WIDTH", "HEIGHT")
-        if key in header
-    }
+    keys = [key for key in ("POINTS", "WIDTH", "HEIGHT") if key in header]
+    given = {key: _whole(" ".join(header[key]), key, source) for key in keys}
     grid = given.get("WIDTH", 0) * given.get("HEIGHT", 1)
     points = given.get("POINTS", grid)
     if points < grid:
@@ -96,18 +91,15 @@ def _whole(text: str, what: str, source: str) -> int:
 
 def _make_layout(header: Mapping[str, list[str]], source: str) -> np.dtype[Any]:
     """A point's values; padding and doubled names get a blank, so that no other has theirs."""
-    names = header["FIELDS"]
+    names, usual = header["FIELDS"], {"SIZE": "4", "TYPE": "F", "COUNT": "1"}
     check_count(len(names), source)
-    sizes = header.get("SIZE", ["4"] * len(names))
-    types = header.get("TYPE", ["F"] * len(names))
-    counts = header.get("COUNT", ["1"] * len(names))
-    if not len(names) == len(sizes) == len(types) == len(counts):
-        lengths = ", ".join(str(len(each)) for each in (names, sizes, types, counts))
-        raise InputError(
-            f"{source}: FIELDS, SIZE, TYPE and COUNT have different lengths: {lengths}"
-        )
+    columns = [names, *(header.get(key, [each] * len(names)) for key, each in usual.items())]
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(str(len(column)) for column in columns)
+        what = "FIELDS, SIZE, TYPE and COUNT have different lengths"
+        raise InputError(f"{source}: {what}: {lengths}")
     layout, known = [], {"_"}
-    for name, kind, size, text in zip(names, types, sizes, counts, strict=True):
+    for name, size, kind, text in zip(*columns, strict=True):
         count = _whole(text, f"COUNT of {name[:40]}", source) or 1  # some wrote 0 for 1
         bytes_each = _whole(size, f"SIZE of {name[:40]}", source)
         if bytes_each not in _SIZES.get(kind, ()):

@@ -36,14 +36,9 @@ class DatasetCard:
     """What a user must know of a data set before using it.
 
     Attributes:
-        name: of the data set.
-        radar_sensor: maker and model of the radar.
-        lidar_sensor: maker and model of the LiDAR.
+        radar_sensor: maker and model; so for the LiDAR.
         field_of_view_deg: the radar's full azimuth and elevation angles.
-        radar_rate_hz: radar frames per second.
-        lidar_rate_hz: LiDAR sweeps per second.
         licence: under which terms the points may be used.
-        citation: what to cite.
         provenance: what the frames were made from; two cards differ if this differs.
     """
 
@@ -124,9 +119,8 @@ def rigid_transform(value: object, source: str) -> NDArray[np.float64]:
     with np.errstate(over="ignore", invalid="ignore"):
         skew = np.abs(rotation @ rotation.T - np.eye(3)).max()
         error = skew + np.abs(transform[3] - (0, 0, 0, 1)).max()
-    if not (
-        np.isfinite(transform).all() and error <= RIGID_TOLERANCE and np.linalg.det(rotation) > 0
-    ):
+    is_near = np.isfinite(transform).all() and error <= RIGID_TOLERANCE
+    if not (is_near and np.linalg.det(rotation) > 0):
         raise InputError(
             f"{source}: is not rigid (off by {error:.3g}, at most {RIGID_TOLERANCE:g} allowed;"
             " a rotation without mirroring over the row 0 0 0 1 is expected)"
@@ -151,11 +145,9 @@ def read_split(folder: Path) -> dict[str, list[list[int]]]:
     path = folder / SPLIT_FILE
     content = read_yaml(path)
     for name, ranges in content.items():
-        if not isinstance(ranges, list) or not all(_is_range(bounds) for bounds in ranges):
-            raise InputError(
-                f"{path}: {name} = {ranges!r:.200}; must be a list of [first, last]"
-                " with 0 <= first <= last"
-            )
+        if not isinstance(ranges, list) or not all(map(_is_range, ranges)):
+            bound = "a list of [first, last] with 0 <= first <= last"
+            raise InputError(f"{path}: {name} = {ranges!r:.200}; must be {bound}")
     return content
 
 
@@ -183,21 +175,19 @@ class PreparedFrames(Sequence[ScanPair]):
         Raises:
             InputError: a folder or file is missing, the split is unknown or holds no frame.
         """
-        _check_folders(root)
-        splits = read_split(root)
+        every, splits = PreparedFrames.open_all(root), read_split(root)
         if split not in splits:
-            raise InputError(
-                f"{root / SPLIT_FILE}: no split {split!r}; there are: {', '.join(map(str, splits))}"
-            )
+            there = ", ".join(map(str, splits))
+            raise InputError(f"{root / SPLIT_FILE}: no split {split!r}; there are: {there}")
         ranges = splits[split]
-        names = tuple(
+        names = [
             name
-            for name in frame_names(root)
+            for name in every.names
             if any(first <= int(name) <= last for first, last in ranges)
-        )
+        ]
         if not names:
             raise InputError(f"{root}: split {split!r} = {ranges!r:.200} holds none of the frames")
-        return PreparedFrames(root, names)
+        return PreparedFrames(root, tuple(names))
 
     @staticmethod
     def open_all(root: Path) -> "PreparedFrames":
@@ -206,7 +196,9 @@ class PreparedFrames(Sequence[ScanPair]):
         Raises:
             InputError: a folder is missing, or there is no frame.
         """
-        _check_folders(root)
+        for folder in (root, root / FRAMES_FOLDER):
+            if not folder.is_dir():
+                raise InputError(f"{folder}: no such folder; prepared frames are expected there")
         names = frame_names(root)
         if not names:
             raise InputError(f"{root / FRAMES_FOLDER}: holds no frame such as 000000.npz")
@@ -230,12 +222,6 @@ class PreparedFrames(Sequence[ScanPair]):
 def is_prepared(file: Path) -> bool:
     """Whether a file is a prepared frame; one that can't be opened isn't."""
     return file.suffix.lower() == ".npz" and "lidar" in array_names(file)
-
-
-def _check_folders(root: Path) -> None:
-    for folder in (root, root / FRAMES_FOLDER):
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; prepared frames are expected there")
 
 
 def frame_names(root: Path) -> tuple[str, ...]:
@@ -262,7 +248,6 @@ def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _is_range(bounds: object) -> bool:
-    if not isinstance(bounds, list) or [type(bound) for bound in bounds] != [int, int]:
-        return False
-    return 0 <= bounds[0] <= bounds[1]
+def _is_range(bounds: Any) -> bool:
+    is_pair = isinstance(bounds, list) and [type(bound) for bound in bounds] == [int, int]
+    return is_pair and 0 <= bounds[0] <= bounds[1]

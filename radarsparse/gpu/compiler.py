@@ -111,7 +111,7 @@ def compile_kernels(architecture: str) -> bytes:
         InputError: cuda-core isn't installed.
     """
     core = _import("cuda.core")
-    path = _cache_folder() / f"{_fingerprint(architecture)}.cubin"
+    path = _kept_path(architecture)
     if path.is_file():
         kept = path.read_bytes()
         if _digest(kept[_DIGEST_BYTES:]) == kept[:_DIGEST_BYTES]:
@@ -123,17 +123,14 @@ def compile_kernels(architecture: str) -> bytes:
     return cubin
 
 
-def _cache_folder() -> Path:
+def _kept_path(architecture: str) -> Path:
+    """Where a cubin is kept; its name stands for everything that it depends on."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "radarsparse" / "kernels"
-
-
-def _fingerprint(architecture: str) -> str:
-    """Names everything that the cubin depends on."""
     _, *version = _import("cuda.bindings.nvrtc").nvrtcVersion()
     parts = [f"{architecture} {version} {_STANDARD} {UNITS}".encode()]
     parts += [path.read_bytes() for path in sorted(SOURCES.glob("*.cu*"))]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+    name = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    return Path(root) / "radarsparse" / "kernels" / f"{name}.cubin"
 
 
 def _digest(cubin: bytes) -> bytes:

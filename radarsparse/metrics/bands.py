@@ -119,19 +119,15 @@ def _one_way(
     match: Match, distance2: Tensor, band: Tensor, bands: int, thresholds_m: Sequence[float]
 ) -> list[OneWay]:
     """One entry per band, whose points are laid together like frames of a batch."""
-    _check_bands(band, len(distance2), bands)
+    if band.shape != distance2.shape:
+        raise InputError(f"bands of shape {tuple(band.shape)} found, ({len(distance2)},) expected")
+    if len(band) and not OUTSIDE <= int(band.min()) <= int(band.max()) < bands:
+        raise InputError(
+            f"bands {int(band.min())} to {int(band.max())} found, {OUTSIDE} to {bands - 1} expected"
+        )
     counts = torch.bincount(band - OUTSIDE, minlength=bands + 1)
     first = counts[0]
     order = band.argsort(stable=True)[first:]
     offsets = counts.cumsum(0) - first
     statistics = summarize_distances(distance2[order], offsets, thresholds_m, QUANTILES)
     return one_way(statistics, match.diagonal_m)
-
-
-def _check_bands(band: Tensor, points: int, bands: int) -> None:
-    if band.shape != (points,):
-        raise InputError(f"bands of shape {tuple(band.shape)} found, ({points},) expected")
-    if points and not OUTSIDE <= int(band.min()) <= int(band.max()) < bands:
-        raise InputError(
-            f"bands {int(band.min())} to {int(band.max())} found, {OUTSIDE} to {bands - 1} expected"
-        )

@@ -61,8 +61,10 @@ def score(
     Raises:
         InputError: a threshold or a size isn't positive.
     """
-    _check_positive("threshold", thresholds_m)
-    _check_positive("voxel size", voxel_sizes_m)
+    for name, values_m in (("threshold", thresholds_m), ("voxel size", voxel_sizes_m)):
+        for value_m in values_m:
+            if not 0 < value_m < math.inf:
+                raise InputError(f"{name} {value_m} m: must be positive and finite")
     statistics = summarize_both(match.there2, match.back2, thresholds_m, QUANTILES)
     there, back = one_way(statistics, match.diagonal_m)
     return {
@@ -71,12 +73,6 @@ def score(
         **_feature_scores(match),
         **_counts(match),
     }
-
-
-def _check_positive(name: str, values_m: Sequence[float]) -> None:
-    for value_m in values_m:
-        if not 0 < value_m < math.inf:
-            raise InputError(f"{name} {value_m} m: must be positive and finite")
 
 
 def _feature_scores(match: Match) -> dict[str, float]:

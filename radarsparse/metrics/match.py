@@ -53,7 +53,8 @@ def match_clouds(pred: Points, target: Points, diagonal_m: float | None = None) 
     truth, target_nonfinite = _finite_rows("target", target)
     guess, pred_nonfinite = _finite_rows("pred", pred)
     if diagonal_m is None:
-        diagonal_m = _diagonal_m(guess, truth)
+        corners = torch.cat([guess[:, :3], truth[:, :3], truth.new_zeros(1, 3)])
+        diagonal_m = float((corners.amax(dim=0) - corners.amin(dim=0)).norm())
     elif not 0 < diagonal_m < float("inf"):
         raise InputError(f"diagonal_m {diagonal_m}: must be positive and finite")
     found = nearest_both(guess[:, :3], truth[:, :3])
@@ -82,8 +83,3 @@ def _float64(points: Points) -> Tensor:
         return points.detach().to(torch.float64)
     # torch takes neither read-only nor reversed arrays, so it gets a copy
     return torch.from_numpy(np.array(points, dtype=np.float64, order="C"))
-
-
-def _diagonal_m(pred: Tensor, target: Tensor) -> float:
-    corners = torch.cat([pred[:, :3], target[:, :3], target.new_zeros(1, 3)])
-    return float((corners.amax(dim=0) - corners.amin(dim=0)).norm())

@@ -64,9 +64,10 @@ def one_way(statistics: Statistics, diagonal_m: float) -> list[OneWay]:
         diagonal_m: the distance that stands for having no neighbour.
     """
     count = statistics.count.double()[:, None]
-    columns = [statistics.sum_m[:, None] / count, statistics.max_m[:, None]]
-    distances_m = _fill(torch.cat([*columns, statistics.quantiles_m], dim=1), diagonal_m)
-    squares_m2 = _fill(statistics.sum_sq_m2[:, None] / count, diagonal_m**2)
+    columns = (statistics.sum_m[:, None] / count, statistics.max_m[:, None], statistics.quantiles_m)
+    distances_m = torch.cat(columns, dim=1).nan_to_num(nan=diagonal_m, posinf=diagonal_m)
+    square_m2 = diagonal_m**2
+    squares_m2 = (statistics.sum_sq_m2[:, None] / count).nan_to_num(nan=square_m2, posinf=square_m2)
     # Of no points, none is near.
     shares = (statistics.hits / count).nan_to_num(nan=0.0)
     # One copy from the device; a double holds every count.
@@ -96,17 +97,10 @@ def point_scores(there: OneWay, back: OneWay, thresholds_m: Sequence[float]) -> 
         "hausdorff_median_m": max(there.median_m, back.median_m),
     }
     for threshold_m, precision, recall in zip(thresholds_m, there.shares, back.shares, strict=True):
+        both = precision + recall
         scores[f"precision@{threshold_m}m"] = precision
         scores[f"recall@{threshold_m}m"] = recall
-        scores[f"fscore@{threshold_m}m"] = _harmonic_mean(precision, recall)
+        scores[f"fscore@{threshold_m}m"] = 2 * precision * recall / both if both > 0 else 0.0
     if there.count == back.count == 0:
         return dict.fromkeys(scores, math.nan)
     return scores
-
-
-def _fill(values: Tensor, missing: float) -> Tensor:
-    return values.nan_to_num(nan=missing, posinf=missing)
-
-
-def _harmonic_mean(a: float, b: float) -> float:
-    return 2 * a * b / (a + b) if a + b > 0 else 0.0

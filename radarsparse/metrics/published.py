@@ -5,12 +5,14 @@ lists what differs.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 
 import numpy as np
 import torch
 from scipy.integrate import simpson
 from torch import Tensor
+from torch.nn import functional as F
 
 from radarsparse.errors import InputError
 from radarsparse.metrics.distribution import jensen_shannon
@@ -115,8 +117,9 @@ def radarhd(pairs: CloudPairs) -> dict[str, float]:
     """
     frames = [_radarhd_frame(number, *pair) for number, pair in enumerate(pairs)]
     means = _means(frames)
-    medians = {f"{key}_median": _median([frame[key] for frame in frames]) for key in means}
-    return {**means, **medians}
+    table = torch.tensor([[frame[key] for frame in frames] for key in means], dtype=torch.float64)
+    medians = table.quantile(0.5, dim=1).tolist()
+    return {**means, **{f"{key}_median": m for key, m in zip(means, medians, strict=True)}}
 
 
 def _radar_diffusion_frame(pred: Tensor, target: Tensor) -> dict[str, float]:
@@ -142,18 +145,12 @@ def _lidiff_frame(
     there, back = _distances(pred, target)
     precision, recall = _percent_below(there), _percent_below(back)
     fscore = (2 * precision * recall / (precision + recall)).nan_to_num(nan=0.0)
-    jsd_bev, jsd_3d = _lidiff_divergences(pred, target)
     scores = {
         "rmse_m": there.mean().item(),
         "chamfer_mean_m": ((back.mean() + there.mean()) / 2).item(),
-        "jsd_bev": jsd_bev,
-        "jsd_3d": jsd_3d,
+        **_lidiff_divergences(pred, target),
     }
-    overlaps = {
-        **_lidiff_overlaps("iou", _cells_within_reach, pred, target),
-        **_lidiff_overlaps("iou_before_2025_06", _cells_near_sensor, pred, target),
-    }
-    return scores, torch.stack([precision, recall, fscore]), overlaps
+    return scores, torch.stack([precision, recall, fscore]), _lidiff_overlaps(pred, target)
 
 
 def _radarhd_frame(number: int, pred: Tensor, target: Tensor) -> dict[str, float]:
@@ -171,10 +168,6 @@ def _means(frames: Sequence[dict[str, float]]) -> dict[str, float]:
     return {key: math.fsum(frame[key] for frame in frames) / len(frames) for key in frames[0]}
 
 
-def _median(values: Sequence[float]) -> float:
-    return torch.tensor(values, dtype=torch.float64).quantile(0.5).item()
-
-
 def _refuse_empty(number: int, pred: Tensor, target: Tensor) -> None:
     for name, points in (("prediction", pred), ("target", target)):
         if len(points) == 0:
@@ -186,14 +179,10 @@ def _refuse_empty(number: int, pred: Tensor, target: Tensor) -> None:
 
 def _distances(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Distance of every predicted point to the target, and back, in metres."""
-    there2, _, back2, _ = nearest_both(_xyz(pred), _xyz(target))
+    xyz = [points[:, :3].double() for points in (pred, target)]
+    # Where there is no z, it is 0.
+    there2, _, back2, _ = nearest_both(*(F.pad(cloud, (0, 3 - cloud.shape[1])) for cloud in xyz))
     return there2.sqrt(), back2.sqrt()
-
-
-def _xyz(points: Tensor) -> Tensor:
-    """Coordinates in float64, z = 0 where there is none."""
-    xyz = points[:, :3].double()
-    return torch.nn.functional.pad(xyz, (0, 3 - xyz.shape[1]))
 
 
 def _percent_below(distances: Tensor) -> Tensor:
@@ -212,12 +201,13 @@ def _areas(curves: Tensor) -> dict[str, float]:
     return {f"{name}_auc_percent": areas[row].item() for row, name in enumerate(names)}
 
 
-def _lidiff_overlaps(
-    key: str, cells_of: Callable[[Tensor, float], Tensor], pred: Tensor, target: Tensor
-) -> dict[str, Overlap]:
-    sizes_m = LIDIFF_IOU_SIZES_M
-    tables = [count_cells(cells_of(pred, m), cells_of(target, m))[1] for m in sizes_m]
-    return dict(zip([f"{key}@{m}m" for m in sizes_m], overlaps_of(tables), strict=True))
+def _lidiff_overlaps(pred: Tensor, target: Tensor) -> dict[str, Overlap]:
+    codes = {"iou": _cells_within_reach, "iou_before_2025_06": _cells_near_sensor}
+    tables = {
+        f"{key}@{m}m": count_cells(cells_of(pred, m), cells_of(target, m))[1]
+        for (key, cells_of), m in product(codes.items(), LIDIFF_IOU_SIZES_M)
+    }
+    return dict(zip(tables, overlaps_of(list(tables.values())), strict=True))
 
 
 def _ious_of_the_set(frames: Sequence[dict[str, Overlap]]) -> dict[str, float]:
@@ -244,15 +234,12 @@ def _cells_near_sensor(points: Tensor, size_m: float) -> Tensor:
     return pack_index(index[(index.abs() <= LIDIFF_REACH).all(dim=1)])
 
 
-def _lidiff_divergences(pred: Tensor, target: Tensor) -> tuple[float, float]:
+def _lidiff_divergences(pred: Tensor, target: Tensor) -> dict[str, float]:
     """Square roots of divergences: of occupied voxels per column, and of points per voxel."""
     ours, theirs = (_cells_within_reach(points, LIDIFF_JSD_SIZE_M) for points in (pred, target))
     voxels, counts = count_cells(ours, theirs)
-    flat = count_columns(voxels, counts.clamp(max=1))
-    return _distance_in_nats(flat), _distance_in_nats(counts)
-
-
-def _distance_in_nats(counts: Tensor) -> float:
+    tables = {"jsd_bev": count_columns(voxels, counts.clamp(max=1)), "jsd_3d": counts}
     if not counts.sum(dim=0).all():
-        return math.nan
-    return math.sqrt(jensen_shannon(counts) * math.log(2))
+        return dict.fromkeys(tables, math.nan)
+    # From bits to nats.
+    return {key: math.sqrt(jensen_shannon(t) * math.log(2)) for key, t in tables.items()}

@@ -42,7 +42,12 @@ def summarize(per_frame: PerFrame) -> dict[str, float]:
     Raises:
         InputError: there are no frames.
     """
-    return {key: _combine(key, values) for key, values in _columns(per_frame).items()}
+    means = {}
+    for key, values in _columns(per_frame).items():
+        numbers = [value for value in values if not math.isnan(value)]
+        total = math.fsum(numbers)
+        means[key] = total if key in COUNTS else total / (len(numbers) or math.nan)
+    return means
 
 
 def count_left_out(per_frame: PerFrame) -> dict[str, int]:
@@ -81,8 +86,12 @@ def bootstrap_intervals(
     columns = {key: row for key, row in _columns(per_frame).items() if key not in COUNTS}
     values = np.array(list(columns.values())).reshape(len(columns), len(per_frame)).T
     means = _resampled_means(values, resamples)
-    bounds = [_percentiles(draws[~np.isnan(draws)]) for draws in means.T]
-    return dict(zip(columns, bounds, strict=True))
+    intervals = {}
+    for key, draws in zip(columns, means.T, strict=True):
+        numbers = draws[~np.isnan(draws)]
+        bounds = np.percentile(numbers, INTERVAL_PERCENTILES) if len(numbers) else [math.nan] * 2
+        intervals[key] = float(bounds[0]), float(bounds[1])
+    return intervals
 
 
 def _columns(per_frame: PerFrame) -> dict[str, list[float]]:
@@ -90,13 +99,6 @@ def _columns(per_frame: PerFrame) -> dict[str, list[float]]:
         raise InputError("0 frames to summarize, at least 1 expected")
     keys = dict.fromkeys(key for frame in per_frame for key in frame)
     return {key: [frame.get(key, math.nan) for frame in per_frame] for key in keys}
-
-
-def _combine(key: str, values: Sequence[float]) -> float:
-    numbers = [value for value in values if not math.isnan(value)]
-    if key in COUNTS:
-        return math.fsum(numbers)
-    return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
 def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.float64]:
@@ -114,13 +116,6 @@ def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.
     return np.concatenate(means)
 
 
-def _percentiles(draws: NDArray[np.float64]) -> tuple[float, float]:
-    if len(draws) == 0:
-        return math.nan, math.nan
-    low, high = np.percentile(draws, INTERVAL_PERCENTILES).tolist()
-    return low, high
-
-
 def format_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     """Lay out summaries as a plain-text table, one line per name.
 
@@ -128,18 +123,13 @@ def format_table(rows: Mapping[str, Mapping[str, float]]) -> str:
         rows: `summarize`'s answer for each name, such as `raw radar`; metrics that are missing
             or NaN show as `-`.
     """
-    name_width = max(map(len, rows), default=0)
-    header = "  ".join([" " * name_width, *COLUMNS.values()])
-    return "\n".join([header, *(_line(f"{name:<{name_width}}", rows[name]) for name in rows)])
-
-
-def _line(name: str, row: Mapping[str, float]) -> str:
-    cells = [f"{_cell(row.get(key, math.nan)):>{len(title)}}" for key, title in COLUMNS.items()]
-    return "  ".join([name, *cells])
-
-
-def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+    width = max(map(len, rows), default=0)
+    lines = [[" " * width, *COLUMNS.values()]]
+    for name, row in rows.items():
+        values = [row.get(key, math.nan) for key in COLUMNS]
+        cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
+        lines.append([f"{name:<{width}}", *map(str.rjust, cells, map(len, COLUMNS.values()))])
+    return "\n".join(map("  ".join, lines))
 
 
 def write_json(path: Path, content: Any) -> None:

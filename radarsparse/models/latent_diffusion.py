@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from radarsparse.config import (
+    LATTICE_STRIDE,
     DenoiserSettings,
     DiffusionSettings,
     FewStepSamplingSettings,
@@ -32,13 +33,17 @@ from radarsparse.models.state import (
     State,
     choose_flags,
     flagged_voxels,
+    make_noise,
     make_state,
+    mirror_rows,
+    mirror_states,
 )
 from radarsparse.models.vae import Vae
 from radarsparse.sparse import SparseTensor, Support, prune
 from radarsparse.sparse.ops import parent_support
 from radarsparse.sparse.tensor import move
 from radarsparse.voxels.batch import Batch
+from radarsparse.voxels.scene import Scene
 
 
 class Condition(NamedTuple):
@@ -51,6 +56,18 @@ class Condition(NamedTuple):
 
     seen: SparseTensor
     blind: SparseTensor
+
+
+class Consensus(NamedTuple):
+    """One state from several draws: of a scene, of its mirror image, and from the regression.
+
+    Attributes:
+        state: [n, c] which is decoded.
+        draws: [k, n, c] whose mean it is, next to the regression.
+    """
+
+    state: Tensor
+    draws: Tensor
 
 
 class LatentDiffusion(nn.Module):
@@ -89,6 +106,45 @@ class LatentDiffusion(nn.Module):
         scaled = latent.replace(latent.feats * self.diffusion.sigma_data)
         fine = parent_support(batch.lidar.support)
         return make_state(scaled, fine, batch.lattice.support)
+
+    def draw(self, views: Sequence[Scene], seed: int, sampling: SamplingSettings) -> Consensus:
+        """The state that `sampling` asks for; the same seed gives the same one.
+
+        Args:
+            views: a scene and, where `sampling` asks for two views, its mirror image.
+            seed: of the noise.
+            sampling: how many draws, the regression's share, and whether details are drawn anew.
+        """
+        scene, *mirrored = views
+        cells = scene.cells.feats
+        draw_noise = make_noise(seed, cells.new_empty(len(cells), self.state_channels))
+        condition = self.condition_on(scene.radar, scene.cells)
+        means, draws = self._draw_view(condition, draw_noise, sampling)
+        for view in mirrored:
+            seen = self.condition_on(view.radar, view.cells)
+            others = self._draw_view(seen, draw_noise, sampling)
+            rows = mirror_rows(scene.cells.support, scene.volume.shape[1] // LATTICE_STRIDE)
+            latent = State.split(draws.mean(0)).latent
+            means, draws = (
+                torch.cat([ours, mirror_states(theirs, rows, latent)])
+                for ours, theirs in zip((means, draws), others, strict=True)
+            )
+        state = draws.mean(0).lerp(means.mean(0), sampling.regression_share)
+        if sampling.detail_sigma is not None:
+            state = self.draw_details(state, condition, draw_noise, sampling)
+        return Consensus(state, draws)
+
+    def _draw_view(
+        self, condition: Condition, draw_noise: DrawNoise, sampling: SamplingSettings
+    ) -> tuple[Tensor, Tensor]:
+        """Of one side of the mirror: the regression, [1, n, c], and draws, [k, n, c]."""
+        mean = self.regress(condition)
+        if sampling.regression_share == 1.0:  # no draw would count
+            return mean[None], mean[None]
+        draws = [
+            self.sample(condition, mean, draw_noise, sampling) for _ in range(sampling.samples)
+        ]
+        return mean[None], torch.stack(draws)
 
     def denoise(self, noisy: Tensor, sigma: Tensor, context: SparseTensor) -> Tensor:
         """Estimate the clean state.

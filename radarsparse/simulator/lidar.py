@@ -33,13 +33,13 @@ def scan_lidar(world: World, model: LidarModel, rng: np.random.Generator) -> NDA
     Returns:
         float32 [m, 4] x, y, z in metres and intensity 0 to 255, LiDAR frame.
     """
-    directions = model.pattern.directions(rng.random())
+    directions = model.directions(rng.random())
     T_world_lidar = world.T_world_lidar
     hits = cast_rays(world, T_world_lidar[:3, 3], directions @ T_world_lidar[:3, :3].T)
     kept = _returned(hits, model, rng)
     range_m = _noisy_range(hits, model.range_noise_std_m, rng)
     intensity = _intensity(hits, rng)
-    points = np.concatenate([directions * range_m[:, None], intensity[:, None]], axis=1)
+    points = np.column_stack([directions * range_m[:, None], intensity])
     return points[kept].astype(np.float32)
 
 

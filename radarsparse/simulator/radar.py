@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.geometry import cartesian
+from radarsparse.geometry import azimuth_rad, cartesian
 from radarsparse.simulator.radar_models import ERROR_RANGE_M, PolarNoise, PowerScale, RadarModel
 from radarsparse.simulator.raycast import NOTHING, Hits, cast_rays
 from radarsparse.simulator.world import Floats, World, by_material
@@ -90,7 +90,7 @@ def scan_radar(world: World, model: RadarModel, rng: np.random.Generator) -> NDA
     doppler = _folded(detections.doppler_mps + noise_mps, model.doppler_max_mps)
     doppler = _on_grid(doppler, model.steps.doppler_mps)
     power = _on_grid(_power_db(detections, model.power), model.steps.power_db)
-    table = np.concatenate([points, doppler[:, None], power[:, None]], axis=1)
+    table = np.column_stack([points, doppler, power])
     seen = np.flatnonzero(_in_view(points, model))
     strongest = np.argsort(-detections.snr_db[seen], kind="stable")[: model.points_max]
     return table[np.sort(seen[strongest])].astype(np.float32)
@@ -109,7 +109,8 @@ def _scatterers(world: World, model: RadarModel, rng: np.random.Generator) -> _E
     in_world = directions @ rotation.T
     hits = cast_rays(world, origin_m, in_world)
     passed = (hits.owner != NOTHING) & (rng.random(len(in_world)) < PASS_SHARE[hits.material])
-    direct = _answers(world, model, directions[~passed], hits.take(~passed), rng)
+    stopped = Hits._make(values[~passed] for values in hits)
+    direct = _answers(world, model, directions[~passed], stopped, rng)
     # Now through all that lets some pass.
     opaque = tuple(part for part in world.parts if not PASS_SHARE[part.material])
     farther = cast_rays(replace(world, parts=opaque), origin_m, in_world[passed])
@@ -179,8 +180,8 @@ def _ground_mirrored(echoes: _Echoes, world: World, rng: np.random.Generator) ->
     below = in_world[chosen] * (1.0, 1.0, -1.0)
     below[:, 2] += 2.0 * ground_m[chosen]
     source = echoes.take(chosen)
-    points, snr_db = (below - origin_m) @ rotation, source.snr_db - MIRROR_LOSS_DB
-    return source._replace(points=points, snr_db=snr_db)
+    points = (below - origin_m) @ rotation
+    return source._replace(points=points, snr_db=source.snr_db - MIRROR_LOSS_DB)
 
 
 def _detoured(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> _Echoes:
@@ -212,14 +213,13 @@ def _noisy_polar(
 ) -> Floats:
     """Range, azimuth and elevation with part of a radar's noise, [3, n]."""
     range_m = np.linalg.norm(points, axis=1)
-    azimuth = np.arctan2(points[:, 1], points[:, 0])
     elevation = np.arcsin(np.clip(points[:, 2] / range_m, -1.0, 1.0))
     unit = rng.normal(0.0, np.sqrt(variance_share), (3, len(points)))
     range_std_m = np.interp(range_m, ERROR_RANGE_M, noise.range_std_m)
     azimuth_std = np.radians(np.interp(range_m, ERROR_RANGE_M, noise.azimuth_std_deg))
     elevation_std = np.radians(np.interp(range_m, ERROR_RANGE_M, noise.elevation_std_deg))
     std = np.stack([range_std_m, azimuth_std, elevation_std])
-    return np.stack([range_m, azimuth, elevation]) + unit * std
+    return np.stack([range_m, azimuth_rad(points), elevation]) + unit * std
 
 
 def _on_grid(values: Floats, step: float) -> Floats:
@@ -240,9 +240,7 @@ def _power_db(echoes: _Echoes, scale: PowerScale) -> Floats:
 
 
 def _in_view(points: Floats, model: RadarModel) -> NDArray[np.bool_]:
-    azimuth = np.abs(np.arctan2(points[:, 1], points[:, 0]))
     range_m = np.linalg.norm(points, axis=1)
-    height_m = np.sin(np.radians(model.elevation_listed_max_deg)) * range_m
     inside = (range_m >= model.range_min_m) & (range_m <= model.range_max_m)
-    inside &= np.abs(points[:, 2]) <= height_m
-    return inside & (azimuth <= np.radians(model.azimuth_max_deg))
+    inside &= np.abs(points[:, 2]) <= np.sin(np.radians(model.elevation_listed_max_deg)) * range_m
+    return inside & (np.abs(azimuth_rad(points)) <= np.radians(model.azimuth_max_deg))

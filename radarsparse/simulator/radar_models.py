@@ -13,10 +13,6 @@ Row = tuple[float, float, float, float]
 ERROR_RANGE_M = (8.0, 22.0, 40.0, 75.0)
 """Where the values of a `Row` hold; between them they are interpolated."""
 
-# Section 10.2: points without LiDAR support are 0 to 4 % near and 47 to 63 % far, of which part is
-# only out of the LiDAR's reach.
-GHOST_SHARE = (0.02, 0.05, 0.07, 0.15)
-
 
 @dataclass(frozen=True)
 class PolarNoise:
@@ -91,7 +87,9 @@ class RadarModel:
     points_max: int = 100_000
     steps: Steps = Steps()
     sensitivity_db: float = 0.0
-    ghost_share: Row = GHOST_SHARE
+    # Section 10.2: points without LiDAR support are 0 to 4 % near and 47 to 63 % far, of which part
+    # is only out of the LiDAR's reach.
+    ghost_share: Row = (0.02, 0.05, 0.07, 0.15)
 
 
 # Section 10.1: field of view 110 x 10 deg (data to +-15 deg), 100 m, magnitude 45 to 97 dB in steps

@@ -33,10 +33,6 @@ class Hits(NamedTuple):
     material: NDArray[np.int64]
     velocity_mps: Floats
 
-    def take(self, rows: NDArray[np.bool_]) -> "Hits":
-        """Those of some rays."""
-        return Hits._make(values[rows] for values in self)
-
 
 def cast_rays(world: World, origin_m: Floats, directions: Floats) -> Hits:
     """Find the first surface that each ray meets.
@@ -51,25 +47,21 @@ def cast_rays(world: World, origin_m: Floats, directions: Floats) -> Hits:
     range_m = range_to_ground(world.relief, origin_m, directions)
     cos_incidence = _ground_cosine(world.relief, origin_m, directions, range_m)
     owner = np.where(np.isfinite(range_m), GROUND, NOTHING)
-    material, velocity_mps = [Material.ROAD], [(0.0, 0.0, 0.0)]
     fan = _Fan(directions)
     for number, part in enumerate(world.parts, start=1):
         if isinstance(part, Box):
             row, entered_m, cosine = _enter_box(part, origin_m, directions, fan)
-            velocity_mps.append(part.velocity_mps)
         else:
             row, entered_m, cosine = _enter_cylinder(part, origin_m, directions, fan)
-            velocity_mps.append((0.0, 0.0, 0.0))
-        material.append(part.material)
         closer = entered_m < range_m[row]
         row = row[closer]
         range_m[row] = entered_m[closer]
         cos_incidence[row] = cosine[closer]
         owner[row] = number
     # What is not hit has the last part's, which nobody looks at.
-    return Hits(
-        range_m, cos_incidence, owner, np.array(material)[owner], np.array(velocity_mps)[owner]
-    )
+    material = np.array([Material.ROAD, *(part.material for part in world.parts)])[owner]
+    velocity_mps = np.array([(0.0, 0.0, 0.0), *(part.velocity_mps for part in world.parts)])[owner]
+    return Hits(range_m, cos_incidence, owner, material, velocity_mps)
 
 
 class _Fan:
@@ -110,14 +102,15 @@ def _enter_box(box: Box, origin_m: Floats, directions: Floats, fan: _Fan) -> Ent
     start = to_box @ (origin_m - np.asarray(box.center_m))
     heading = directions[row] @ to_box.T
     enter, leave = _slab(start, heading, -half, half)
-    axis = enter.argmax(axis=1)
     entered_m = enter.max(axis=1)
     met = (entered_m <= leave.min(axis=1)) & (entered_m > 0)
-    cosine = np.abs(heading[np.arange(len(row)), axis])
+    cosine = np.abs(heading[np.arange(len(row)), enter.argmax(axis=1)])
     return row[met], entered_m[met], cosine[met]
 
 
-def _slab(start: Floats, heading: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+def _slab(
+    start: Floats, heading: Floats, low: Floats | float, high: Floats | float
+) -> tuple[Floats, Floats]:
     """Ranges at which rays enter and leave the space between parallel planes, per axis."""
     with np.errstate(divide="ignore", invalid="ignore"):
         to_low = (low - start) / heading
@@ -130,14 +123,12 @@ def _enter_cylinder(part: Cylinder, origin_m: Floats, directions: Floats, fan: _
     row = fan.towards(-start, part.radius_m)
     heading = directions[row]
     enter_side, leave_side = _shell(start, heading[:, :2], part.radius_m)
-    ends = (np.array([part.bottom_m]), np.array([part.top_m]))
-    enter_end, leave_end = _slab(origin_m[2:], heading[:, 2:], *ends)
-    by_end = enter_end[:, 0] > enter_side
-    entered_m = np.maximum(enter_side, enter_end[:, 0])
-    met = (entered_m <= np.minimum(leave_side, leave_end[:, 0])) & (entered_m > 0)
+    enter_end, leave_end = _slab(origin_m[2], heading[:, 2], part.bottom_m, part.top_m)
+    entered_m = np.maximum(enter_side, enter_end)
+    met = (entered_m <= np.minimum(leave_side, leave_end)) & (entered_m > 0)
     outward = (start + entered_m[:, None] * heading[:, :2]) / part.radius_m
     side_cosine = np.abs((outward * heading[:, :2]).sum(axis=1))
-    cosine = np.where(by_end, np.abs(heading[:, 2]), side_cosine)
+    cosine = np.where(enter_end > enter_side, np.abs(heading[:, 2]), side_cosine)
     return row[met], entered_m[met], cosine[met]
 
 

@@ -44,16 +44,13 @@ class Relief:
             height += wave.height_m * (np.sin(phase) - np.sin(wave.phase_rad))
         return height
 
-    def slope(self, x: Floats | float, y: Floats | float) -> tuple[Floats, Floats]:
-        """Rise of the ground per metre along x and along y at [n] places."""
-        shape = np.broadcast_shapes(np.shape(x), np.shape(y))
-        along_x, along_y = np.zeros(shape), np.zeros(shape)
+    def slope(self, x: Floats | float, y: Floats | float) -> Floats:
+        """Rise of the ground per metre along x and along y at [n] places, [2, n]."""
+        rise = np.zeros((2, *np.broadcast_shapes(np.shape(x), np.shape(y))))
         for wave in self.waves:
             phase = wave.per_m[0] * x + wave.per_m[1] * y + wave.phase_rad
-            steep = wave.height_m * np.cos(phase)
-            along_x += steep * wave.per_m[0]
-            along_y += steep * wave.per_m[1]
-        return along_x, along_y
+            rise += np.multiply.outer(wave.per_m, wave.height_m * np.cos(phase))
+        return rise
 
     @property
     def steepest(self) -> float:
@@ -77,10 +74,9 @@ def range_to_ground(relief: Relief, origin_m: Floats, directions: Floats) -> Flo
             range_m = -origin_m[2] / directions[:, 2]
         return np.where(range_m > 0, range_m, np.inf)
     near_m, far_m = _bracket(relief, origin_m, directions)
-    range_m = np.full(len(directions), np.inf)
-    met = np.flatnonzero(np.isfinite(far_m))
-    range_m[met] = _close_in(relief, origin_m, directions[met], near_m[met], far_m[met])
-    return range_m
+    met = np.isfinite(far_m)
+    far_m[met] = _close_in(relief, origin_m, directions[met], near_m[met], far_m[met])
+    return far_m
 
 
 def _clearance_m(relief: Relief, origin_m: Floats, directions: Floats, range_m: Floats) -> Floats:

@@ -106,9 +106,8 @@ def _wave(rng: np.random.Generator) -> Wave:
     length_m = rng.uniform(*WAVELENGTH_M)
     heading_rad, phase_rad = rng.uniform(0.0, 2.0 * np.pi, 2).tolist()
     turn = 2.0 * np.pi / length_m
-    height_m = length_m * STEEPNESS_MAX * rng.random()
     per_m = (turn * float(np.cos(heading_rad)), turn * float(np.sin(heading_rad)))
-    return Wave(height_m, per_m, phase_rad)
+    return Wave(length_m * STEEPNESS_MAX * rng.random(), per_m, phase_rad)
 
 
 def _radar_pose(road: _Road) -> Floats:

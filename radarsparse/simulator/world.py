@@ -6,6 +6,7 @@ up. The sensors' poses carry pitch, roll and height.
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class Cylinder:
     bottom_m: float
     top_m: float
     material: Material
+    velocity_mps: ClassVar[Triple] = (0.0, 0.0, 0.0)
 
 
 Part = Box | Cylinder

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,26 +67,18 @@ def plan_windows(config: Config, seen: int, rank: Rank) -> Iterator[Window]:
 
     Their parts are the share of `rank`, their bounds are those of every rank.
     """
-    settings = config.train
-    final = (config.volume.voxel_size_m, settings.samples)
+    settings, size = config.train, config.train.batch_size
     steps = [(step.voxel_size_m, step.until_samples) for step in settings.voxel_steps]
-    for voxel_size_m, until in [*steps, final]:
+    for voxel_size_m, until in [*steps, (config.volume.voxel_size_m, settings.samples)]:
         while seen < until:
             count = min(window_samples(settings, rank), until - seen)
-            yield _window(seen, count, voxel_size_m, settings.batch_size, rank)
+            own = range(seen + rank.number, seen + count, rank.world_size)
+            groups = [tuple(own[start : start + size]) for start in range(0, len(own), size)]
+            shares = [len(group) * rank.world_size / count for group in groups]
+            parts = tuple(map(Microbatch, groups, repeat(voxel_size_m), shares))
+            # Every device must take part in the sum of gradients: one without samples with nothing.
+            yield Window(seen, count, parts or (Microbatch((seen,), voxel_size_m, 0.0),))
             seen += count
-
-
-def _window(seen: int, count: int, voxel_size_m: float, batch_size: int, rank: Rank) -> Window:
-    own = range(seen + rank.number, seen + count, rank.world_size)
-    groups = [tuple(own[start : start + batch_size]) for start in range(0, len(own), batch_size)]
-    shares = [len(group) * rank.world_size / count for group in groups]
-    if not groups:
-        # Every device must take part in the sum of gradients: this one with nothing.
-        groups, shares = [(seen,)], [0.0]
-    pairs = zip(groups, shares, strict=True)
-    parts = tuple(Microbatch(group, voxel_size_m, share) for group, share in pairs)
-    return Window(seen, count, parts)
 
 
 def open_splits(config: Config) -> dict[str, PreparedFrames | SimulatedFrames]:
@@ -96,10 +89,11 @@ def open_splits(config: Config) -> dict[str, PreparedFrames | SimulatedFrames]:
     """
     data, root = config.data, Path(config.data.root)
     unseen = [data.val_split] if config.train.validation else []
-    splits = {split: PreparedFrames.open(root, split) for split in unseen}
     if data.scenes_seed is None:
-        return {data.train_split: PreparedFrames.open(root, data.train_split), **splits}
-    if data.train_split in unseen:
+        names = dict.fromkeys([data.train_split, *unseen])
+        return {split: PreparedFrames.open(root, split) for split in names}
+    splits = {split: PreparedFrames.open(root, split) for split in unseen}
+    if data.train_split in splits:
         raise InputError(
             f"data.val_split = {data.val_split!r}: must differ from data.train_split, whose frames"
             " are simulated by data.scenes_seed"
@@ -121,19 +115,15 @@ class TrainingSamples(Dataset["Batch | InputError"]):
 
     def __getitem__(self, part: Microbatch) -> Batch | InputError:
         """The batch of a part; an error is handed over, since raising in a worker blurs it."""
+        volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
         try:
-            return self._make(part)
+            if self._cache:
+                return self._cache.make_batch([self._number(n) for n in part.samples], volume)
+            batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
+            if self._config.stage != "vae":
+                _ = batch.observed, batch.footprint  # found here, where no step waits for them
         except InputError as error:
             return error
-
-    def _make(self, part: Microbatch) -> Batch:
-        volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
-        if self._cache:
-            numbers = [self._number(sample) for sample in part.samples]
-            return self._cache.make_batch(numbers, volume)
-        batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
-        if self._config.stage != "vae":
-            _ = batch.observed, batch.footprint  # cached: found here, where no step waits for it
         return batch
 
     def _number(self, sample: int) -> int:
@@ -141,20 +131,17 @@ class TrainingSamples(Dataset["Batch | InputError"]):
         return int(_order(self._config.seed, epoch, len(self._frames))[position])
 
     def _draw(self, sample: int, volume: Volume) -> ScanPair:
-        settings, number = self._config.data.augment, self._number(sample)
+        settings, frames, number = self._config.data.augment, self._frames, self._number(sample)
         if settings.is_off:
-            return self._frames[number]
-        random = np.random.default_rng([self._config.seed, 1, sample])
-        return augment(self._mixed(number, sample, volume), settings, volume, random)
-
-    def _mixed(self, number: int, sample: int, volume: Volume) -> ScanPair:
-        chance, frames = self._config.data.augment.mixup, self._frames
-        # Its own random numbers, so that mixing changes nothing in how a sample is moved.
-        random = np.random.default_rng([self._config.seed, 2, sample])
-        if random.random() >= chance:
             return frames[number]
-        other = int(random.integers(len(frames)))
-        return frames[number] if other == number else mix(frames[number], frames[other], volume)
+        # Of two generators, so that mixing changes nothing in how a sample is moved.
+        moving, mixing = (np.random.default_rng([self._config.seed, i, sample]) for i in (1, 2))
+        mixed = mixing.random() < settings.mixup
+        other = int(mixing.integers(len(frames))) if mixed else number
+        pair = frames[number]
+        if other != number:
+            pair = mix(pair, frames[other], volume)
+        return augment(pair, settings, volume, moving)
 
 
 @lru_cache(maxsize=2)

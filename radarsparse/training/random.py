@@ -29,8 +29,7 @@ class SampleRandom:
 
     def __init__(self, seed: int, samples: Sequence[int], device: torch.device) -> None:
         self.samples = samples
-        seeds = [derive_seed(seed, 3, sample) for sample in samples]
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._generators = [torch.Generator().manual_seed(derive_seed(seed, 3, n)) for n in samples]
         self._device = device
 
     def uniform(self) -> Tensor:

@@ -45,7 +45,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, seen: int) -> None:
-        self.path, self._stats = path, path / "stats.jsonl"
+        self._stats = path / "stats.jsonl"
         lines = self._stats.read_text(errors="replace").splitlines() if self._stats.exists() else []
         kept = [line for line in lines if seen and self._samples_of(line) <= seen]
         if kept != lines:

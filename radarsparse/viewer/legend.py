@@ -1,13 +1,11 @@
 """The words and the scale of colours that lie over a picture."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from radarsparse.files import count_of
 from radarsparse.viewer.coloring import BACKGROUND, COLORINGS, LAYER_COLORS, Look, ShownFrame
-
-Pixels = NDArray[np.uint8]
+from radarsparse.viewer.film import Pixels
 
 SIZE_PX = (330, 190)
 MARGIN_PX = 14
@@ -30,11 +28,9 @@ def draw_legend(frame: ShownFrame, look: Look) -> Pixels:
     pen.text((left, top), frame.name, fill=INK, font=ImageFont.load_default(TITLE_FONT_PX))
     top += LINE_PX + 6
     for layer in frame.layers:
-        hidden = layer.name in look.hidden
+        hidden = " (hidden)" if layer.name in look.hidden else ""
         pen.ellipse((left, top + 4, left + 10, top + 14), fill=LAYER_COLORS[layer.name])
-        words = f"{layer.name}: {count_of(len(layer.points), 'point')}" + (
-            " (hidden)" if hidden else ""
-        )
+        words = f"{layer.name}: {count_of(len(layer.points), 'point')}{hidden}"
         _write(pen, (left + 18, top), words, FAINT if hidden else INK)
         top += LINE_PX
     if look.coloring in look.bounds:

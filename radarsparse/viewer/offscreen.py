@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.viewer.camera import Camera
 from radarsparse.viewer.coloring import Look, ShownFrame, dots_of, ring_dots
+from radarsparse.viewer.film import Pixels
 from radarsparse.viewer.legend import overlay
 from radarsparse.viewer.plots import Limits, limits_of, render_dots
 from radarsparse.viewer.renderer import receive, send
 
-Pixels = NDArray[np.uint8]
-Size = tuple[int, int]
+Size = tuple[int, int]  # width and height
 
 # What Open3D loads, by the system package (Debian, Ubuntu) that brings it.
 LIBRARIES = {
@@ -47,14 +46,11 @@ class View(NamedTuple):
 
 def missing_packages() -> list[str]:
     """What has to be installed before Open3D can draw without a screen, by name."""
-    missing = []
-    if importlib.util.find_spec("open3d") is None:
-        missing.append("radarsparse[view] (with pip)")
-    if sys.platform != "linux":
-        return missing
-    missing += [package for package, library in LIBRARIES.items() if not _loads(library)]
-    if not _has_driver():
-        missing.append(DRIVERS_PACKAGE)
+    missing = [] if importlib.util.find_spec("open3d") else ["radarsparse[view] (with pip)"]
+    if sys.platform == "linux":
+        missing += [package for package, library in LIBRARIES.items() if not _loads(library)]
+        if not _has_driver():
+            missing.append(DRIVERS_PACKAGE)
     return missing
 
 

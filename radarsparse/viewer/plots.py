@@ -103,10 +103,9 @@ def render_dots(
     Returns:
         The picture [height, width, 3].
     """
-    clouds = {name: layer.points for name, layer in dots.items()}
-    colors = {name: layer.colors for name, layer in dots.items()}
     figure = _new_figure(SIZE_INCH, title)
-    axes = _draw_columns(figure, clouds, colors, limits)
+    columns = {name: (layer.points, layer.colors) for name, layer in dots.items()}
+    axes = _draw_columns(figure, columns, limits)
     for plane in axes.flat:
         plane.set_facecolor(BACKGROUND)
         plane.grid(color="0.25", linewidth=0.5)
@@ -166,9 +165,8 @@ def save_curves(path: Path, curves: Mapping[str, tuple[Cloud, Cloud]], end_m: fl
             there_m, back_m = np.linspace(0, end_m, len(there)), np.linspace(0, end_m, len(back))
             axes.plot(there_m, there, f"C{number}", label=_as_text(f"{name} to target"))
             axes.plot(back_m, back, f"C{number}", ls="--", label=_as_text(f"target to {name}"))
-        axes.set(
-            xlim=(0, end_m), xlabel="distance [m]", ylim=(0, 1), ylabel="share of points nearer"
-        )
+        axes.set(xlim=(0, end_m), ylim=(0, 1))
+        axes.set(xlabel="distance [m]", ylabel="share of points nearer")
         axes.grid(color="0.9", linewidth=0.5)
         axes.legend(loc="lower right", fontsize="small")
 
@@ -210,7 +208,6 @@ def limits_of(points: Cloud) -> Limits:
 
 def _new_figure(size_inch: tuple[float, float], title: str) -> Figure:
     figure = Figure(figsize=size_inch, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(_as_text(title))
     return figure
 
@@ -232,8 +229,8 @@ def _draw_heights(figure: Figure, clouds: Mapping[str, Cloud]) -> None:
     points = _together(clouds)
     bounds_m = Normalize(*np.percentile(points[:, 2], HEIGHT_PERCENTILES))
     heights = ScalarMappable(bounds_m, HEIGHT_COLORS)
-    colors = {name: heights.to_rgba(cloud[:, 2]) for name, cloud in clouds.items()}
-    axes = _draw_columns(figure, clouds, colors, limits_of(points))
+    columns = {name: (cloud, heights.to_rgba(cloud[:, 2])) for name, cloud in clouds.items()}
+    axes = _draw_columns(figure, columns, limits_of(points))
     _add_scale(figure, axes, heights, "height z [m]")
 
 
@@ -248,13 +245,14 @@ def _together(clouds: Mapping[str, Cloud]) -> Cloud:
 
 
 def _draw_columns(
-    figure: Figure, clouds: Mapping[str, Cloud], colors: Mapping[str, Cloud], limits: Limits
+    figure: Figure, columns: Mapping[str, tuple[Cloud, Cloud]], limits: Limits
 ) -> NDArray[np.object_]:
-    axes = figure.subplots(2, len(clouds), height_ratios=(4, 1), squeeze=False)
-    for (name, cloud), (above, side) in zip(clouds.items(), axes.T, strict=True):
+    """Points and their colours by heading, from above and below that from the side."""
+    axes = figure.subplots(2, len(columns), height_ratios=(4, 1), squeeze=False)
+    for (name, (cloud, rgba)), (above, side) in zip(columns.items(), axes.T, strict=True):
         above.set_title(_as_text(f"{name}: {count_of(len(cloud), 'point')}"))
-        _draw_above(above, cloud, colors[name], limits)
-        _scatter(side, cloud[:, 0], cloud[:, 2], colors[name])
+        _draw_above(above, cloud, rgba, limits)
+        _scatter(side, cloud[:, 0], cloud[:, 2], rgba)
         side.set(xlim=limits[0], ylim=limits[2], xlabel="x, forward [m]", ylabel="z, up [m]")
     return axes
 

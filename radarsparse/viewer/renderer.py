@@ -62,20 +62,14 @@ def _draw(renderer: Any, layers: Iterable[Dots], camera: Camera) -> NDArray[np.u
     return np.asarray(renderer.render_to_image())[..., :3].copy()
 
 
-def _make_renderer(width_px: int, height_px: int) -> Any:
-    open3d = import_module("open3d")
-    renderer = open3d.visualization.rendering.OffscreenRenderer(width_px, height_px)
-    darken(renderer.scene)
-    return renderer
-
-
 def main() -> None:
     """Answer every pair of layers and camera on stdin with its pixels, until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    width_px, height_px = map(int, sys.argv[1:])
+    size_px = map(int, sys.argv[1:])
     try:
-        renderer = _make_renderer(width_px, height_px)
+        renderer = import_module("open3d").visualization.rendering.OffscreenRenderer(*size_px)
+        darken(renderer.scene)
     except (ImportError, RuntimeError) as error:
         send(answers, f"{type(error).__name__}: {error}")
         return

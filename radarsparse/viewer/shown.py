@@ -1,7 +1,8 @@
 """Which frames can be shown, and how one is read: only when it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from radarsparse.metrics import nearest
 from radarsparse.viewer.coloring import LAYER_NAMES, Floats, Layer, ShownFrame
 
 RADAR, ENHANCED, LIDAR = LAYER_NAMES
+FRAMES_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class ShownFrames:
         ordered = {name: paths[name] for name in LAYER_NAMES if name in paths}
         files = {name: unique_names(list_clouds(path)) for name, path in ordered.items()}
         if all(path.is_file() for path in ordered.values()):
-            return _of_one_frame(ordered)
+            name = " + ".join(dict.fromkeys(path.stem for path in ordered.values()))
+            return ShownFrames((name,), {layer: {name: path} for layer, path in ordered.items()})
         shared = set.intersection(*(set(named) for named in files.values()))
         if not shared:
             listed = ", ".join(map(str, dict.fromkeys(ordered.values())))
@@ -75,12 +78,15 @@ class ShownFrames:
         """The set of the first frames."""
         return replace(self, names=self.names[:count])
 
-    def read(self, name: str) -> ShownFrame:
-        """Read a frame.
+    @cached_property
+    def read(self) -> Callable[[str], ShownFrame]:
+        """What reads a frame by its name; the latest ones are kept, for who asks layer by layer.
 
-        Raises:
-            InputError: a file can't be read or is of another kind.
+        It raises `InputError` where a file can't be read or is of another kind.
         """
+        return lru_cache(maxsize=FRAMES_KEPT)(self._read)
+
+    def _read(self, name: str) -> ShownFrame:
         files = {layer: named[name] for layer, named in self.files.items()}
         layers = {layer: self._read_layer(layer, file) for layer, file in files.items()}
         if LIDAR in layers:
@@ -95,27 +101,15 @@ class ShownFrames:
             values = {"height": rows[:, 2], "doppler": rows[:, 3], "power": rows[:, 4]}
             return Layer(RADAR, rows[:, :3], values)
         if name == LIDAR and is_prepared(file):
-            rows = read_frame(file).lidar_in_radar_frame
-            return Layer(LIDAR, rows[:, :3], {"height": rows[:, 2], "intensity": rows[:, 3]})
-        return _read_cloud_layer(name, file)
-
-
-def _of_one_frame(paths: Mapping[str, Path]) -> ShownFrames:
-    names = {layer: path.stem for layer, path in paths.items()}
-    name = " + ".join(dict.fromkeys(names.values()))
-    return ShownFrames((name,), {layer: {name: path} for layer, path in paths.items()})
-
-
-def _read_cloud_layer(name: str, file: Path) -> Layer:
-    rows, probability = read_probable_rows(file)
-    rows = rows.astype(np.float32)
-    kept = np.isfinite(rows[:, :3]).all(axis=1)
-    values = {"height": rows[:, 2]}
-    if rows.shape[1] == 4:
-        values["intensity"] = rows[:, 3]
-    if probability is not None and name == ENHANCED:
-        values["probability"] = probability.astype(np.float32)
-    return Layer(name, rows[kept, :3], {key: column[kept] for key, column in values.items()})
+            rows, probability = read_frame(file).lidar_in_radar_frame, None
+        else:
+            rows, probability = read_probable_rows(file)
+        rows = rows.astype(np.float32)
+        kept = np.isfinite(rows[:, :3]).all(axis=1)
+        values: dict[str, Floats] = dict(zip(("height", "intensity"), rows.T[2:], strict=False))
+        if probability is not None and name == ENHANCED:
+            values["probability"] = probability
+        return Layer(name, rows[kept, :3], {key: column[kept] for key, column in values.items()})
 
 
 def _with_error(layer: Layer, target: Floats) -> Layer:

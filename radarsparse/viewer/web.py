@@ -4,9 +4,9 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +25,6 @@ from radarsparse.viewer.coloring import (
     SIZE_FACTORS,
     Layer,
     Look,
-    ShownFrame,
     ring_dots,
 )
 from radarsparse.viewer.shown import ShownFrames
@@ -43,7 +42,6 @@ KINDS = {
     ".json": "application/json",
     ".bin": "application/octet-stream",
 }
-FRAMES_KEPT = 4
 # The columns of a layer's clouds after x, y, z, the same in every frame.
 COLUMNS = {
     "radar": ("doppler", "power", "error"),
@@ -99,11 +97,6 @@ class Site:
             for layer in self.frames.files
         }
 
-    @cached_property
-    def _read(self) -> Callable[[str], ShownFrame]:
-        # The layers of a frame are asked for one after the other.
-        return lru_cache(maxsize=FRAMES_KEPT)(self.frames.read)
-
     def content(self, path: str) -> bytes | None:
         """What stands at a path; None where there is no such path.
 
@@ -118,8 +111,9 @@ class Site:
             return ring_dots(self.look.bounds).points.astype("<f4").tobytes()
         if path not in self.clouds:
             return None
-        name, wanted = self.clouds[path]
-        return next(encode(layer) for layer in self._read(name).layers if layer.name == wanted)
+        frame, wanted = self.clouds[path]
+        layers = self.frames.read(frame).layers
+        return next(encode(layer) for layer in layers if layer.name == wanted)
 
     def write(self, folder: Path) -> None:
         """Write the page to a folder; clouds that it held before go away.

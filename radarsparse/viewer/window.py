@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -57,14 +57,11 @@ class Desk:
     look: Look
     place: int = 0
     playing: bool = False
-    _read: dict[int, ShownFrame] = field(default_factory=dict)
 
     @property
     def frame(self) -> ShownFrame:
         """The frame that is shown."""
-        if self.place not in self._read:
-            self._read = {self.place: self.frames.read(self.frames.names[self.place])}
-        return self._read[self.place]
+        return self.frames.read(self.frames.names[self.place])
 
     def step(self, count: int) -> None:
         """Go on, or back; from the last frame to the first."""

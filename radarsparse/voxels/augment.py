@@ -57,18 +57,14 @@ def mix(first: ScanPair, second: ScanPair, volume: Volume) -> ScanPair:
     T_first_second = np.linalg.inv(first.T_radar_lidar) @ move @ second.T_radar_lidar
     lidar = transform_points(T_first_second, second.lidar)
     seen = [_not_behind(first.lidar, lidar), _not_behind(lidar, first.lidar)]
-    mixed = ScanPair(
-        name=f"{first.name}+{second.name}",
-        radar=np.concatenate([first.radar, transform_points(move, second.radar)]),
-        lidar=np.concatenate(seen),
-        T_radar_lidar=first.T_radar_lidar,
-    )
+    radar = np.concatenate([first.radar, transform_points(move, second.radar)])
+    name = f"{first.name}+{second.name}"
+    mixed = ScanPair(name, radar, np.concatenate(seen), first.T_radar_lidar)
     return mixed if _is_visible(mixed, volume) else first
 
 
 def _is_visible(pair: ScanPair, volume: Volume) -> bool:
-    clouds = pair.radar, pair.lidar_in_radar_frame
-    return all(bool(volume.contains(cloud).any()) for cloud in clouds)
+    return all(volume.contains(cloud).any() for cloud in (pair.radar, pair.lidar_in_radar_frame))
 
 
 def _not_behind(points: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,9 +103,7 @@ def _mirror_move_drop(
 
 def _mirror(pair: ScanPair) -> ScanPair:
     flip = np.diag([1.0, -1.0, 1.0, 1.0])
-    radar, lidar = pair.radar.copy(), pair.lidar.copy()
-    radar[:, 1] *= -1.0
-    lidar[:, 1] *= -1.0
+    radar, lidar = (transform_points(flip, cloud) for cloud in (pair.radar, pair.lidar))
     return ScanPair(pair.name, radar, lidar, flip @ pair.T_radar_lidar @ flip)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,12 +14,11 @@ from radarsparse.config import LATTICE_STRIDE
 from radarsparse.geometry import Volume, observed_mask
 from radarsparse.scan import ScanPair
 from radarsparse.sparse.tensor import SparseTensor, move
-from radarsparse.voxels.scene import lattice, need_some, stack_voxels
+from radarsparse.voxels.scene import lattice, stack_voxels, voxelize_some
 from radarsparse.voxels.voxelize import Voxels, radar_footprint, voxelize_lidar, voxelize_radar
 
 
-@dataclass(frozen=True)
-class FrameVoxels:
+class FrameVoxels(NamedTuple):
     """What a batch holds of one frame; rows of lattice cells are those of `Volume.lattice`.
 
     Attributes:
@@ -39,8 +39,6 @@ class Batch:
     """What a training step sees.
 
     Attributes:
-        pairs: what it was made of.
-        volume: where.
         radar: features of `voxelize_radar`, stride 1.
         lidar: features of `voxelize_lidar`, stride 1.
     """
@@ -97,12 +95,8 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
     Raises:
         InputError: a pair has no radar or no LiDAR point in the volume.
     """
-    return Batch(
-        pairs=pairs,
-        volume=volume,
-        radar=stack_voxels([_radar_voxels(pair, volume) for pair in pairs]),
-        lidar=stack_voxels([_lidar_voxels(pair, volume) for pair in pairs]),
-    )
+    radar, lidar = zip(*(_voxelize(pair, volume) for pair in pairs), strict=True)
+    return Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar))
 
 
 def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
@@ -111,12 +105,8 @@ def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
     Raises:
         InputError: the pair has no radar or no LiDAR point in the volume.
     """
-    return FrameVoxels(
-        radar=_radar_voxels(pair, volume),
-        lidar=_lidar_voxels(pair, volume),
-        observed=_observed_cells(pair, volume),
-        footprint=radar_footprint(pair.radar, volume),
-    )
+    footprint = radar_footprint(pair.radar, volume)
+    return FrameVoxels(*_voxelize(pair, volume), _observed_cells(pair, volume), footprint)
 
 
 def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume: Volume) -> Batch:
@@ -127,30 +117,20 @@ def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume
         pairs: what they were made of; not looked at here, they may be read when asked for.
         volume: the frames'.
     """
-    batch = Batch(
-        pairs=pairs,
-        volume=volume,
-        radar=stack_voxels([frame.radar for frame in frames]),
-        lidar=stack_voxels([frame.lidar for frame in frames]),
-    )
-    rows = np.concatenate([frame.observed for frame in frames])
-    footprints = np.concatenate([frame.footprint for frame in frames])
-    vars(batch)["observed"] = torch.from_numpy(rows)
-    vars(batch)["footprint"] = torch.from_numpy(footprints)
+    radar, lidar, observed, footprint = zip(*frames, strict=True)
+    batch = Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar))
+    vars(batch)["observed"] = torch.from_numpy(np.concatenate(observed))
+    vars(batch)["footprint"] = torch.from_numpy(np.concatenate(footprint))
     return batch
 
 
 def _observed_cells(pair: ScanPair, volume: Volume) -> NDArray[np.bool_]:
-    points, origin_m = pair.lidar_in_radar_frame, pair.lidar_origin_m
-    mask = observed_mask(volume, LATTICE_STRIDE, origin_m, points)
+    mask = observed_mask(volume, LATTICE_STRIDE, pair.lidar_origin_m, pair.lidar_in_radar_frame)
     return mask[tuple(volume.lattice(LATTICE_STRIDE).T)]
 
 
-def _radar_voxels(pair: ScanPair, volume: Volume) -> Voxels:
-    voxels = voxelize_radar(pair.radar, volume)
-    return need_some(voxels, pair.radar, volume, f"frame {pair.name}: radar")
-
-
-def _lidar_voxels(pair: ScanPair, volume: Volume) -> Voxels:
-    points = pair.lidar_in_radar_frame
-    return need_some(voxelize_lidar(points, volume), points, volume, f"frame {pair.name}: LiDAR")
+def _voxelize(pair: ScanPair, volume: Volume) -> tuple[Voxels, Voxels]:
+    """Those of the radar and those of the LiDAR."""
+    lidar, name = pair.lidar_in_radar_frame, f"frame {pair.name}"
+    radar_voxels = voxelize_some(voxelize_radar, pair.radar, volume, f"{name}: radar")
+    return radar_voxels, voxelize_some(voxelize_lidar, lidar, volume, f"{name}: LiDAR")

@@ -58,8 +58,7 @@ class VoxelCache:
     def _find(self, number: int, volume: Volume) -> FrameVoxels:
         key = self._key(number, volume)
         path = self.folder / f"{key}.voxels"
-        kept = _read(path)
-        if kept is not None:
+        if (kept := _read(path)) is not None:
             return kept
         voxels = voxelize_frame(self.frames[number], volume)
         # A frame that was replaced meanwhile would be kept under the name of the one before it.
@@ -89,29 +88,18 @@ def _read(path: Path) -> FrameVoxels | None:
     if checksum != _checksum(path, packed):
         _log.warning("%s: is damaged and made anew", path)
         return None
-    return _unpack(safetensors.load(packed))
+    arrays = safetensors.load(packed)
+    radar, lidar = (
+        Voxels(arrays[f"{sensor}_index"].astype(np.int64), arrays[f"{sensor}_feats"])
+        for sensor in ("radar", "lidar")
+    )
+    footprint = arrays["footprint"]
+    observed = np.unpackbits(arrays["observed_bits"], count=len(footprint)).astype(np.bool_)
+    return FrameVoxels(radar, lidar, observed, footprint)
 
 
 def _write(path: Path, voxels: FrameVoxels) -> None:
-    packed = safetensors.save(_pack(voxels))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
-            part.write_bytes(_checksum(path, packed) + packed)
-    except OSError as error:
-        raise InputError(f"data.cache: {path.parent}: can't be made ({error.strerror})") from error
-    except InputError as error:
-        size_kb = round(len(packed) / 1e3)
-        raise InputError(f"data.cache: {error}; a frame needs {size_kb} kB there") from error
-
-
-def _checksum(path: Path, packed: bytes) -> bytes:
-    # The name belongs to it, so that an entry which was renamed isn't trusted either.
-    return zlib.crc32(packed, zlib.crc32(path.name.encode())).to_bytes(_CHECKSUM_BYTES, "big")
-
-
-def _pack(voxels: FrameVoxels) -> dict[str, np.ndarray]:
-    return {
+    arrays = {
         # A Volume's indices have 16 bits at most.
         "radar_index": voxels.radar.index.astype(np.uint16),
         "radar_feats": voxels.radar.feats,
@@ -120,13 +108,18 @@ def _pack(voxels: FrameVoxels) -> dict[str, np.ndarray]:
         "observed_bits": np.packbits(voxels.observed),
         "footprint": voxels.footprint,
     }
+    packed = safetensors.save(arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            part.write_bytes(_checksum(path, packed) + packed)
+    except OSError as error:
+        raise InputError(f"data.cache: {path.parent}: can't be made ({error.strerror})") from error
+    except InputError as error:
+        needed = f"a frame needs {len(packed) / 1e3:.0f} kB there"
+        raise InputError(f"data.cache: {error}; {needed}") from error
 
 
-def _unpack(arrays: dict[str, np.ndarray]) -> FrameVoxels:
-    radar, lidar = (
-        Voxels(arrays[f"{sensor}_index"].astype(np.int64), arrays[f"{sensor}_feats"])
-        for sensor in ("radar", "lidar")
-    )
-    footprint = arrays["footprint"]
-    observed = np.unpackbits(arrays["observed_bits"], count=len(footprint)).astype(np.bool_)
-    return FrameVoxels(radar, lidar, observed, footprint)
+def _checksum(path: Path, packed: bytes) -> bytes:
+    # The name belongs to it, so that an entry which was renamed isn't trusted either.
+    return zlib.crc32(packed, zlib.crc32(path.name.encode())).to_bytes(_CHECKSUM_BYTES, "big")

@@ -1,12 +1,11 @@
 """Radar clouds as a network takes them: their voxels, and what is told of every lattice cell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from radarsparse.config import LATTICE_STRIDE
 from radarsparse.errors import InputError
@@ -14,6 +13,7 @@ from radarsparse.geometry import Volume
 from radarsparse.sparse.tensor import SparseTensor, Support, move
 from radarsparse.voxels.voxelize import (
     FOOTPRINT_FEATURES,
+    Floats,
     Voxels,
     polar_features,
     radar_footprint,
@@ -33,7 +33,6 @@ class Scene(NamedTuple):
     Attributes:
         radar: features of `voxelize_radar`, stride 1.
         cells: position of every lattice cell and the radar's footprint on it, [n, CELL_FEATURES].
-        volume: where.
     """
 
     radar: SparseTensor
@@ -42,7 +41,7 @@ class Scene(NamedTuple):
 
 
 def make_scene(
-    points: NDArray[np.float32], volume: Volume, device: torch.device = _CPU, name: str = "radar"
+    points: Floats, volume: Volume, device: torch.device = _CPU, name: str = "radar"
 ) -> Scene:
     """Voxelise a radar cloud.
 
@@ -55,7 +54,7 @@ def make_scene(
     Raises:
         InputError: no point lies in the volume.
     """
-    voxels = need_some(voxelize_radar(points, volume), points, volume, name)
+    voxels = voxelize_some(voxelize_radar, points, volume, name)
     footprint = move(torch.from_numpy(radar_footprint(points, volume)), device)
     cells = lattice(volume, 1, device)
     cells = cells.replace(torch.cat([cells.feats, footprint], dim=1))
@@ -63,7 +62,7 @@ def make_scene(
 
 
 def make_views(
-    points: NDArray[np.float32], volume: Volume, device: torch.device, count: int, name: str
+    points: Floats, volume: Volume, device: torch.device, count: int, name: str
 ) -> list[Scene]:
     """The scene of a radar cloud and, as the second of two, its mirror image, left for right.
 
@@ -92,18 +91,20 @@ def lattice(volume: Volume, batch_size: int, device: torch.device = _CPU) -> Spa
     centers_m = volume.voxel_center(cells, LATTICE_STRIDE)
     half_side_m = 0.5 * np.subtract(volume.maximum_m, volume.minimum_m)
     middle_m = 0.5 * np.add(volume.maximum_m, volume.minimum_m)
-    cartesian = (centers_m - middle_m) / half_side_m
-    feats = np.concatenate([cartesian, polar_features(centers_m, volume)], axis=1)
+    feats = np.c_[(centers_m - middle_m) / half_side_m, polar_features(centers_m, volume)]
     voxels = Voxels(cells, feats.astype(np.float32))
     return stack_voxels([voxels] * batch_size, stride=LATTICE_STRIDE).to(device)
 
 
-def need_some(voxels: Voxels, points: NDArray[np.float32], volume: Volume, name: str) -> Voxels:
-    """The voxels of points.
+def voxelize_some(
+    voxelize: Callable[[Floats, Volume], Voxels], points: Floats, volume: Volume, name: str
+) -> Voxels:
+    """The voxels of a cloud.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none; the cloud is called by its name.
     """
+    voxels = voxelize(points, volume)
     if len(voxels.index) == 0:
         raise InputError(
             f"{name}: none of {len(points)} points lies in the box {volume.minimum_m} .."

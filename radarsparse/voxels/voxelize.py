@@ -43,7 +43,7 @@ def voxelize_lidar(points: Floats, volume: Volume) -> Voxels:
         Features: mean offset from the centre in half voxels (3), intensity (0 to 1), log count.
     """
     points = points[volume.contains(points)]
-    groups = _Groups.of(volume.voxel_index(points))
+    groups = _Groups(volume.voxel_index(points))
     intensity = groups.mean(points[:, 3:4]) / INTENSITY_SCALE
     feats = [_offset(groups, points, volume), intensity, np.log(groups.count)[:, None]]
     return Voxels(groups.index, np.concatenate(feats, axis=1).astype(np.float32))
@@ -61,7 +61,7 @@ def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
         power mean and maximum, range, azimuth, elevation.
     """
     points = points[volume.contains(points)]
-    groups = _Groups.of(volume.voxel_index(points))
+    groups = _Groups(volume.voxel_index(points))
     # In float32 the difference of squares would lose a small spread about a large mean.
     doppler = points[:, 3:4].astype(np.float64) / _DOPPLER_SCALE_MPS
     power = (points[:, 4:5] - POWER_CENTER_DB) / POWER_SCALE_DB
@@ -140,35 +140,26 @@ def _offset(groups: "_Groups", points: Floats, volume: Volume) -> NDArray[np.flo
     return (mean_m - volume.voxel_center(groups.index)) / (0.5 * volume.voxel_size_m)
 
 
-@dataclass(frozen=True)
 class _Groups:
-    """Points grouped by voxel: `order` sorts them, group g starts at `start[g]`."""
+    """Points [n] grouped by the voxels [n, 3] that they fall in."""
 
-    index: NDArray[np.int64]
-    order: NDArray[np.int64]
-    start: NDArray[np.int64]
-    count: NDArray[np.int64]
-
-    @staticmethod
-    def of(index: NDArray[np.int64]) -> "_Groups":
-        x, y, z = index.T
+    def __init__(self, voxels: NDArray[np.int64]) -> None:
+        x, y, z = voxels.T
         # One number sorts faster than three; a Volume's indices have 16 bits at most.
-        order = np.argsort((((x << 16) + y) << 16) + z, kind="stable")
-        index = index[order]
-        first = np.ones(len(index), dtype=bool)
-        first[1:] = (index[1:] != index[:-1]).any(axis=1)
-        start = first.nonzero()[0]
-        count = np.diff(start, append=len(index))
-        return _Groups(index[first], order, start, count)
+        number = (((x << 16) + y) << 16) + z
+        self._order = np.argsort(number, kind="stable")
+        self._start = np.flatnonzero(np.diff(number[self._order], prepend=-1))
+        self.index = voxels[self._order[self._start]]
+        self.count = np.diff(self._start, append=len(voxels))
 
     def mean(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Mean over the points of each voxel."""
-        sums = np.add.reduceat(values[self.order].astype(np.float64), self.start, axis=0)
+        sums = np.add.reduceat(values[self._order].astype(np.float64), self._start, axis=0)
         return sums / self.count[:, None]
 
     def maximum(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Maximum over the points of each voxel."""
-        return np.maximum.reduceat(values[self.order], self.start, axis=0)
+        return np.maximum.reduceat(values[self._order], self._start, axis=0)
 
 
 def _blur(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ import torch
 
 from radarsparse.config import DenoiserSettings, DiffusionSettings, SamplingSettings, VaeSettings
 from radarsparse.geometry import Volume
-from radarsparse.models.consensus import draw_consensus
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.models.latent_diffusion import Condition, LatentDiffusion
 from radarsparse.models.state import BINARY_CHANNELS
@@ -105,7 +104,7 @@ def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
     network, scene = _network(), _frame()
     sampling = SamplingSettings(steps=3, samples=2, start_sigma=start_sigma, detail_sigma=0.5)
     whole, tiled = (
-        draw_consensus(one, [scene], 7, sampling).state
+        one.draw([scene], 7, sampling).state
         for one in (network, _tiled(network, denoiser_reach(network.denoiser)))
     )
     # 12 passes, each with the rounding of one.

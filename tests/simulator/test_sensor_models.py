@@ -257,7 +257,7 @@ def test_lidars_return_as_many_points_as_published(
 def test_lidars_see_as_far_and_wide_as_published(
     name: str, azimuth_deg: float, lowest_deg: float, highest_deg: float, range_max_m: float
 ) -> None:
-    _, azimuth, elevation = polar(LIDARS[name].pattern.directions(0.5))
+    _, azimuth, elevation = polar(LIDARS[name].directions(0.5))
     assert np.abs(azimuth).max() == pytest.approx(azimuth_deg, rel=0.01)
     assert elevation.min() == pytest.approx(lowest_deg, abs=0.1)
     assert elevation.max() == pytest.approx(highest_deg, abs=0.1)
@@ -285,7 +285,7 @@ def test_lidars_measure_range_as_well_as_published(
 
 def covered(phases: list[float], cell_deg: float = 0.5) -> np.ndarray:
     """Which cells of the Horizon's view are met, [azimuth, elevation]."""
-    rays = np.concatenate([LIVOX_HORIZON.pattern.directions(phase) for phase in phases])
+    rays = np.concatenate([LIVOX_HORIZON.directions(phase) for phase in phases])
     _, azimuth, elevation = polar(rays)
     edges = [np.arange(-half, half + cell_deg, cell_deg) for half in (81.7 / 2, 25.1 / 2)]
     return np.histogram2d(azimuth, elevation, edges)[0]
@@ -294,7 +294,7 @@ def covered(phases: list[float], cell_deg: float = 0.5) -> np.ndarray:
 @pytest.mark.parametrize("start", [0.0, 0.123, 0.77])
 def test_the_horizon_covers_its_view_in_part_and_later_elsewhere(start: float) -> None:
     sweep = 0.1 / 100.0
-    assert len(LIVOX_HORIZON.pattern.directions(start)) == 24_000
+    assert len(LIVOX_HORIZON.directions(start)) == 24_000
     once = covered([start])
     five = covered([start + number * sweep for number in range(5)])
     assert np.mean(once > 0) == pytest.approx(0.6, abs=0.05)

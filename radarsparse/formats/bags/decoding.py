@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.kinds import ROS1, BagKind
-from radarsparse.formats.content import BYTES_MAX, check_count
+from radarsparse.formats.content import BYTES_MAX, check_count, listed
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -49,10 +49,7 @@ class Cursor:
             self.at += (4 - self.at) % (dtype[0] if dtype.names else dtype).itemsize
         start, self.at = self.at, self.at + dtype.itemsize * count
         if self.at > len(self._data):
-            raise InputError(
-                f"{self._source}: has {len(self._data)} bytes; by its type it must have at least"
-                f" {self.at}"
-            )
+            self._refuse("at least ")
         return np.frombuffer(self._data, dtype, count, start)
 
     def number(self, dtype: str = "u4") -> int:
@@ -80,9 +77,11 @@ class Cursor:
     def end(self) -> None:
         """Refuse what stands behind the message, but for what fills CDR up."""
         if len(self._data) - self.at > (3 if self.is_cdr else 0):
-            raise InputError(
-                f"{self._source}: has {len(self._data)} bytes; by its type it must have {self.at}"
-            )
+            self._refuse("")
+
+    def _refuse(self, bound: str) -> NoReturn:
+        needed = f"by its type it must have {bound}{self.at}"
+        raise InputError(f"{self._source}: has {len(self._data)} bytes; {needed}")
 
 
 Decode = Callable[[Cursor], Mapping[str, Any]]
@@ -165,10 +164,8 @@ def stack_fields(records: object, names: Sequence[str], source: str) -> NDArray[
     found = dtype.names or ()
     missing = [name for name in names if name not in found or dtype[name].kind not in "fiu"]
     if missing or not isinstance(records, np.ndarray):
-        raise InputError(
-            f"{source}: no numbers in field {', '.join(missing)};"
-            f" fields there: {', '.join(found) or 'none'}"
-        )
+        there = f"fields there: {listed(found)}"
+        raise InputError(f"{source}: no numbers in field {listed(missing)}; {there}")
     most = BYTES_MAX // (8 * len(names))
     if len(records) > most:
         raise InputError(f"{source}: has {len(records)} points; at most {most} are read")

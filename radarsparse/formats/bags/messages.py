@@ -24,12 +24,8 @@ class Message:
     """A message of a topic; what it holds is read when it's asked for.
 
     Attributes:
-        path: of its bag.
-        kind: of its bag.
-        topic: such as `/radar`.
         number: on its topic in the bag, from 0.
         log_time_ns: when it was recorded.
-        data: its bytes.
         decode: gives its fields.
         columns: what a radar cloud calls `RADAR_COLUMNS`.
     """

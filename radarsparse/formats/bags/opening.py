@@ -22,9 +22,6 @@ class Bag(NamedTuple):
     """An open bag.
 
     Attributes:
-        path: of the bag.
-        kind: of the bag.
-        connections: of its topics.
         messages: gives those of some connections, at least one.
     """
 

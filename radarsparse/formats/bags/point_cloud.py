@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.decoding import as_float64, stack_fields
 from radarsparse.formats.columns import OCULII_CHANNELS
+from radarsparse.formats.content import listed
 
 
 def decode_point_cloud(
@@ -33,14 +34,11 @@ def decode_point_cloud(
     known = list(written if set(written) & set(order) else order)[: len(written)]
     for name in names[3:]:
         if name not in known:
-            there = ", ".join(written) or "none"
-            raise InputError(f"{source}: no channel {name}; channels there: {there}")
+            raise InputError(f"{source}: no channel {name}; channels there: {listed(written)}")
         values = message["channels"][known.index(name)]["values"]
         if len(values) != len(points):
-            raise InputError(
-                f"{source}: {len(values)} values of {name} for {len(points)} points; there must be"
-                " one each"
-            )
+            found = f"{len(values)} values of {name} for {len(points)} points"
+            raise InputError(f"{source}: {found}; there must be one each")
         columns.append(as_float64(values)[:, None])
     return np.hstack(columns)
 

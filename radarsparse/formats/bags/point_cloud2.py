@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.decoding import POINT_CLOUD2, stack_fields
+from radarsparse.formats.content import listed
 
 POINT_CLOUD2_TYPES = (POINT_CLOUD2,)
 
@@ -38,16 +39,12 @@ def decode_point_cloud2(
     shape = message["height"], message["width"]
     if 0 in shape:
         return np.empty((0, len(names)))
-    fields = {name: _find_field(message, name, source) for name in names}
+    fields = [_find_field(message, name, source) for name in names]
     order = ">" if message["is_bigendian"] else "<"
-    dtype = np.dtype(
-        {
-            "names": names,
-            "formats": [order + _FORMATS[field["datatype"]] for field in fields.values()],
-            "offsets": [field["offset"] for field in fields.values()],
-            "itemsize": message["point_step"],
-        }
-    )
+    formats = [order + _FORMATS[field["datatype"]] for field in fields]
+    offsets = [field["offset"] for field in fields]
+    layout: Any = {"names": names, "formats": formats, "offsets": offsets}
+    dtype = np.dtype(layout | {"itemsize": message["point_step"]})
     points = np.ndarray(shape, dtype, message["data"], strides=(row_step, dtype.itemsize))
     return stack_fields(points.ravel(), names, source)
 
@@ -74,25 +71,22 @@ def _find_row_step(message: Mapping[str, Any], source: str) -> int:
 
 
 def _find_field(message: Mapping[str, Any], name: str, source: str) -> Mapping[str, Any]:
-    names = [field["name"] for field in message["fields"]]
-    if names.count(name) != 1:
-        raise InputError(
-            f"{source}: has {names.count(name)} fields {name}; must have one; there are:"
-            f" {', '.join(names) or 'none'}"
-        )
-    field = message["fields"][names.index(name)]
+    found = [field for field in message["fields"] if field["name"] == name]
+    if len(found) != 1:
+        there = listed(field["name"] for field in message["fields"])
+        what = f"has {len(found)} fields {name}; must have one"
+        raise InputError(f"{source}: {what}; there are: {there}")
+    field, what = found[0], f"{source}: field {name}"
+    kind, offset, size = field["datatype"], field["offset"], message["point_step"]
     if not _is_number(field):
+        bound = f"a data type of {min(_FORMATS)} .. {max(_FORMATS)} and one value"
         raise InputError(
-            f"{source}: field {name}: has data type {field['datatype']} and count"
-            f" {field['count']}; must be a data type of {min(_FORMATS)} .. {max(_FORMATS)} and one"
-            " value"
+            f"{what}: has data type {kind} and count {field['count']}; must be {bound}"
         )
-    end = field["offset"] + np.dtype(_FORMATS[field["datatype"]]).itemsize
-    if end > message["point_step"]:
-        raise InputError(
-            f"{source}: field {name}: takes bytes {field['offset']} .. {end - 1} of a point; points"
-            f" have {message['point_step']} bytes"
-        )
+    end = offset + np.dtype(_FORMATS[kind]).itemsize
+    if end > size:
+        taken = f"takes bytes {offset} .. {end - 1} of a point"
+        raise InputError(f"{what}: {taken}; points have {size} bytes")
     return field
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.messages import Message, read_topics
 from radarsparse.formats.bags.opening import opened
+from radarsparse.formats.content import listed
 
 
 def list_volumes(folder: Path) -> tuple[Path, ...]:
@@ -51,17 +52,13 @@ def count_messages(volumes: Sequence[Path], topic: str, types: Sequence[str]) ->
             topics.update(connection.topic for connection in bag.connections)
             for connection in bag.find(topic):
                 if connection.msgtype not in types:
-                    raise InputError(
-                        f"{volume}: {topic} has messages of type {connection.msgtype};"
-                        f" must be {' or '.join(types)}"
-                    )
+                    found = f"{topic} has messages of type {connection.msgtype}"
+                    raise InputError(f"{volume}: {found}; must be {' or '.join(types)}")
                 count += connection.msgcount
     if count == 0:
         names = ", ".join(path.name for path in volumes)
-        raise InputError(
-            f"{volumes[0].parent}: no message on topic {topic} in {names};"
-            f" topics there: {', '.join(sorted(topics)) or 'none'}"
-        )
+        there = f"topics there: {listed(sorted(topics))}"
+        raise InputError(f"{volumes[0].parent}: no message on topic {topic} in {names}; {there}")
     return count
 
 
@@ -84,10 +81,9 @@ def read_stamps(volumes: Sequence[Path], topics: Sequence[str]) -> dict[str, NDA
             for message in read_topics(bag, topics):
                 seen_s, stamp_s = stamps_s[message.topic], message.stamp_s
                 if seen_s and stamp_s < seen_s[-1]:
-                    raise InputError(
-                        f"{volume}: {message.topic}: a stamp of {stamp_s:.6f} s follows one of"
-                        f" {seen_s[-1]:.6f} s; stamps must ascend, also over the volumes"
-                    )
+                    found = f"a stamp of {stamp_s:.6f} s follows one of {seen_s[-1]:.6f} s"
+                    bound = "stamps must ascend, also over the volumes"
+                    raise InputError(f"{volume}: {message.topic}: {found}; {bound}")
                 seen_s.append(stamp_s)
     return {topic: np.array(seen_s) for topic, seen_s in stamps_s.items()}
 

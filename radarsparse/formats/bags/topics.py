@@ -1,6 +1,7 @@
 """The topic of a bag that holds the radar's clouds."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,6 @@ class RadarTopic:
 
     Attributes:
         path: of the bag.
-        name: such as `/radar_enhanced_pcl`.
         columns: what the messages call `RADAR_COLUMNS`.
         count: how many messages it has.
     """
@@ -46,17 +46,19 @@ def open_radar_topic(
             another type or without a column.
     """
     with opened(path) as bag:
-        if name is not None:
-            return _open_topic(bag, name, columns)
-        names = sorted({each.topic for each in bag.connections if each.msgtype in _CLOUDS})
-        # Where only one can be meant, its own error says what it lacks.
-        found = [each for each in names if len(names) == 1 or _is_radar(bag, each, columns)]
+        clouds = {each.topic for each in bag.connections if each.msgtype in _CLOUDS}
+        names, found = [name] if name is not None else sorted(clouds), []
+        if len(names) == 1:  # its own error says what it lacks
+            return _open_topic(bag, names[0], columns)
+        for each in names:
+            with suppress(InputError):
+                found.append(_open_topic(bag, each, columns))
         if len(found) == 1:
-            return _open_topic(bag, found[0], columns)
+            return found[0]
         what = "several topics hold" if found else "no topic holds"
         raise InputError(
             f"{path}: {what} radar clouds, name one by --topic and its columns by --fields;"
-            f" {_describe(bag, found)}"
+            f" {_describe(bag, [topic.name for topic in found])}"
         )
 
 
@@ -94,23 +96,15 @@ def _open_topic(bag: Bag, name: str, columns: Sequence[str] | None) -> RadarTopi
     raise InputError(f"{bag.path}: {name}: none of {count} messages holds a point")
 
 
-def _is_radar(bag: Bag, name: str, columns: Sequence[str] | None) -> bool:
-    try:
-        _open_topic(bag, name, columns)
-    except InputError:
-        return False
-    return True
-
-
 def _describe(bag: Bag, names: Sequence[str] = ()) -> str:
     types = {each.topic: each.msgtype for each in bag.connections}
-    listed = ", ".join(f"{name} ({types[name]})" for name in names or sorted(types))
-    return f"topics there: {listed or 'none'}"
+    there = ", ".join(f"{name} ({types[name]})" for name in names or sorted(types))
+    return f"topics there: {there or 'none'}"
 
 
 def _find_columns(message: Message) -> tuple[str, ...]:
     """The columns by usual names; where several are there, values help to choose."""
-    usual = {plain_name(name): name for name in message.names}
-    known = [usual[each] for each in (*"xyz", *chain(*ALIASES.values())) if each in usual]
+    usual = {*"xyz", *chain(*ALIASES.values())}
+    known = [name for name in dict.fromkeys(message.names) if plain_name(name) in usual]
     table = dict(zip(known, message.take(known).T, strict=True))
     return find_radar_columns(message.names, f"{message.path}: {message.topic}", table)

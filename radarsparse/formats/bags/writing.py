@@ -59,13 +59,12 @@ def write_bag(kind: BagKind, path: Path, topic: str, messages: Iterable[tuple[in
     """
     from rosbags import rosbag1, rosbag2, typesys  # noqa: PLC0415 (an extra)
 
-    release = typesys.Stores.ROS1_NOETIC if kind is ROS1 else typesys.Stores.ROS2_HUMBLE
     folder = path.with_suffix("")
     if kind is ROS1:
-        opened = rosbag1.Writer(path)
+        release, opened = typesys.Stores.ROS1_NOETIC, rosbag1.Writer(path)
     else:
         # Readers of version 9 know version 8, too, but not the other way round.
-        plugin = rosbag2.StoragePlugin.MCAP
+        release, plugin = typesys.Stores.ROS2_HUMBLE, rosbag2.StoragePlugin.MCAP
         opened = rosbag2.Writer(folder, version=8, storage_plugin=plugin)
     with opened as writer:
         types = typesys.get_typestore(release)

@@ -41,8 +41,7 @@ def nearest(
     bounds = _check(query, target, query_offsets, target_offsets)
     if target_offsets is None and len(target) == 0:
         raise InputError("target: 0 points found, at least 1 expected")
-    found = torch.ops.radarsparse.nearest(query.detach(), target.detach(), *bounds)
-    return found[0], found[1]
+    return torch.ops.radarsparse.nearest(query.detach(), target.detach(), *bounds)
 
 
 def nearest_both(
@@ -56,8 +55,7 @@ def nearest_both(
         Squared distances and rows from `a` to `b`, then those from `b` to `a`.
     """
     bounds = _check(a, b, a_offsets, b_offsets)
-    found = torch.ops.radarsparse.nearest_both(a.detach(), b.detach(), *bounds)
-    return found[0], found[1], found[2], found[3]
+    return torch.ops.radarsparse.nearest_both(a.detach(), b.detach(), *bounds)
 
 
 def _check(
@@ -67,7 +65,10 @@ def _check(
     if (query_offsets is None) != (target_offsets is None):
         raise InputError("offsets of one cloud found, those of both or of neither expected")
     for name, points in (("query", query), ("target", target)):
-        _check_points(name, points)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
+        if points.dtype not in (torch.float32, torch.float64):
+            raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
     if query.device != target.device:
         raise InputError(f"target is on {target.device}, query on {query.device}; must be equal")
     if query_offsets is None or target_offsets is None:
@@ -79,13 +80,6 @@ def _check(
             f"target: {len(targets) - 1} clouds found, {len(queries) - 1} expected as in query"
         )
     return queries, targets
-
-
-def _check_points(name: str, points: Tensor) -> None:
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
-    if points.dtype not in (torch.float32, torch.float64):
-        raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
 
 
 def _check_finite(query: Tensor, target: Tensor) -> None:

@@ -31,16 +31,14 @@ def nearest_on_cpu(
     query: Tensor, target: Tensor, query_offsets: Tensor | None, target_offsets: Tensor | None
 ) -> Found:
     """Squared distance and target row, as `radarsparse.metrics.nearest` gives them."""
-    distance2 = torch.full((len(query),), torch.inf, dtype=torch.float64)
-    index = torch.full((len(query),), -1)
-    queries = _limits(query, query_offsets)
-    targets = _limits(target, target_offsets)
-    for (start, end), (first, last) in zip(queries, targets, strict=True):
+    distance2, index = np.full(len(query), np.inf), np.full(len(query), -1)
+    queries, targets = (points.numpy().astype(np.float64) for points in (query, target))
+    frames = zip(_limits(query, query_offsets), _limits(target, target_offsets), strict=True)
+    for (start, end), (first, last) in frames:
         if start < end and first < last:
-            found = _search_frame(_array(query[start:end]), _array(target[first:last]))
-            distance2[start:end] = torch.from_numpy(found[0])
-            index[start:end] = torch.from_numpy(found[1]) + first
-    return distance2.to(query.dtype), index
+            found = _search_frame(queries[start:end], targets[first:last])
+            distance2[start:end], index[start:end] = found[0], found[1] + first
+    return torch.from_numpy(distance2).to(query.dtype), torch.from_numpy(index)
 
 
 def nearest_both_on_cpu(
@@ -68,10 +66,6 @@ def choose_search() -> Search:
 
 def _limits(points: Tensor, offsets: Tensor | None) -> Iterable[tuple[int, int]]:
     return pairwise([0, len(points)] if offsets is None else offsets.tolist())
-
-
-def _array(points: Tensor) -> Floats:
-    return points.detach().numpy().astype(np.float64)
 
 
 def _search_frame(query: Floats, target: Floats) -> tuple[Floats, Ints]:

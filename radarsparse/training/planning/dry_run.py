@@ -1,6 +1,6 @@
 """What a run would do and need, without doing it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 from pathlib import Path
@@ -186,13 +186,11 @@ def _describe_voxels(config: Config, frames: Sequence[ScanPair]) -> list[str]:
     ]
 
 
-def _describe_parts(stage: Stage) -> list[str]:
-    lines = []
+def _describe_parts(stage: Stage) -> Iterator[str]:
     for name, part in stage.network.named_children():
         parameters = list(part.parameters())
         frozen = "" if any(p.requires_grad for p in parameters) else " (frozen)"
-        lines.append(f"  {name:18s} {sum(p.numel() for p in parameters):12,d}{frozen}")
-    return lines
+        yield f"  {name:18s} {sum(p.numel() for p in parameters):12,d}{frozen}"
 
 
 def _describe_peak(config: Config, estimates: StepEstimates) -> list[str]:

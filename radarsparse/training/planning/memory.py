@@ -96,15 +96,9 @@ class StepProbe:
 
     def __init__(self, stage: Stage, config: Config) -> None:
         self._trainer = Trainer(stage, config, start_fabric(config.train.precision))
-        self._volume = Volume.from_settings(config.volume)
+        self.device, self._volume = self._trainer.fabric.device, Volume.from_settings(config.volume)
         # All parts after the second find memory as the second does.
         self._parts = min(config.train.accumulate, 2)
-        self._warm = False
-
-    @property
-    def device(self) -> torch.device:
-        """Where the steps are taken."""
-        return self._trainer.fabric.device
 
     def peak(self, pairs: Sequence[ScanPair]) -> int:
         """Most bytes that torch holds during a step whose every batch is made of these pairs.
@@ -112,9 +106,8 @@ class StepProbe:
         Raises:
             LackOfMemoryError: they don't fit.
         """
-        if not self._warm:
+        if not self._trainer.seen:
             self._step(pairs[:1])  # makes the optimiser's moments
-            self._warm = True
         lattice.cache_clear()  # a run's batches share one lattice, whatever sizes were tried before
         held = held_bytes(self._trainer)
         return held + peak_bytes(lambda: self._step(pairs), self.device)

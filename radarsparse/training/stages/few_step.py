@@ -98,10 +98,7 @@ class DistillStage(FewStepStage):
         noisy = add_noise(clean, sigma, training.frames, random)
         with torch.no_grad():
             seen = read_condition(self.teacher, training.frames, blind)
-
-            def denoise(state: Tensor, level: Tensor) -> Tensor:
-                return self.teacher.denoise(state, level, seen)
-
+            denoise = partial(self.teacher.denoise, context=seen)
             below = step_down(denoise, noisy, sigma, lower, partial(on_rows, support=lattice))
         target = self.answer_below(below, lower, context, training)
         return Task(noisy, sigma, target, torch.ones_like(sigma))

@@ -210,6 +210,16 @@ def test_columns_are_found_by_their_usual_names(
     np.testing.assert_array_equal(message.read_points(), wanted)
 
 
+@kinds
+def test_capitals_of_a_column_are_no_second_column(tmp_path: Path, name: str) -> None:
+    store, put = BAGS[name]
+    names = ("x", "y", "z", "velocity", "power", "Power")
+    points = np.c_[points_of(0), np.full(5, 1e9, np.float32)]
+    topic = open_radar_topic(put(tmp_path / name, [cloud2(store, 0, points, names)]))
+    assert topic.columns == ("x", "y", "z", "velocity", "power")
+    np.testing.assert_array_equal(next(read_radar_topic(topic)).read_points(), points_of(0))
+
+
 @make
 def test_columns_can_be_named(tmp_path: Path, make: Any) -> None:
     names = ("x", "y", "z", "Speed over ground", "Echo")

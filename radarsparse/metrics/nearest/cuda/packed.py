@@ -76,8 +76,10 @@ class PackedClouds:
         points = first.size(0), second.size(0)
         frames = 1 if first_starts is None else first_starts.size(0) - 1
         check_size(sum(points), 2 * frames)
+        if first.dtype != second.dtype:
+            first, second = first.double(), second.double()
         return PackedClouds(
-            _alike(first, second),
+            (_rows(first), _rows(second)),
             (_contiguous(first_starts), _contiguous(second_starts)),
             Prefix(points[0], frames),
             Prefix(sum(points), 2 * frames),
@@ -98,13 +100,6 @@ class PackedClouds:
         # Sizes not by `len`, which takes the host 2 us.
         numbers = (first.stride(0), second.stride(0), doubles, first.size(0), second.size(0))
         return first, second, *numbers, *self.starts, self.frames
-
-
-def _alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two clouds as the kernels read them: of one dtype, the values of a row together."""
-    if first.dtype != second.dtype:
-        first, second = first.double(), second.double()
-    return _rows(first), _rows(second)
 
 
 def _rows(cloud: Tensor) -> Tensor:

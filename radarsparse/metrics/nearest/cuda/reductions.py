@@ -35,8 +35,7 @@ def reduce_direction(
         InputError: there are too many distances or frames.
     """
     prefix = Prefix(distance2.size(0), offsets.size(0) - 1)
-    values = _floats(distance2)
-    frames = (values, None, prefix.points, 0, offsets.contiguous(), prefix.segments)
+    frames = (_floats(distance2), None, prefix.points, 0, offsets.contiguous(), prefix.segments)
     return _summarize(kernels, frames, prefix, thresholds_m, quantiles)
 
 

@@ -3,7 +3,7 @@
 Nothing here waits for the GPU: grid sizes follow from the shapes of tensors alone.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -77,8 +77,7 @@ def search_tree(kernels: Kernels, packed: PackedClouds, queries: Prefix) -> Foun
     return distance2, index
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(NamedTuple):
     """Points of every segment along the curve, in leaves, and the boxes above them.
 
     Attributes:
@@ -97,7 +96,7 @@ class Tree:
     @property
     def arguments(self) -> tuple[Tensor | int, ...]:
         """What a kernel that queries needs first."""
-        return self.slots, self.boxes, self.hints, self.offsets, self.offsets.size(0) - 1
+        return *self, self.offsets.size(0) - 1
 
 
 def build_tree(kernels: Kernels, packed: PackedClouds) -> Tree:
