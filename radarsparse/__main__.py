@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import radarsparse
 from radarsparse import commands
-from radarsparse.cli import Command, run
+from radarsparse.cli import EXIT_INTERRUPTED, Command, run
 
 EXAMPLES = """
 radarsparse demo --out out/demo
@@ -27,7 +27,11 @@ def main() -> NoReturn:
     if name not in _files():
         run(ALL, words or ["--help"], PROGRAM)
     words.remove(name)
-    run(import_module(f"radarsparse.commands.{name}").COMMAND, words, f"{PROGRAM} {name}")
+    try:
+        command = import_module(f"radarsparse.commands.{name}").COMMAND
+    except KeyboardInterrupt:  # importing takes seconds
+        sys.exit(EXIT_INTERRUPTED)
+    run(command, words, f"{PROGRAM} {name}")
 
 
 def _files() -> dict[str, Path]:
@@ -39,7 +43,7 @@ def _files() -> dict[str, Path]:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     weights = Path(next(iter(radarsparse.__path__))) / "weights" / "model.safetensors"
     digest = sha256(weights.read_bytes()).hexdigest()
-    version = f"{PROGRAM} {radarsparse.__version__}, weights SHA-256 {digest[:12]}"
+    version = f"{PROGRAM} {radarsparse.__version__}, weights SHA-256 {digest}"
     parser.add_argument("--version", action="version", version=version)
     named = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, file in _files().items():

@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,7 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fields", metavar="NAME,NAME,...", help=text)
     text = "numbers of .bin files of radar clouds (default: float32)"
-    parser.add_argument("--bin-type", choices=("float32", "float64"), default="float32", help=text)
+    parser.add_argument("--bin-type", choices=("float32", "float64"), help=text)
 
 
 def read_fields(arguments: argparse.Namespace) -> "Fields":
@@ -100,7 +100,7 @@ def read_fields(arguments: argparse.Namespace) -> "Fields":
     from radarsparse.formats.columns import Fields  # noqa: PLC0415
 
     said = Fields() if arguments.fields is None else Fields.parse(arguments.fields)
-    return replace(said, bin_type=arguments.bin_type)
+    return replace(said, bin_type=arguments.bin_type or said.bin_type)
 
 
 def parse(command: Command, words: Sequence[str], program: str | None = None) -> argparse.Namespace:
@@ -139,16 +139,17 @@ def run(
     try:
         with redirect_stdout(_Escaping(sys.stderr if flags.json else sys.stdout)):
             result = command.act(parse(command, words, program))
+        _answer(flags.json, result)
     except (InputError, OSError) as error:
         if flags.verbose:
             traceback.print_exc()
         message = describe_error(error)
         print(f"error: {message}", file=sys.stderr)
-        _answer(flags.json, {"error": message})
+        with suppress(OSError):
+            _answer(flags.json, {"error": message})
         sys.exit(EXIT_INPUT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    _answer(flags.json, result)
     sys.exit(0)
 
 

@@ -21,6 +21,7 @@ from radarsparse.config import (
     check_whole,
 )
 from radarsparse.errors import InputError
+from radarsparse.formats.content import check_count
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.latent_diffusion import LatentDiffusion
@@ -36,6 +37,8 @@ from radarsparse.voxels.voxelize import place_points
 SEED_MOST = 2**63 - 1
 COUNT_MOST = 4096
 LENGTH_MAX_M = 1e6
+# Of a radar cloud: so many take about a gigabyte.
+POINTS_MAX = 2**20
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Enhancer:
         self, network: LatentDiffusion, config: DenoiserConfig, tiles: Tiles | None = None
     ) -> None:
         denoiser, self._decode = network.denoiser, network.decode
+        if not isinstance(tiles, Tiles | None):
+            raise InputError(f"tiles {tiles!r:.40}: must be Tiles(side_m, overlap_m)")
         if tiles is not None:
             side = _whole_cells("side of tiles", tiles.side_m, config.volume, 1)
             overlap = denoiser_reach(denoiser)
@@ -126,7 +131,14 @@ class Enhancer:
             InputError: there is no such device.
         """
         try:
-            torch.zeros(1, device=torch.device(device)).cpu()  # before anything is moved
+            wanted = torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            known = "'cpu', 'cuda' or 'cuda:1'"
+            raise InputError(
+                f"device {device!r:.40}: can't be used, is none such as {known}"
+            ) from error
+        try:
+            torch.zeros(1, device=wanted).cpu()  # before anything is moved
             self.network.to(device)
         except (AssertionError, ImportError, RuntimeError, TypeError) as error:  # by torch's build
             reason = str(error).partition("\n")[0]
@@ -314,6 +326,7 @@ def _look_at(points: ArrayLike, name: str) -> NDArray[np.float32]:
             f"{name}: has shape {list(table.shape)}, needed is [n, {len(RADAR_COLUMNS)}]:"
             f" {', '.join(RADAR_COLUMNS)}"
         )
+    check_count(len(table), name, POINTS_MAX, "points")
     return usable_points(table.astype(np.float64), RADAR_COLUMNS, name)
 
 

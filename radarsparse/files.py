@@ -211,7 +211,7 @@ class Unfinished:
             claim, moved = self._read_claim()
             if claim is not None:
                 self._compare(claim)
-            elif self.folder.exists() and _is_of_others(self.folder):
+            elif _is_of_others(self.folder):
                 raise InputError(
                     f"{self.folder}: is in the way and no unfinished work of this command;"
                     " move it elsewhere"
@@ -226,13 +226,13 @@ class Unfinished:
 
     def _read_claim(self) -> tuple[Mapping[str, Any] | None, bool]:
         """The claim of an earlier call, and whether its results are done and on their way."""
-        if not self.is_begun:
+        if not self.is_begun or self.folder.is_symlink():
             return None, False
         path = self.folder / _CLAIM_FILE
         try:
             found = json.loads(path.read_text())
             return dict(found["claim"]), bool(found["moved"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: can't be read by this version; remove its folder") from error
 
     def _write_claim(self, moved: bool) -> None:
@@ -295,8 +295,8 @@ class Unfinished:
         return results
 
     def _finish(self, results: Path) -> None:
-        made = self.assemble(results) if self.assemble else results
         with _naming(self.out):
+            made = self.assemble(results) if self.assemble else results
             self._write_claim(moved=True)
             if made != self._place:
                 self._move(made)
@@ -331,4 +331,6 @@ class Unfinished:
 
 def _is_of_others(path: Path) -> bool:
     """Whether it holds more than what a call leaves that is killed before it wrote its claim."""
-    return path.is_file() or not all(is_left_over(each, _CLAIM_FILE) for each in path.iterdir())
+    if path.is_symlink() or path.is_file():
+        return True
+    return path.exists() and not all(is_left_over(each, _CLAIM_FILE) for each in path.iterdir())

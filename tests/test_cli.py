@@ -218,7 +218,7 @@ def test_the_console_command_lists_all_commands_without_loading_them():
 def test_the_console_command_says_its_version_and_that_of_the_weights():
     weights = (ROOT / "radarsparse/weights/model.safetensors").read_bytes()
     digest = hashlib.sha256(weights).hexdigest()
-    expected = f"radarsparse {__version__}, weights SHA-256 {digest[:12]}\n"
+    expected = f"radarsparse {__version__}, weights SHA-256 {digest}\n"
     assert radarsparse("--version").stdout == expected
 
 

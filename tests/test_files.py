@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -210,6 +211,31 @@ def test_what_others_made_is_in_the_way(tmp_path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(InputError, match=r"out\.partial: is in the way"):
         add(Unfinished(tmp_path / "out", {}))
+
+
+def test_a_link_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for target in ("mine", "nowhere"):
+        (tmp_path / "out.partial").symlink_to(target)
+        with pytest.raises(InputError, match=r"out\.partial: is in the way"):
+            add(Unfinished(tmp_path / "out", {}))
+        (tmp_path / "out.partial").unlink()
+    assert names(tmp_path) == ["mine"]
+
+
+def test_a_claim_that_nests_without_end_is_refused(tmp_path: Path) -> None:
+    stopped(tmp_path / "out", "a")
+    (tmp_path / "out.partial/made_with.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"made_with\.json: can't be read by this version"):
+        add(Unfinished(tmp_path / "out", {}))
+
+
+def test_a_disk_that_is_full_while_a_file_is_made_names_it(tmp_path: Path) -> None:
+    def assemble(_: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"out: can't be written \(No space left"):
+        add(Unfinished(tmp_path / "out", {}, assemble))
 
 
 def test_files_of_others_stay_beside_the_results(

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from radarsparse.benchmark.measure import seconds
 from radarsparse.config import AugmentSettings, Config
 from radarsparse.formats.prepared import PreparedFrames
-from radarsparse.training.loader import Rank, TrainingSamples, load_parts, plan_windows
+from radarsparse.training.loader import Rank, TrainingSamples, load_batches, plan_windows
 
 _NO_AUGMENTATION = AugmentSettings(
     mirror=0.0, yaw_max_deg=0.0, shift_std_m=0.0, radar_dropout=0.0, power_std_db=0.0
@@ -51,6 +51,8 @@ def _with_data(config: Config, **changes: object) -> Config:
 
 
 def _pass_seconds(config: Config, frames: PreparedFrames) -> float:
-    parts = chain.from_iterable(window.parts for window in plan_windows(config, 0, Rank()))
-    batches = load_parts(TrainingSamples(frames, config), parts, config.train.workers)
+    microbatches = chain.from_iterable(
+        window.microbatches for window in plan_windows(config, 0, Rank())
+    )
+    batches = load_batches(TrainingSamples(frames, config), microbatches, config.train.workers)
     return seconds(lambda: deque(batches, maxlen=0))

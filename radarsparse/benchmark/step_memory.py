@@ -14,7 +14,7 @@ from radarsparse.models.weights import save_model
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import use_engine
 from radarsparse.training.devices import rank_of, start_fabric
-from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
+from radarsparse.training.loader import TrainingSamples, load_batches, plan_windows
 from radarsparse.training.loop import make_stage
 from radarsparse.training.planning.dry_run import estimate_steps
 from radarsparse.training.planning.memory import GIB, held_bytes, peak_bytes
@@ -86,6 +86,6 @@ def _start(
     trainer = Trainer(make_stage(config)[0], config, start_fabric(config.train.precision))
     plan = plan_windows(config, 0, rank_of(trainer.fabric))
     windows = list(islice(plan, steps + _WARM_UP))
-    parts = chain.from_iterable(window.parts for window in windows)
-    batches = iter(list(load_parts(TrainingSamples(frames, config), parts, 0)))
+    microbatches = chain.from_iterable(window.microbatches for window in windows)
+    batches = iter(list(load_batches(TrainingSamples(frames, config), microbatches, 0)))
     return trainer, [lambda window=window: trainer.step(window, batches) for window in windows]

@@ -30,9 +30,11 @@ from radarsparse.geometry import Volume
 from radarsparse.metrics.summary import RESAMPLES, write_csv, write_json
 from radarsparse.models.weights import load_diffusion, run_folder
 
-FOLDERS_ONLY = ("target", "raw", "fields", "compare", "crop", "config")
+FOLDERS_ONLY = ("target", "raw", "fields", "bin_type", "compare", "crop", "config")
+RUN_ONLY = ("split", "seed")
+SPLIT, SEED = "val", 0
 # What pictures are made from, beside the frames.
-CLAIMED = ("checkpoint", "split", "seed", "pred", *FOLDERS_ONLY, "bin_type", "set", "worst")
+CLAIMED = ("checkpoint", *RUN_ONLY, "pred", *FOLDERS_ONLY, "set", "worst")
 EXAMPLES = """
 radarsparse eval --checkpoint runs/edm --split val --out metrics.json
 radarsparse eval --pred clouds --target DIR --raw DIR --out metrics.json --pictures pictures
@@ -87,12 +89,16 @@ def _score(
 def _check(arguments: argparse.Namespace) -> None:
     if (arguments.checkpoint is None) == (arguments.pred is None):
         raise InputError("give either --checkpoint RUN, or --pred DIR and --target DIR")
-    for name in FOLDERS_ONLY if arguments.checkpoint else ():
-        if getattr(arguments, name):
-            raise InputError(f"--{name}: goes with --pred DIR, not with --checkpoint RUN")
-    bounds = {"seed": (0, SEED_MOST), "resamples": (1, 10**6), "worst": (0, 10**6)}
-    for option, (least, most) in bounds.items():
-        check_whole(f"--{option}", getattr(arguments, option), least, most)
+    names, way = (
+        (FOLDERS_ONLY, "--pred DIR") if arguments.checkpoint else (RUN_ONLY, "--checkpoint RUN")
+    )
+    for name in names:
+        if vars(arguments)[name] not in (None, []):
+            raise InputError(f"--{name.replace('_', '-')}: goes with {way}, which isn't given")
+    if arguments.pred and arguments.set and not arguments.config:
+        raise InputError("--set: goes with --checkpoint RUN or --config YAML; neither is given")
+    for option, least in {"resamples": 1, "worst": 0}.items():
+        check_whole(f"--{option}", getattr(arguments, option), least, 10**6)
 
 
 def _check_places(arguments: argparse.Namespace) -> None:
@@ -110,12 +116,14 @@ def _unfinished(arguments: argparse.Namespace) -> Unfinished:
 
 
 def _open_run(arguments: argparse.Namespace) -> FrameSource:
+    seed = SEED if arguments.seed is None else arguments.seed
+    check_whole("--seed", seed, 0, SEED_MOST)
     network, config = load_diffusion(run_folder(arguments.checkpoint))
     changed = override_config(config, arguments.set)
     assert isinstance(changed, DenoiserConfig)
-    pairs = PreparedFrames.open(Path(changed.data.root), arguments.split)
+    pairs = PreparedFrames.open(Path(changed.data.root), arguments.split or SPLIT)
     enhancer = Enhancer(network, changed)
-    rows = rows_of_run(enhancer, arguments.seed)
+    rows = rows_of_run(enhancer, seed)
     return frames_of_rows(rows, pairs.names, pairs, enhancer.volume)
 
 
@@ -138,8 +146,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "run folder of stage edm, ect or distill, or `weights`, those that ship"
     add("--checkpoint", metavar="RUN", help=text)
-    add("--split", default="val", help="frames of the run's data set (default: val)")
-    add("--seed", type=int, default=0, help="of the noise (default: 0)")
+    add("--split", help=f"frames of the run's data set (default: {SPLIT})")
+    add("--seed", type=int, help=f"of the noise (default: {SEED})")
     add("--pred", type=Path, metavar="DIR", help="predicted clouds, radar frame")
     add("--target", type=Path, metavar="DIR", help="LiDAR clouds, radar frame, or prepared frames")
     add("--raw", type=Path, metavar="DIR", help="radar clouds or prepared frames, scored too")

@@ -57,21 +57,19 @@ def _convert(arguments: argparse.Namespace) -> Mapping[str, Any]:
 def _prepare(arguments: argparse.Namespace) -> Mapping[str, Any]:
     source = LAYOUTS[arguments.layout].open(arguments.source)
     plan = PreparedPlan(arguments.target, source, arguments.skip_unusable, arguments.source)
-    names = source.names
-    what = f"{count_of(len(names), 'frame')} ({names[0]} .. {names[-1]}) at {plan.target}"
-    if plan.is_built():
-        print(f"nothing to do: already {what}")
-    elif arguments.dry_run:
-        print(f"would write {what}")
+    names, done = source.names, plan.is_built()
+    where = f"({names[0]} .. {names[-1]}) at {plan.target}"
+    if arguments.dry_run and not done:
+        print(f"would write {count_of(len(names), 'frame')} {where}")
         return {"folder": str(plan.target), "frames": len(names), "dry_run": True}
-    else:
-        skipped = build_prepared(plan)
-        left_out = f", {len(skipped)} left out, see skipped.yaml" if skipped else ""
-        print(f"wrote {what}{left_out}; licence: {source.card.licence}")
-    skipped = read_skipped(plan.target)
+    skipped = read_skipped(plan.target) if done else build_prepared(plan)
+    frames = len(names) - len(skipped)
+    left_out = f", {len(skipped)} left out, see skipped.yaml" if skipped else ""
+    said = "nothing to do: already" if done else "wrote"
+    print(f"{said} {count_of(frames, 'frame')} {where}{left_out}; licence: {source.card.licence}")
     return {
         "folder": str(plan.target),
-        "frames": len(names) - len(skipped),
+        "frames": frames,
         "left_out": skipped,
         "licence": source.card.licence,
     }

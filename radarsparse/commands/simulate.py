@@ -9,8 +9,9 @@ from typing import Any
 from radarsparse.cli import Command
 from radarsparse.config import check_whole
 from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each
+from radarsparse.formats.prepared import frame_name
 from radarsparse.simulator.lidar_models import LIDARS
-from radarsparse.simulator.pairs import SensorRig, frame_name, simulate_pair, simulation_card
+from radarsparse.simulator.pairs import SensorRig, simulate_pair, simulation_card
 from radarsparse.simulator.radar_models import RADARS
 
 # At least one frame for each split.

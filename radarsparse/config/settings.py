@@ -326,28 +326,28 @@ class EdmConfig(DenoiserConfig):
     """Everything that a run of stage `edm` depends on."""
 
 
-class FewStepRun(DenoiserConfig):
+class FewStepConfig(DenoiserConfig):
     """Everything that a run depends on which makes a finished run of stage `edm` need few steps.
 
-    `teacher` is its folder; `model`, `diffusion` and `volume` must be those of the teacher.
+    `teacher` is its folder; `model`, `diffusion` and `volume` must be those of the teacher,
+    but for `model.vae`, which isn't opened: the VAE is the teacher's.
     """
 
     teacher: str
     sampling: FewStepSamplingSettings = FewStepSamplingSettings()  # pyright: ignore[reportIncompatibleVariableOverride] (frozen)
 
 
-class EctConfig(FewStepRun):
+class EctConfig(FewStepConfig):
     """Everything that a run of stage `ect` depends on."""
 
     consistency: EctSettings = EctSettings()
 
 
-class DistillConfig(FewStepRun):
+class DistillConfig(FewStepConfig):
     """Everything that a run of stage `distill` depends on."""
 
     consistency: DistillSettings = DistillSettings()
 
 
-FewStepConfig = EctConfig | DistillConfig
 Config = VaeConfig | DenoiserConfig
 STAGES = {"vae": VaeConfig, "edm": EdmConfig, "ect": EctConfig, "distill": DistillConfig}

@@ -10,15 +10,15 @@ from radarsparse.datasets.build import Source
 from radarsparse.datasets.kitti import list_numbers
 from radarsparse.datasets.native import source_of_files, usable_lidar
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard, rigid_transform
-from radarsparse.formats.tables import read_text
+from radarsparse.formats.prepared import DatasetCard, frame_name, rigid_transform
+from radarsparse.formats.tables import read_named, read_text
 from radarsparse.geometry import azimuth_rad, transform_points
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 
 RADAR_FOLDER = "radar_6455"
 LIDAR_FOLDER = "lidar_vlp16"
-RADAR_HEADER = ("X", "Y", "Z", "V_r", "Mag")
-LIDAR_HEADER = ("X", "Y", "Z", "Reflectivity")
+RADAR_NAMES = ("X", "Y", "Z", "V_r", "Mag")
+LIDAR_NAMES = ("X", "Y", "Z", "Reflectivity")
 
 LIDAR_AZIMUTH_MAX_RAD = np.radians(75.0)
 LIDAR_RANGE_MIN_M = 1.0
@@ -50,26 +50,26 @@ def open_astyx(root: Path) -> Source:
     Raises:
         InputError: there is no radar cloud.
 
-    Source: data-formats.md, sections 4 and 10.1.
+    Source: files and documents of under-the-radar/radar_dataset_astyx.
     """
     radar = root / RADAR_FOLDER
     files = {
-        f"{number:06d}": (
-            radar / f"{number:06d}.txt",
-            root / f"{LIDAR_FOLDER}/{number:06d}.txt",
-            root / f"calibration/{number:06d}.json",
+        name: (
+            radar / f"{name}.txt",
+            root / f"{LIDAR_FOLDER}/{name}.txt",
+            root / f"calibration/{name}.json",
         )
-        for number in list_numbers(radar, 6, "Astyx", ".txt")
+        for name in map(frame_name, list_numbers(radar, 6, "Astyx", ".txt"))
     }
     return source_of_files(_CARD, _SPLIT, root, files, _read_frame)
 
 
 def _read_frame(name: str, radar: Path, lidar: Path, calibration: Path) -> ScanPair:
     T_radar_lidar = _read_calibration(calibration)
-    cropped = _crop(_read_table(lidar, LIDAR_HEADER), T_radar_lidar)
+    cropped = _crop(read_named(lidar, LIDAR_NAMES), T_radar_lidar)
     return ScanPair(
         name,
-        usable_points(_read_table(radar, RADAR_HEADER), RADAR_COLUMNS, str(radar)),
+        usable_points(read_named(radar, RADAR_NAMES), RADAR_COLUMNS, str(radar)),
         usable_lidar(cropped, str(lidar)),
         T_radar_lidar,
     )
@@ -82,20 +82,6 @@ def _crop(lidar: NDArray[np.float64], T_radar_lidar: NDArray[np.float64]) -> NDA
         seen = transform_points(T_radar_lidar, lidar)
         ahead = np.abs(azimuth_rad(seen)) < LIDAR_AZIMUTH_MAX_RAD
         return lidar[ahead & (np.linalg.norm(seen[:, :3], axis=1) > LIDAR_RANGE_MIN_M)]
-
-
-def _read_table(path: Path, header: tuple[str, ...]) -> NDArray[np.float64]:
-    """Read the first columns of a table below its header; the radar's has a blank line before."""
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
-    found = tuple(lines[0].split()[: len(header)]) if lines else ()
-    if found != header:
-        raise InputError(f"{path}: has header {' '.join(found)!r}; must begin {' '.join(header)!r}")
-    if len(lines) == 1:
-        raise InputError(f"{path}: holds no point; at least 1 is needed")
-    try:
-        return np.loadtxt(lines[1:], usecols=range(len(header)), ndmin=2)
-    except ValueError as error:
-        raise InputError(f"{path}: is no table of numbers ({error})") from error
 
 
 def _read_calibration(path: Path) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from radarsparse.datasets.build import Source
 from radarsparse.datasets.kitti import list_numbers, read_image_sets
 from radarsparse.datasets.native import need_folder, source_of_files, usable_lidar
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard
+from radarsparse.formats.prepared import DatasetCard, frame_name
 from radarsparse.formats.tables import read_float32
 from radarsparse.geometry import transform_points
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
@@ -75,7 +75,7 @@ def open_dual_radar_arbe(root: Path) -> Source:
     Raises:
         InputError: a folder is missing or holds no frame, or a list in `ImageSets` is malformed.
 
-    Source: data-formats.md, sections 6 and 10.1.
+    Source: README and pcdet/datasets/dual_radar of adept-thu/Dual-Radar.
     """
     T_radar_lidar = _T_RADAR_ARBE @ np.linalg.inv(_T_LIDAR_ARBE)
     return _open(root, "arbe", _CARD, partial(_read_frame, _T_RADAR_ARBE, T_radar_lidar))
@@ -97,9 +97,9 @@ def _open(root: Path, folder: str, card: DatasetCard, read: Callable[..., ScanPa
     for part in parts:
         need_folder(part / LIDAR_FOLDER, LAYOUT)
     files = {
-        f"{number:06d}": [part / each / f"{number:06d}.bin" for each in (folder, LIDAR_FOLDER)]
+        name: [part / each / f"{name}.bin" for each in (folder, LIDAR_FOLDER)]
         for part in parts
-        for number in list_numbers(part / folder, 6, LAYOUT)
+        for name in map(frame_name, list_numbers(part / folder, 6, LAYOUT))
     }
     lists = root / SPLIT_FOLDER
     split = read_image_sets(lists) if lists.is_dir() else _OFFICIAL_SPLIT

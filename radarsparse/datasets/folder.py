@@ -16,15 +16,16 @@ from pydantic import Field, ValidationError, model_validator
 from radarsparse.config import describe_faults, parse_yaml
 from radarsparse.config.settings import Settings
 from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import INTENSITY_MAX, check_bounds, source_of_files
+from radarsparse.datasets.native import check_bounds, source_of_files
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard, rigid_transform
-from radarsparse.formats.tables import read_float32, read_npy, read_pcd, read_ply, read_text
+from radarsparse.formats.clouds import unique_names
+from radarsparse.formats.content import parse_file, parse_unstated_bin
+from radarsparse.formats.prepared import INTENSITY_MAX, DatasetCard, frame_name, rigid_transform
+from radarsparse.formats.tables import PARSERS, read_named, read_npy, read_text
 from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair, usable_points
 
 LAYOUT_FILE = "layout.yaml"
 NUMBER_MAX = 999_999
-NAMED = (".pcd", ".ply")
 
 Entry = Annotated[float, Field(ge=-1e4, le=1e4)]
 Number = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
@@ -42,7 +43,7 @@ class FileSettings(Settings):
 
     def check(self, key: str, wanted: Sequence[str]) -> None:
         """Raise a `ValueError` where `columns` isn't of the right form or names."""
-        named = self.suffix in NAMED
+        named = self.suffix in PARSERS
         if isinstance(self.columns, dict) != named:
             form = "a mapping of our names to theirs" if named else "a list"
             raise ValueError(f"{key}.columns must be {form} for {self.suffix}")
@@ -51,13 +52,30 @@ class FileSettings(Settings):
         if named and (unknown := set(self.columns) - set(wanted)):
             raise ValueError(f"{key}.columns has unknown {', '.join(sorted(unknown))}")
 
+    def find(self, root: Path) -> dict[str, Path]:
+        """The files by their name without suffix; none where there is no such folder.
+
+        Raises:
+            InputError: two names differ by the suffix's capitals only.
+        """
+        folder = root / self.folder
+        files = folder.iterdir() if folder.is_dir() else ()
+        return unique_names(
+            file
+            for file in sorted(files)
+            if file.suffix.lower() == self.suffix and file.name[0] != "." and file.is_file()
+        )
+
     def read(self, path: Path, wanted: Sequence[str]) -> NDArray[np.floating]:
         """Read some of our columns, [n, len(wanted)]."""
         if isinstance(self.columns, dict):
-            read = read_pcd if self.suffix == ".pcd" else read_ply
-            return read(path, [self.columns[name] for name in wanted])
+            return read_named(path, [self.columns[name] for name in wanted])
         count = len(self.columns)
-        rows = read_npy(path, (count,)) if self.suffix == ".npy" else read_float32(path, count)
+        if self.suffix == ".npy":
+            rows = read_npy(path, (count,))
+        else:
+            parse = partial(parse_unstated_bin, count, "float32", f" as {LAYOUT_FILE} has it")
+            rows = parse_file(path, parse)
         return rows[:, [self.columns.index(name) for name in wanted]]
 
 
@@ -117,13 +135,12 @@ def _find_pairs(root: Path, layout: FolderLayout) -> dict[str, tuple[Path, Path]
     folder = root / radar.folder
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; {root / LAYOUT_FILE} names it")
-    stems = sorted(path.stem for path in folder.iterdir() if path.suffix == radar.suffix)
-    if not stems:
+    radars, lidars = radar.find(root), lidar.find(root)
+    if not radars:
         raise InputError(f"{folder}: holds no file that ends in {radar.suffix}")
-    lidar_folder = root / lidar.folder
     return {
-        name: (folder / f"{stem}{radar.suffix}", lidar_folder / f"{stem}{lidar.suffix}")
-        for name, stem in _number(stems, folder).items()
+        name: (radars[stem], lidars.get(stem, root / lidar.folder / f"{stem}{lidar.suffix}"))
+        for name, stem in _number(sorted(radars), folder).items()
     }
 
 
@@ -137,19 +154,17 @@ def _number(stems: Sequence[str], folder: Path) -> dict[str, str]:
             f"{folder}: its files' numbers must differ and be {NUMBER_MAX} at most;"
             f" {stems[0]} .. {stems[-1]} don't"
         )
-    return {f"{number:06d}": stem for number, stem in zip(numbers, stems, strict=True)}
+    return {frame_name(number): stem for number, stem in zip(numbers, stems, strict=True)}
 
 
 def _read_frame(
     layout: FolderLayout, T_radar_lidar: NDArray[np.float64], name: str, radar: Path, lidar: Path
 ) -> ScanPair:
-    points = layout.radar.read(radar, RADAR_COLUMNS)
+    points = usable_points(layout.radar.read(radar, RADAR_COLUMNS), RADAR_COLUMNS, str(radar))
     targets = layout.lidar.read(lidar, LIDAR_COLUMNS).astype(np.float64)
-    check_bounds(targets[:, 3], f"{lidar}: intensity", 0.0, layout.lidar_intensity_max)
-    targets[:, 3] *= INTENSITY_MAX / layout.lidar_intensity_max
-    return ScanPair(
-        name,
-        usable_points(points, RADAR_COLUMNS, str(radar)),
-        usable_points(targets, LIDAR_COLUMNS, str(lidar)),
-        T_radar_lidar,
-    )
+    scale = INTENSITY_MAX / layout.lidar_intensity_max
+    targets[:, 3] *= scale
+    usable = usable_points(targets, LIDAR_COLUMNS, str(lidar))
+    intensity = (usable[:, 3] / scale).round(6)  # in the file's units again
+    check_bounds(intensity, f"{lidar}: intensity", 0.0, layout.lidar_intensity_max)
+    return ScanPair(name, points, usable, T_radar_lidar)

@@ -20,8 +20,8 @@ from radarsparse.datasets.native import (
     split_by_group,
 )
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard
-from radarsparse.formats.tables import read_npy, read_pcd, read_text
+from radarsparse.formats.prepared import DatasetCard, frame_name
+from radarsparse.formats.tables import read_named, read_npy, read_text
 from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair, usable_points
 
 LABEL_FOLDER = "info_label"
@@ -66,7 +66,7 @@ def open_k_radar(root: Path) -> Source:
     Raises:
         InputError: there are no recordings, no sparse tensors or no frames.
 
-    Source: data-formats.md, section 5.
+    Source: README, loaders and configurations of kaist-avelab/K-Radar.
     """
     radar_folder, prefix = _find_radar(root)
     files: dict[str, tuple[Path, ...]] = {}
@@ -113,11 +113,11 @@ def _glob_shallow(root: Path, pattern: str) -> Iterable[Path]:
 def _number(recording: int, radar: int, label: Path) -> str:
     if radar >= FRAMES_PER_RECORDING:
         raise InputError(f"{label}: has radar frame {radar}; must be below {FRAMES_PER_RECORDING}")
-    return f"{recording * FRAMES_PER_RECORDING + radar:06d}"
+    return frame_name(recording * FRAMES_PER_RECORDING + radar)
 
 
 def _read_frame(name: str, radar: Path, lidar: Path, calibration: Path) -> ScanPair:
-    points = clipped_lidar(read_pcd(lidar, LIDAR_COLUMNS), str(lidar))
+    points = clipped_lidar(read_named(lidar, LIDAR_COLUMNS), str(lidar))
     return ScanPair(name, _read_radar(radar), points, _read_calibration(calibration))
 
 

@@ -45,7 +45,7 @@ def read_transform(path: Path, key: str) -> NDArray[np.float64]:
     Raises:
         InputError: the file or the key is missing, or its value is no rigid transform.
 
-    Source: data-formats.md, section 3.
+    Source: calibration files and documents of tudelft-iv/view-of-delft-dataset.
     """
     lines = (line.partition(":") for line in read_text(path).splitlines())
     values = {name.strip(): text for name, _, text in lines}

@@ -4,23 +4,31 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import clipped_lidar, fingerprint, nearest_stamps, parse_numbers
-from radarsparse.datasets.recordings import (
+from radarsparse.datasets.bag_source import (
     BagRecording,
     Clouds,
     Numbers,
     Stamps,
     source_of_recordings,
 )
+from radarsparse.datasets.build import Source
+from radarsparse.datasets.native import (
+    HALF_TURN_S,
+    clipped_lidar,
+    fingerprint,
+    nearest_stamps,
+    parse_numbers,
+)
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.point_cloud2 import POINT_CLOUD2_TYPES, decode_point_cloud2
-from radarsparse.formats.bags.recording import Message, list_volumes
+from radarsparse.formats.bags.decoding import POINT_CLOUD2
+from radarsparse.formats.bags.point_cloud2 import columns_of_point_cloud2
+from radarsparse.formats.bags.recording import Message, list_bags
 from radarsparse.formats.prepared import DatasetCard, rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, usable_points
@@ -29,9 +37,6 @@ RADAR_TOPIC = "/oculii_radar/point_cloud"
 RADAR_FIELDS = ("x", "y", "z", "doppler", "power")
 LIDAR_TOPIC = "/ouster/points"
 CALIBRATION_FILE = "calib/T_radar_lidar.txt"
-
-PAIR_MAX_S = 0.05
-"""Half a turn of the LiDAR: more apart, a radar cloud belongs to another turn."""
 
 # Such as URBAN_A0: area, route, then 0 for a clear day, 1 for night and 2 for snow.
 _RECORDING = re.compile(r"(URBAN_[A-H][01]|LOOP_[A-E]0|RURAL_[A-F][012]|SMOKE_[AB]0)")
@@ -67,26 +72,25 @@ def open_msc_rad4r(root: Path) -> Source:
     Raises:
         InputError: the calibration, a bag or a topic is missing, unknown, malformed or damaged.
 
-    Source: data-formats.md, section 7.2.
+    Source: mscrad4r.github.io/platform.
     """
     T_radar_lidar = _read_calibration(root / CALIBRATION_FILE)
-    found = _find_volumes(root)
-    topics = {str(topic): POINT_CLOUD2_TYPES for topic in (LIDAR_TOPIC, RADAR_TOPIC)}
+    found = _find_bags(root)
+    topics = {LIDAR_TOPIC: (POINT_CLOUD2,), RADAR_TOPIC: (POINT_CLOUD2,)}
     recordings = [
         _MscRecording(
-            SPLIT_OF_AREA[name.partition("_")[0]], volumes, topics, PAIR_MAX_S, T_radar_lidar
+            SPLIT_OF_AREA[name.partition("_")[0]], bags, topics, HALF_TURN_S, T_radar_lidar
         )
-        for name, volumes in found.items()
+        for name, bags in found.items()
     ]
-    bags = (bag for volumes in found.values() for bag in volumes)
     provenance = {
-        "fingerprint": fingerprint(root, bags),
+        "fingerprint": fingerprint(root, chain.from_iterable(found.values())),
         "T_radar_lidar": hashlib.sha256(T_radar_lidar.tobytes()).hexdigest()[:16],
     }
     return source_of_recordings(replace(_CARD, provenance=provenance), recordings)
 
 
-def _find_volumes(root: Path) -> dict[str, tuple[Path, ...]]:
+def _find_bags(root: Path) -> dict[str, tuple[Path, ...]]:
     """The bags of each recording, by its name, sorted."""
     lone = {path.stem: (path,) for path in root.glob("*.bag")}
     folders = {path.parent.name: path.parent for path in root.glob("*/*.bag")}
@@ -100,7 +104,7 @@ def _find_volumes(root: Path) -> dict[str, tuple[Path, ...]]:
         )
     if doubled := sorted(lone.keys() & folders.keys()):
         raise InputError(f"{folders[doubled[0]]}: holds bags beside {doubled[0]}.bag; keep one")
-    return {name: lone.get(name) or list_volumes(folders[name]) for name in names}
+    return {name: lone.get(name) or list_bags(folders[name]) for name in names}
 
 
 def _read_calibration(path: Path) -> NDArray[np.float64]:
@@ -123,8 +127,8 @@ class _MscRecording(BagRecording):
 
     def make_clouds(self, message: Message, chosen: Sequence[Message]) -> Clouds:
         (cloud,) = chosen
-        radar = decode_point_cloud2(cloud.fields, RADAR_FIELDS, cloud.source)
-        lidar = decode_point_cloud2(message.fields, LIDAR_COLUMNS, message.source)
+        radar = columns_of_point_cloud2(cloud.fields, RADAR_FIELDS, cloud.source)
+        lidar = columns_of_point_cloud2(message.fields, LIDAR_COLUMNS, message.source)
         return (
             usable_points(radar, RADAR_COLUMNS, cloud.source),
             clipped_lidar(lidar, message.source),

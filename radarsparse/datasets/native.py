@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from radarsparse.datasets.build import Source, read_each
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard, Split
+from radarsparse.formats.prepared import INTENSITY_MAX, DatasetCard, Split
 from radarsparse.geometry import Floats
 from radarsparse.scan import LIDAR_COLUMNS, ScanPair, usable_points
 
 T = TypeVar("T")
 
-INTENSITY_MAX = 255.0
+HALF_TURN_S = 0.05
+"""Of a LiDAR at 10 Hz: more apart, a radar cloud belongs to another turn."""
 
 
 def source_of_files(

@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from radarsparse.datasets.build import Source
-from radarsparse.datasets.native import fingerprint, parse_numbers
-from radarsparse.datasets.recordings import (
+from radarsparse.datasets.bag_source import (
     BagRecording,
     Clouds,
     Numbers,
     Stamps,
     source_of_recordings,
 )
+from radarsparse.datasets.build import Source
+from radarsparse.datasets.native import fingerprint, parse_numbers
 from radarsparse.datasets.trajectory import POSE_GAP_MAX_S, Trajectory, read_trajectory
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import stack_fields
+from radarsparse.formats.bags.decoding import LIVOX, POINT_CLOUD, stack_fields
 from radarsparse.formats.bags.messages import Message
-from radarsparse.formats.bags.point_cloud import decode_point_cloud
-from radarsparse.formats.bags.recording import list_volumes
+from radarsparse.formats.bags.point_cloud import columns_of_point_cloud
+from radarsparse.formats.bags.recording import list_bags
 from radarsparse.formats.columns import OCULII_CHANNELS
 from radarsparse.formats.prepared import DatasetCard, rigid_transform
 from radarsparse.formats.tables import read_text
@@ -35,9 +35,7 @@ from radarsparse.scan import LIDAR_COLUMNS, NO_RETURN_M, RADAR_COLUMNS, usable_p
 
 # The vendor's sum of several sweeps; the sweeps themselves are on `/radar_pcl`.
 RADAR_TOPIC = "/radar_enhanced_pcl"
-RADAR_TYPES = ("sensor_msgs/msg/PointCloud",)
 LIDAR_TOPIC = "/livox/lidar"
-LIDAR_TYPES = ("livox_ros_driver/msg/CustomMsg", "livox_ros_driver2/msg/CustomMsg")
 POSES_FILE = "gt_odom.txt"
 CALIBRATION_FILE = "calib/calib_radar_to_livox.txt"
 
@@ -60,8 +58,8 @@ SPLIT_OF_PLACE = {
     "loop3": "test",
 }
 
-# The authors' own SLAM code has it as a product (data-formats.md, section 2.5): from Livox to RGB,
-# inverted, from thermal to RGB, from radar to thermal, from forward, left, up to a camera's axes.
+# A product in the authors' SLAM code (apps/preprocessing_nodelet.cpp of zhuge2333/4DRadarSLAM):
+# Livox to RGB, inverted, thermal to RGB, radar to thermal, forward, left, up to a camera's axes.
 _T_LIDAR_RADAR = np.array(
     [
         [0.9987420694356728, -0.02154593184251807, 0.04527979957349117, 0.2960016945940701],
@@ -101,22 +99,22 @@ def open_ntu4dradlm(root: Path, topic: str = RADAR_TOPIC) -> Source:
     Raises:
         InputError: a recording, a file or a topic is missing, unknown, malformed or damaged.
 
-    Source: data-formats.md, sections 2 and 2.6.
+    Source: README of junzhang2016/NTU4DRadLM; topics by zhuge2333/4DRadarSLAM.
     """
     T_lidar_radar = _choose_calibration(root / CALIBRATION_FILE)
     T_radar_lidar = np.linalg.inv(T_lidar_radar).astype(np.float64)
     recordings = [
         _NtuRecording(
             split=SPLIT_OF_PLACE[folder.name],
-            volumes=list_volumes(folder),
-            topics={topic: RADAR_TYPES, LIDAR_TOPIC: LIDAR_TYPES},
+            bags=list_bags(folder),
+            topics={topic: (POINT_CLOUD,), LIDAR_TOPIC: LIVOX},
             gap_max_s=PAIR_MAX_S,
             T_radar_lidar=T_radar_lidar,
             poses=read_trajectory(folder / POSES_FILE),
         )
         for folder in _list_folders(root)
     ]
-    files = (file for each in recordings for file in (*each.volumes, each.poses_file))
+    files = (file for each in recordings for file in (*each.bags, each.poses_file))
     provenance = {
         "fingerprint": fingerprint(root, files, T_radar_lidar.tobytes()),
         "radar_topic": topic,
@@ -183,7 +181,7 @@ class _NtuRecording(BagRecording):
 
     @property
     def poses_file(self) -> Path:
-        return self.volumes[0].parent / POSES_FILE
+        return self.bags[0].parent / POSES_FILE
 
     def choose(self, stamps_s: Stamps, numbers: Numbers) -> tuple[Numbers, Numbers]:
         """The sweeps that may hold points of the windows."""
@@ -201,7 +199,7 @@ class _NtuRecording(BagRecording):
     def decode(self, message: Message) -> _Sweep:
         """Undo the sensor's own motion; points that nothing is known of are left out.
 
-        Source: data-formats.md, section 2.4.
+        Source: CustomMsg.msg and CustomPoint.msg of Livox-SDK/livox_ros_driver.
         """
         records = message.fields.get("points")
         points = stack_fields(records, ("x", "y", "z", "reflectivity"), message.source)
@@ -226,7 +224,7 @@ class _NtuRecording(BagRecording):
                 " bridged"
             )
         names, source = ("x", "y", "z", "doppler", "power"), message.source
-        radar = decode_point_cloud(message.fields, names, OCULII_CHANNELS, source)
+        radar = columns_of_point_cloud(message.fields, names, OCULII_CHANNELS, source)
         points = [
             points[np.abs(moments_s - message.stamp_s) <= LIDAR_WINDOW_S / 2]
             for moments_s, points in chosen

@@ -7,20 +7,19 @@ import numpy as np
 
 from radarsparse.datasets.build import Source
 from radarsparse.datasets.native import (
+    HALF_TURN_S,
     nearest_stamps,
     source_of_files,
     split_by_group,
     usable_lidar,
 )
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import DatasetCard
-from radarsparse.formats.tables import read_pcd
+from radarsparse.formats.prepared import DatasetCard, frame_name
+from radarsparse.formats.tables import read_named
 from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair, usable_points
 
 RADAR_FOLDER = "eagleg7/enhanced"
 LIDAR_FOLDER = "xt32"
-PAIR_MAX_S = 0.05
-"""Half a turn of the LiDAR: more apart, a radar cloud belongs to another turn."""
 
 # Such as 20231105_aft/data2, 20231105_aft/2 or 20231105_aft_2.
 _RECORDING = re.compile(r"(\d{8}(?:_aft|_eve)?)[/_](?:data)?(\d+)$")
@@ -92,7 +91,8 @@ def open_snail_radar(root: Path) -> Source:
         InputError: there is no recording, one is unknown, a file isn't named by its stamp, or no
             two clouds are near enough in time.
 
-    Source: data-formats.md, sections 2.6 and 7.3.
+    Source: docs/format.md and docs/hardware.md of snail-radar/snail-radar.github.io;
+        matlab/Body_T_Oculii.m and Body_T_Xt32.m of snail-radar/dataset_tools.
     """
     pairs: list[tuple[Path, Path]] = []
     frames: dict[str, tuple[int, int]] = {}
@@ -101,10 +101,10 @@ def open_snail_radar(root: Path) -> Source:
             frames[key] = len(pairs), len(pairs) + len(found) - 1
         pairs += found
     if not pairs:
-        raise InputError(f"{root}: no LiDAR sweep has a radar cloud within {PAIR_MAX_S} s")
+        raise InputError(f"{root}: no LiDAR sweep has a radar cloud within {HALF_TURN_S} s")
     val, test = (PLACES[place].split() for place in (VAL_PLACE, TEST_PLACE))
     split = split_by_group(frames, val, test)
-    files = {f"{number:06d}": pair for number, pair in enumerate(pairs)}
+    files = {frame_name(number): pair for number, pair in enumerate(pairs)}
     return source_of_files(_CARD, split, root, files, _read_frame)
 
 
@@ -132,7 +132,7 @@ def _pair_clouds(recording: Path) -> list[tuple[Path, Path]]:
     radar, lidar = (_list_by_stamp(recording / name) for name in (RADAR_FOLDER, LIDAR_FOLDER))
     radar_s, lidar_s = (np.array([_stamp_s(path) for path in paths]) for paths in (radar, lidar))
     numbers, gaps_s = nearest_stamps(radar_s, lidar_s)
-    near = np.flatnonzero(gaps_s <= PAIR_MAX_S).tolist()
+    near = np.flatnonzero(gaps_s <= HALF_TURN_S).tolist()
     return [(radar[numbers[sweep]], lidar[sweep]) for sweep in near]
 
 
@@ -150,11 +150,11 @@ def _stamp_s(path: Path) -> float:
 
 
 def _read_frame(name: str, radar: Path, lidar: Path) -> ScanPair:
-    radar_points = read_pcd(radar, ("x", "y", "z", "Doppler", "Power"))
+    radar_points = read_named(radar, ("x", "y", "z", "Doppler", "Power"))
     return ScanPair(
         name,
         usable_points(radar_points, RADAR_COLUMNS, str(radar)),
-        usable_lidar(read_pcd(lidar, LIDAR_COLUMNS), str(lidar)),
+        usable_lidar(read_named(lidar, LIDAR_COLUMNS), str(lidar)),
         T_RADAR_LIDAR,
         abs(_stamp_s(radar) - _stamp_s(lidar)),
     )

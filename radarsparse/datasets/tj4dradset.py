@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from radarsparse.datasets.kitti import list_numbers
 from radarsparse.errors import InputError
 from radarsparse.files import Unfinished, replacing
+from radarsparse.formats.prepared import frame_name
 from radarsparse.formats.tables import read_float32
 from radarsparse.scan import RADAR_COLUMNS, usable_points
 
@@ -30,10 +31,10 @@ def convert_tj4dradset(root: Path, target: Path) -> int:
     Raises:
         InputError: a folder or file is missing or malformed, or the target can't be written.
 
-    Source: data-formats.md, section 7.1.
+    Source: README of TJRadarLab/TJ4DRadSet.
     """
     folder = root / RADAR_FOLDER
-    names = [f"{number:06d}" for number in list_numbers(folder, 6, LAYOUT)]
+    names = list(map(frame_name, list_numbers(folder, 6, LAYOUT)))
     claim = {"data_set": LAYOUT, "source": str(root.resolve()), "clouds": len(names)}
     with Unfinished(target, claim).working() as results:
         for name in names:
@@ -57,7 +58,7 @@ def read_tj4dradset_radar(path: Path) -> NDArray[np.float32]:
     Raises:
         InputError: the file is missing, malformed or another data set's, or no point is left.
 
-    Source: data-formats.md, section 7.1.
+    Source: README of TJRadarLab/TJ4DRadSet.
     """
     rows = read_float32(path, len(RADAR_FIELDS))
     points = usable_points(rows[:, [0, 1, 2, 3, 5]], RADAR_COLUMNS, str(path))

@@ -13,7 +13,7 @@ from radarsparse.datasets.native import (
     unique_rows,
     usable_lidar,
 )
-from radarsparse.formats.prepared import DatasetCard
+from radarsparse.formats.prepared import DatasetCard, frame_name
 from radarsparse.formats.tables import read_float32
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 
@@ -64,13 +64,14 @@ def open_view_of_delft(root: Path) -> Source:
     Raises:
         InputError: a folder is missing or holds no frame.
 
-    Source: data-formats.md, sections 3 and 10.1.
+    Source: documents of tudelft-iv/view-of-delft-dataset; drives by preprocess/clips of
+        Toytiny/CMFlow.
     """
     # `testing` links to `training`, which holds all frames.
     radar, lidar = root / "radar/training", root / "lidar/training"
     need_folder(lidar / "velodyne", LAYOUT)
     files = {
-        f"{number:06d}": (
+        frame_name(number): (
             radar / f"velodyne/{number:05d}.bin",
             lidar / f"velodyne/{number:05d}.bin",
             radar / f"calib/{number:05d}.txt",

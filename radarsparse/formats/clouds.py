@@ -15,19 +15,16 @@ from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.formats.columns import Fields, find_radar_columns, plain_name, select_columns
 from radarsparse.formats.content import (
-    HEADER_MAX,
     Table,
-    check_count,
-    filled_lines,
     parse_bin,
     parse_file,
     parse_npy,
-    parse_rows,
     parse_unstated_bin,
     read_npz,
 )
-from radarsparse.formats.pcd import encode_pcd, parse_pcd
-from radarsparse.formats.ply import encode_ply, parse_ply
+from radarsparse.formats.pcd import encode_pcd
+from radarsparse.formats.ply import encode_ply
+from radarsparse.formats.tables import PARSERS
 from radarsparse.scan import (
     LIDAR_COLUMNS,
     RADAR_COLUMNS,
@@ -37,7 +34,6 @@ from radarsparse.scan import (
 )
 
 PROBABILITY = "probability"
-BAG_SUFFIXES, BAG_CARD = (".bag", ".mcap", ".db3"), "metadata.yaml"
 
 _log = logging.getLogger("radarsparse")
 
@@ -64,7 +60,7 @@ def read_radar(path: Path, fields: Fields | None = None) -> NDArray[np.float32]:
     """
     fields, source = fields or Fields(), str(path)
     table = _read_table(path, "radar", RADAR_COLUMNS, fields)
-    is_named = path.suffix.lower() in _PARSERS and fields.names
+    is_named = path.suffix.lower() in PARSERS and fields.names
     names = fields.radar_names if is_named else find_radar_columns(table, source, table)
     pairs = zip(RADAR_COLUMNS, names, strict=True)
     if other := [f"{column} from {name}" for column, name in pairs if column != name]:
@@ -137,11 +133,6 @@ def write_cloud(
         part.write_bytes(_ENCODERS[path.suffix.lower()](columns))
 
 
-def is_bag(path: Path) -> bool:
-    """Whether a path is named as a bag: `.bag`, `.mcap`, `.db3` or a folder with its card."""
-    return path.suffix.lower() in BAG_SUFFIXES or (path / BAG_CARD).is_file()
-
-
 def list_clouds(path: Path) -> list[Path]:
     """The file, the radar or cloud files of a folder, or the frames of a prepared data set, sorted.
 
@@ -188,8 +179,8 @@ def _read_table(
     """Columns by their own names; those of rows without names by what is said or usual."""
     _check_suffix(path, _RADAR_SUFFIXES if fields else _CLOUD_SUFFIXES)
     suffix, said, arrays = path.suffix.lower(), fields or Fields(), {}
-    if suffix in _PARSERS:
-        return parse_file(path, _PARSERS[suffix])
+    if suffix in PARSERS:
+        return parse_file(path, PARSERS[suffix])
     names = said.names or columns
     hint = "; --fields names all columns of a row, --bin-type the type" if fields else ""
     if suffix == ".npz":
@@ -208,15 +199,6 @@ def _read_table(
     return dict(zip(names, rows.T, strict=False)) | arrays
 
 
-def _parse_txt(content: bytes, source: str) -> Table:
-    lines = filled_lines(content, source)
-    first = next(lines, "")
-    check_count(len(first), source, HEADER_MAX, "bytes in its line of names")
-    names = first.split()
-    check_count(len(names), source)
-    return dict(zip(names, parse_rows(lines, len(names), source).T, strict=True))
-
-
 def _encode_npz(columns: Table) -> bytes:
     points = np.stack([columns[name] for name in LIDAR_COLUMNS], axis=1)
     more: dict[str, Any] = {k: v for k, v in columns.items() if k not in LIDAR_COLUMNS}
@@ -224,5 +206,4 @@ def _encode_npz(columns: Table) -> bytes:
     return stream.getvalue()
 
 
-_PARSERS = {".ply": parse_ply, ".pcd": parse_pcd, ".txt": _parse_txt}
 _ENCODERS = {".ply": encode_ply, ".pcd": encode_pcd, ".npz": _encode_npz}

@@ -1,7 +1,9 @@
 """What files hold, bounded before memory is taken: bytes, rows of text, arrays."""
 
+import codecs
 import io
 import math
+import re
 import zipfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,11 +16,14 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 
-# Of a file and of each array that is made of it: eight million points.
+# Of a file, and of each array that is made of it.
 BYTES_MAX = 128 * 2**20
+# Of a cloud, since all its columns are looked at as float64.
+POINTS_MAX = BYTES_MAX // (5 * 8)
 COLUMNS_MAX = 1000
 LINES_MAX = BYTES_MAX // 16
 HEADER_MAX = 2**20
+_WINDOWS_NAN = re.compile(r"[-+]?(nan\(\w*\)|1\.#\w+)", re.IGNORECASE)
 
 Table = Mapping[str, NDArray[Any]]
 """Columns [n] by the names that the file gives them."""
@@ -99,12 +104,13 @@ def parse_rows(lines: Iterable[str], columns: int, source: str) -> NDArray[np.fl
     Raises:
         InputError: a line holds something else, it is named; or there are too many.
     """
-    values, most = array("d"), BYTES_MAX // 8 // columns
+    check_bytes(columns * 8, f"{source}: a row")
+    values, most = array("d"), min(POINTS_MAX, BYTES_MAX // 8 // max(columns, 1))
     for number, line in enumerate(lines):
         try:
             row = list(map(float, line.split(None, columns)))
         except ValueError:
-            row = []
+            row = _parse_windows(line)
         if number == most:
             raise InputError(f"{source}: has over {most} rows of {columns} numbers")
         if len(row) != columns:
@@ -112,6 +118,35 @@ def parse_rows(lines: Iterable[str], columns: int, source: str) -> NDArray[np.fl
             raise InputError(f"{source}: can't be read: {found}; must be {columns} numbers")
         values.extend(row)
     return np.array(values).reshape(-1, columns)
+
+
+def _parse_windows(line: str) -> list[float]:
+    """A row in which NaN and infinity may stand as C libraries of Windows write them, or none."""
+    try:
+        return list(map(float, _WINDOWS_NAN.sub("nan", line).split()))
+    except ValueError:
+        return []
+
+
+def parse_txt(content: bytes, source: str) -> Table:
+    """Read a table of text: a line of names, perhaps as a comment, then rows of as many numbers.
+
+    Of columns of one name the first counts.
+
+    Raises:
+        InputError: a row holds something else, it is named; or there is too much of anything.
+    """
+    lines = filled_lines(content.removeprefix(codecs.BOM_UTF8), source)
+    first = next(lines, "")
+    check_count(len(first), source, HEADER_MAX, "bytes in its line of names")
+    names = first.removeprefix("#").removeprefix("//").split()
+    check_count(len(names), source)
+    if not names:
+        raise InputError(f"{source}: holds no line of names")
+    table: dict[str, NDArray[Any]] = {}
+    for name, column in zip(names, parse_rows(lines, len(names), source).T, strict=True):
+        table.setdefault(name, column)
+    return table
 
 
 def pack_rows(columns: Table) -> NDArray[Any]:
@@ -133,7 +168,10 @@ def parse_npy(content: bytes, source: str) -> NDArray[Any]:
     if dtype.kind not in "fiu":
         raise InputError(f"{source}: has type {dtype.name}; must be real numbers")
     claim = f"{source}: {dtype.name} of shape {shape}"
+    if min(shape, default=0) < 0:
+        raise InputError(f"{claim}: must have no negative side")
     check_bytes(math.prod(shape) * dtype.itemsize, claim, len(content) - stream.tell())
+    check_count(max(shape, default=0), claim, POINTS_MAX, "rows")
     order = "F" if by_columns else "C"
     values = np.ndarray(shape, dtype, content, stream.tell(), order=order)
     return values.astype(dtype.newbyteorder("="))
@@ -150,6 +188,7 @@ def parse_bin(columns: int, number_type: str, content: bytes, source: str) -> ND
     if rest:
         bound = f"a multiple of {item.itemsize} ({number_type})"
         raise InputError(f"{source}: has {len(content)} bytes; must be {bound}")
+    check_count(count // columns, source, POINTS_MAX, "rows")
     if count % columns:
         bound = f"a multiple of {columns}, a row's columns"
         raise InputError(f"{source}: holds {count} {number_type}; must be {bound}")
@@ -165,7 +204,8 @@ def parse_unstated_bin(
         InputError: also where the values are clearly those of rows of another length or type; the
             message ends with the hint.
     """
-    values = parse_bin(1, number_type, content, source).ravel()
+    whole = len(content) - len(content) % np.dtype(number_type).itemsize
+    values = np.frombuffer(content[:whole], np.dtype(number_type).newbyteorder("<"))
     seen = values.view("<f8") if _looks_like_float64(values) else values
     misfits = _misfits(seen, columns)
     best = min(misfits, key=misfits.__getitem__)

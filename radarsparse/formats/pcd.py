@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from radarsparse.errors import InputError
 from radarsparse.formats.content import (
     HEADER_MAX,
+    POINTS_MAX,
     Table,
     check_bytes,
     check_count,
@@ -23,7 +24,7 @@ from radarsparse.formats.content import (
 
 # LZF writes a repetition of 264 bytes as 3.
 _LZF_RATIO_MAX = 264 // 3
-_SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8)}
+_SIZES = {"F": (4, 8), "I": (1, 2, 4, 8), "U": (1, 2, 4, 8), "B": (1,)}
 
 
 def parse_pcd(content: bytes, source: str) -> Table:
@@ -38,7 +39,7 @@ def parse_pcd(content: bytes, source: str) -> Table:
     body = stream.read()
     columns: Any = np.empty(0, layout)
     if points:
-        encoding = " ".join(header["DATA"])
+        encoding = " ".join(header["DATA"]).lower()
         if encoding not in _PARSERS:
             known = ", ".join(_PARSERS)
             raise InputError(f"{source}: DATA is {encoding[:40]!r}; must be one of {known}")
@@ -99,7 +100,8 @@ def _make_layout(header: Mapping[str, list[str]], source: str) -> np.dtype[Any]:
         what = "FIELDS, SIZE, TYPE and COUNT have different lengths"
         raise InputError(f"{source}: {what}: {lengths}")
     layout, known = [], {"_"}
-    for name, size, kind, text in zip(*columns, strict=True):
+    for name, size, letter, text in zip(*columns, strict=True):
+        kind = letter.upper()
         count = _whole(text, f"COUNT of {name[:40]}", source) or 1  # some wrote 0 for 1
         bytes_each = _whole(size, f"SIZE of {name[:40]}", source)
         if bytes_each not in _SIZES.get(kind, ()):
@@ -125,10 +127,12 @@ def _parse_text(body: bytes, layout: np.dtype[Any], points: int, source: str) ->
 
 def _parse_binary(body: bytes, layout: np.dtype[Any], points: int, source: str) -> NDArray[Any]:
     check_bytes(points * layout.itemsize, f"{source}: {points} points", len(body))
+    check_count(points, source, POINTS_MAX, "points")
     return np.ndarray((points,), layout, body)
 
 
 def _parse_compressed(body: bytes, layout: np.dtype[Any], points: int, source: str) -> Table:
+    check_bytes(8, f"{source}: the sizes of its points", len(body))
     packed, size = np.frombuffer(body, "<u4", 2).tolist()
     check_bytes(packed, f"{source}: its compressed points", len(body) - 8)
     check_bytes(size, f"{source}: its points", packed * _LZF_RATIO_MAX)
@@ -136,6 +140,7 @@ def _parse_compressed(body: bytes, layout: np.dtype[Any], points: int, source: s
         kept = [name for name in layout.names or () if not name.startswith("_ ")]
         layout = np.dtype([(name, layout[name]) for name in kept])
     check_bytes(points * layout.itemsize, f"{source}: {points} points", size)
+    check_count(points, source, POINTS_MAX, "points")
     unpacked = lzf.decompress(body[8 : 8 + packed], size)
     columns, at = {}, 0
     for name in layout.names or ():

@@ -4,11 +4,12 @@ import io
 import re
 import warnings
 
-from plyfile import PlyData, PlyElement
+from plyfile import PlyData, PlyElement, PlyParseError
 
 from radarsparse.errors import InputError
 from radarsparse.formats.content import (
     HEADER_MAX,
+    POINTS_MAX,
     Table,
     check_bytes,
     check_count,
@@ -17,6 +18,7 @@ from radarsparse.formats.content import (
 )
 
 _COMMENTS = re.compile(rb"(?<=[\r\n])(comment|obj_info)\b[^\r\n]*[\r\n]+")
+_BLANK_LINES = re.compile(rb"[\r\n][ \t\r\n]*[\r\n]")
 # What plyfile makes of a list, an array, takes so much, as do a line of text and its numbers.
 _LIST_BYTES, _LINE_BYTES, _NUMBER_BYTES = 160, 32, 8
 
@@ -43,9 +45,14 @@ def parse_ply(content: bytes, source: str) -> Table:
     if rows:
         taken = rows * _LINE_BYTES + values * _NUMBER_BYTES
         check_bytes(taken, f"{source}: {rows} lines of its elements")
+        body = _BLANK_LINES.sub(b"\n", body)
+    check_count(max((count for _, count, _ in elements), default=0), source, POINTS_MAX, "rows")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has one about empty lists
-        ply = PlyData.read(io.BytesIO(b"".join(lines) + end + body))
+        try:
+            ply = PlyData.read(io.BytesIO(b"".join(lines) + end + body))
+        except PlyParseError as error:
+            raise InputError(f"{source}: can't be read: {error}") from error
     if "vertex" not in ply:
         there = listed(element.name for element in ply.elements)
         raise InputError(f"{source}: no element vertex; there are: {there}")

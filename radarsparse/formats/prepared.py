@@ -24,6 +24,7 @@ RIGID_TOLERANCE = 1e-3
 TRANSLATION_MAX_M = 1e4
 TIME_GAP_MAX_S = 1e6
 TIME_GAP = "time_gap_s"
+INTENSITY_MAX = 255.0
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
@@ -222,6 +223,11 @@ class PreparedFrames(Sequence[ScanPair]):
 def is_prepared(file: Path) -> bool:
     """Whether a file is a prepared frame; one that can't be opened isn't."""
     return file.suffix.lower() == ".npz" and "lidar" in array_names(file)
+
+
+def frame_name(number: int) -> str:
+    """The name of a frame's number, such as `000012`."""
+    return f"{number:06d}"
 
 
 def frame_names(root: Path) -> tuple[str, ...]:

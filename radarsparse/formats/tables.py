@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.columns import select_columns
-from radarsparse.formats.content import parse_bin, parse_file, parse_npy
+from radarsparse.formats.content import parse_bin, parse_file, parse_npy, parse_txt
 from radarsparse.formats.pcd import parse_pcd
 from radarsparse.formats.ply import parse_ply
+
+PARSERS = {".ply": parse_ply, ".pcd": parse_pcd, ".txt": parse_txt}
+"""Of the formats whose files name their columns, by suffix."""
 
 
 def read_float32(path: Path, columns: int) -> NDArray[np.float32]:
@@ -36,18 +39,14 @@ def read_npy(path: Path, columns: Sequence[int]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def read_pcd(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
-    """Read fields of a PCD file by the names that it gives them, [n, len(names)]; n may be 0.
+def read_named(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
+    """Read columns of a file in `PARSERS` by the names that it gives, [n, len(names)]; n may be 0.
 
     Raises:
-        InputError: the file is missing, damaged or cut off, or lacks a field.
+        InputError: the file is missing, damaged or cut off, or lacks a column.
     """
-    return select_columns(parse_file(path, parse_pcd), names, str(path)).astype(np.float64)
-
-
-def read_ply(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
-    """As `read_pcd`, of the vertices of a PLY file."""
-    return select_columns(parse_file(path, parse_ply), names, str(path)).astype(np.float64)
+    table = parse_file(path, PARSERS[path.suffix.lower()])
+    return select_columns(table, names, str(path)).astype(np.float64)
 
 
 def read_text(path: Path) -> str:

@@ -1,14 +1,14 @@
 """Every metric of one predicted cloud against its LiDAR cloud; docs/metrics.md defines each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from radarsparse.errors import InputError
 from radarsparse.metrics.distribution import divergences
-from radarsparse.metrics.match import Match, Points, match_clouds
+from radarsparse.metrics.match import Match, Points, match_clouds, positive_m
 from radarsparse.metrics.point import QUANTILES, one_way, point_scores
 from radarsparse.metrics.statistics import summarize_both
 from radarsparse.metrics.voxel import count_both, overlaps_of
@@ -62,9 +62,10 @@ def score(
         InputError: a threshold or a size isn't positive.
     """
     for name, values_m in (("threshold", thresholds_m), ("voxel size", voxel_sizes_m)):
+        if isinstance(values_m, str) or not isinstance(values_m, Iterable):
+            raise InputError(f"{name} {values_m!r:.40}: must be a list of lengths in metres")
         for value_m in values_m:
-            if not 0 < value_m < math.inf:
-                raise InputError(f"{name} {value_m} m: must be positive and finite")
+            positive_m(name, value_m)
     statistics = summarize_both(match.there2, match.back2, thresholds_m, QUANTILES)
     there, back = one_way(statistics, match.diagonal_m)
     return {

@@ -1,5 +1,6 @@
 """Two clouds of one frame, and every point's nearest neighbour in the other."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.nearest.operator import nearest_both
+from radarsparse.metrics.nearest.operator import COORDINATE_MOST_M, nearest_both
 
 # A cloud with more points that aren't finite is broken, not noisy.
 NONFINITE_SHARE_MAX = 0.01
@@ -55,14 +56,32 @@ def match_clouds(pred: Points, target: Points, diagonal_m: float | None = None) 
     if diagonal_m is None:
         corners = torch.cat([guess[:, :3], truth[:, :3], truth.new_zeros(1, 3)])
         diagonal_m = float((corners.amax(dim=0) - corners.amin(dim=0)).norm())
-    elif not 0 < diagonal_m < float("inf"):
-        raise InputError(f"diagonal_m {diagonal_m}: must be positive and finite")
+    else:
+        diagonal_m = positive_m("diagonal_m", diagonal_m)
     found = nearest_both(guess[:, :3], truth[:, :3])
     return Match(guess, truth, *found, diagonal_m, pred_nonfinite, target_nonfinite)
 
 
+def positive_m(name: str, value: object) -> float:
+    """A length in metres.
+
+    Raises:
+        InputError: it is no number, not positive, or its square is not finite.
+    """
+    try:
+        length_m = float(value)  # pyright: ignore[reportArgumentType] (the question)
+    except (TypeError, ValueError):
+        length_m = math.nan
+    if not 0 < length_m <= COORDINATE_MOST_M:
+        most = f"at most {COORDINATE_MOST_M:g} m"
+        raise InputError(f"{name} {value!r:.40} m: must be positive and finite, {most}")
+    return length_m
+
+
 def _finite_rows(name: str, points: Points) -> tuple[Tensor, int]:
     """The rows without a value that isn't finite, and how many had one."""
+    if not isinstance(points, Tensor | np.ndarray):
+        raise InputError(f"{name}: {type(points).__name__} found, a tensor or an array expected")
     if points.ndim != 2 or points.shape[1] not in (3, 4):
         raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3 or 4) expected")
     rows = _float64(points)

@@ -213,8 +213,7 @@ class Vae(nn.Module):
     """Encoder, decoder with its radar look-up, and the statistics that standardise latents.
 
     Args:
-        settings: widths.
-        sigma_data: standard deviation of standardised latents.
+        settings: widths, and how many voxels a frame may have.
     """
 
     latent_mean: Tensor

@@ -146,8 +146,8 @@ def _read_model(file: Path) -> tuple[dict[str, Tensor], Config, Config]:
     except SafetensorError as error:
         raise InputError(f"{file}: can't be read: no safetensors file, or damaged") from error
     about = _read_metadata(text, file)
-    stored = about.pop("sha256", None)  # checkpoints of before it was stored have none
-    if stored is not None and stored != (found := _digest(about, tensors)):
+    has_digest, stored = "sha256" in about, about.pop("sha256", None)  # older ones have none
+    if has_digest and stored != (found := _digest(about, tensors)):
         raise InputError(
             f"{file}: is damaged: its contents have SHA-256 {found}, stored is {stored!r:.66}"
         )

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from radarsparse.formats.prepared import INTENSITY_MAX
 from radarsparse.simulator.lidar_models import LidarModel
 from radarsparse.simulator.raycast import Hits, cast_rays
 from radarsparse.simulator.world import Floats, Material, World, by_material
@@ -14,11 +15,10 @@ REFLECTIVITY = by_material(
 )
 ROUGHNESS_STD_M = by_material(vegetation=1.0)
 
-INTENSITY_MAX = 255.0
 PAINT_SPREAD = 0.4
 SPECKLE_SPREAD = 0.15
 RETROREFLECTOR_SHARE = 0.02
-RETROREFLECTOR_INTENSITY = (120.0, 255.0)
+RETROREFLECTOR_INTENSITY = (120.0, INTENSITY_MAX)
 
 # A return is lost with 1 - exp(-(range / reach)^2); the reach, in shares of the farthest return,
 # grows with the light sent back.

@@ -20,7 +20,7 @@ class LidarModel:
         directions: where the beams of one sweep point, [n, 3] unit vectors, LiDAR frame; takes
             where the sweep starts, 0 to 1, within what repeats.
 
-    Source: data-formats.md, section 10.4.
+    Source: the makers' data sheets, and what the comment at each sensor names.
     """
 
     name: str
@@ -41,7 +41,7 @@ def _unit_vectors(azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
     return cartesian(1.0, np.radians(azimuth_deg), np.radians(elevation_deg)).reshape(-1, 3)
 
 
-# Section 10.4: +-15 deg, azimuth step 0.2 deg, 100 m, 3 cm. The nearest return is chosen.
+# Data sheet: +-15 deg, azimuth step 0.2 deg, 100 m, 3 cm. The nearest return is chosen.
 VLP_16 = LidarModel(
     name="Velodyne VLP-16",
     directions=partial(_rings, 0.2, np.linspace(-15.0, 15.0, 16)),
@@ -50,10 +50,10 @@ VLP_16 = LidarModel(
     range_noise_std_m=0.03,
 )
 
-# Section 10.4: +2.0 to -24.9 deg, 120 m, at most 2 cm. The two blocks of 32 beams, 1/3 and 1/2 deg
-# apart, are recalled from its manual. The azimuth step is chosen to match the published 84,000 to
-# 95,000 points a sweep: steps of the published 0.09 deg would give over twice as many. The nearest
-# return is chosen.
+# Manual: +2.0 to -24.9 deg, 120 m, at most 2 cm; the two blocks of 32 beams, 1/3 and 1/2 deg apart,
+# are recalled from it. The azimuth step is chosen to match the 84,000 to 95,000 points a sweep of
+# View-of-Delft: steps of the stated 0.09 deg would give over twice as many. The nearest return is
+# chosen.
 _HDL_64_DEG = np.append(np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.9, 32))
 HDL_64 = LidarModel(
     name="Velodyne HDL-64E S3",
@@ -63,8 +63,8 @@ HDL_64 = LidarModel(
     range_noise_std_m=0.02,
 )
 
-# Section 10.4: +20.95 to -21.82 deg from the sensor's file, 1,024 columns (131,072 slots), 170 m,
-# 1 to 3 cm. The rate is that of the data's section 7.2; the nearest return is chosen.
+# Captures of ouster-lidar/ouster-sdk: +20.95 to -21.82 deg, 1,024 columns (131,072 slots). Data
+# sheet: 170 m, 1 to 3 cm. The rate is that of MSC-RAD4R; the nearest return is chosen.
 OS1_128 = LidarModel(
     name="Ouster OS1-128",
     directions=partial(_rings, 360.0 / 1024, np.linspace(20.95, -21.82, 128)),
@@ -73,7 +73,7 @@ OS1_128 = LidarModel(
     range_noise_std_m=0.02,
 )
 
-# Section 10.4: 81.7 x 25.1 deg, 24,000 points in 0.1 s on 5 lines, 260 m at 80 % reflectivity, 2 cm
+# Data sheet: 81.7 x 25.1 deg, 24,000 points in 0.1 s on 5 lines, 260 m at 80 % reflectivity, 2 cm
 # at 20 m; its simulator's nearest return is 0.1 m. The frequencies and the gap are chosen so that,
 # in cells of 0.5 deg, 0.1 s covers 60 % and 0.5 s 98 % of the view, denser in the middle.
 ROSE_WIDTH_DEG, ROSE_HEIGHT_DEG = 81.7, 25.1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from radarsparse.formats.prepared import DatasetCard
+from radarsparse.formats.prepared import DatasetCard, frame_name
 from radarsparse.scan import ScanPair, merge_sweeps
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import VLP_16, LidarModel
@@ -29,11 +29,6 @@ class SensorRig:
 
 ASTYX_RIG = SensorRig(ASTYX_6455, VLP_16)
 """The sensors of the Astyx data set."""
-
-
-def frame_name(index: int) -> str:
-    """The name of a frame's number, such as `000012`."""
-    return f"{index:06d}"
 
 
 def simulate_pair(
@@ -69,7 +64,7 @@ def simulation_card(
 ) -> DatasetCard:
     """The card of a simulated data set.
 
-    Source: data-formats.md, section 10.
+    Source: docs/data.md, Simulated frames.
     """
     return DatasetCard(
         name="radarsparse simulator",

@@ -19,14 +19,14 @@ from radarsparse.simulator.world import Floats, World, by_material
 
 GHOST_DETOUR_M = 12.0
 GHOST_LOSS_DB = 4.0
-# data-formats.md, section 10.2: 5-10 % of points lie below the ground.
+# In frames of Astyx and TJ4DRadSet 5 to 10 % of the points lie below the ground.
 MIRROR_SHARE = 0.05
 MIRROR_HEIGHT_MIN_M = 0.5
 MIRROR_LOSS_DB = 3.0
 
-# Section 10.3: SNR falls with 40 log10(r / r0) beyond about 50 m, up to where a
-# gain that rises with range keeps the list flat; clusters of 1 to 10 detections. A probe stands for
-# a patch that grows with the range squared, which takes 20 log10(r / r0) off both losses.
+# By the radar equation SNR falls with 40 log10(r / r0), here beyond about 50 m, up to where a gain
+# that rises with range keeps the list flat; clusters of 1 to 10 detections. A probe stands for a
+# patch that grows with the range squared, which takes 20 log10(r / r0) off both losses.
 GAIN_FLAT_TO_M = 50.0
 SNR_SLOPE_NEAR = -20.0
 SNR_SLOPE_FAR = 20.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 Row = tuple[float, float, float, float]
 
-# Middles of the ranges for which section 10.2 gives errors.
+# Middles of 2-15, 15-30, 30-50 and 50-100 m, by which errors against LiDAR points were measured.
 ERROR_RANGE_M = (8.0, 22.0, 40.0, 75.0)
 """Where the values of a `Row` hold; between them they are interpolated."""
 
@@ -68,7 +68,7 @@ class RadarModel:
         sensitivity_db: by how much more each scatterer answers than to the Astyx.
         ghost_share: share of ghosts that came by a detour, at `ERROR_RANGE_M`.
 
-    Source: data-formats.md, sections 10.1 to 10.3.
+    Source: as the comment at each sensor says, stated there or measured on public frames.
     """
 
     name: str
@@ -87,14 +87,14 @@ class RadarModel:
     points_max: int = 100_000
     steps: Steps = Steps()
     sensitivity_db: float = 0.0
-    # Section 10.2: points without LiDAR support are 0 to 4 % near and 47 to 63 % far, of which part
-    # is only out of the LiDAR's reach.
+    # In example frames of View-of-Delft 0 to 4 % of near and 47 to 63 % of far points have no LiDAR
+    # support, part of them only out of the LiDAR's reach.
     ghost_share: Row = (0.02, 0.05, 0.07, 0.15)
 
 
-# Section 10.1: field of view 110 x 10 deg (data to +-15 deg), 100 m, magnitude 45 to 97 dB in steps
-# of 0.5, range in steps of 0.075 m, Doppler in steps of 0.0812 m/s and folded at 5.2 m/s, 13 Hz.
-# Noise such that a point beside the LiDAR point next to it is off by what section 10.2 measured so:
+# Astyx HiRes2019: field of view 110 x 10 deg, 100 m, 13 Hz; in its frames to +-15 deg, magnitude 45
+# to 97 dB in steps of 0.5, range in steps of 0.075 m, Doppler of 0.0812 m/s and folded at 5.2 m/s.
+# Noise such that a point beside the LiDAR point next to it is off by what was measured so there:
 # matching cuts tails and takes the nearer ring, so the noise itself is larger.
 # Probes are chosen to match the 1,974 points of a frame, ghosts the share without LiDAR support.
 ASTYX_6455 = RadarModel(
@@ -119,14 +119,14 @@ ASTYX_6455 = RadarModel(
     ghost_share=(0.02, 0.12, 0.30, 0.60),
 )
 
-# Section 10.1: 12.0 Hz measured, +-56.4 x +-22.4 deg, 400 m, steps in short mode, Doppler to +-45
-# m/s, SNR 5 to 20 dB, of which two for each dB over the threshold give the published medians of 14
-# near, 13 at 75 m and 6 far away; list of up to 20,000 points. Section 2.6: azimuth accuracy 0.44
-# deg, here the middle of what falls with range as for the Astyx; its 0.86 m and 0.175 deg are left
-# aside for section 10.2: 0.1 to 0.25 m and elevation twice azimuth. Section 10.3: Doppler residual
-# 0.054 m/s, part of it from the step. Probes are chosen to match the 2,302 to 3,191 points of its
-# enhanced frames, clusters and sensitivity to match their distance of 0.39 m; the spread of the
-# light is chosen.
+# Sample of TJ4DRadSet, captures of Aiuan/OCULii_EAGLE_Decoder: 12.0 Hz, +-56.4 x +-22.4 deg, steps
+# in short mode, Doppler to +-45 m/s, its residual 0.054 m/s, part of it from the step, SNR 5 to 20
+# dB, of which two for each dB over the threshold give the medians of 14 near, 13 at 75 m and 6 far
+# away. MSC-RAD4R, SNAIL-Radar: 400 m, up to 20,000 points, azimuth accuracy 0.44 deg, here the
+# middle of what falls with range as for the Astyx; its 0.86 m and 0.175 deg are left aside for what
+# Astyx and View-of-Delft show: 0.1 to 0.25 m and elevation twice azimuth. Probes are chosen to
+# match the 2,302 to 3,191 points of its enhanced frames, clusters and sensitivity to match their
+# distance of 0.39 m; the spread of the light is chosen.
 OCULII_EAGLE = RadarModel(
     name="Oculii Eagle",
     rate_hz=12.0,
@@ -152,11 +152,11 @@ OCULII_EAGLE = RadarModel(
     cluster_mean=1.2,
 )
 
-# Section 10.1: about 13 Hz, +-60 x +-16 deg, 100 m, RCS -57 to 51 dBsm with a median of -14 to -10.
-# Section 10.2: range and azimuth errors of the View-of-Delft columns; elevation twice azimuth,
-# which is above the columns' lower bounds. Section 10.3: Doppler residual 0.026 m/s. Probes are
-# chosen to match the 242 to 352 points of a frame, the clusters to match their distance of 0.84 m,
-# the power at the threshold to match the median; the spread of the light is chosen.
+# View-of-Delft: about 13 Hz; in its example frames and CMFlow's +-60 x +-16 deg, 100 m, RCS -57 to
+# 51 dBsm with a median of -14 to -10, range and azimuth errors; elevation twice azimuth, which is
+# above what was measured, a lower bound; Doppler residual 0.026 m/s. Probes are chosen to match the
+# 242 to 352 points of a frame, the clusters to match their distance of 0.84 m, the power at the
+# threshold to match the median; the spread of the light is chosen.
 ZF_FRGEN21 = RadarModel(
     name="ZF FRGen21",
     rate_hz=13.0,
@@ -176,13 +176,13 @@ ZF_FRGEN21 = RadarModel(
     cluster_mean=1.1,
 )
 
-# Section 10.1: 20 Hz, +-60 deg, +-14 deg near (the narrowing to +-4 deg at 300 m is left out: the
-# worlds end before), points seen to 24 deg, 300 m, standard deviations 0.2 m, 0.5 deg in azimuth,
-# 0.5 to 4.2 deg with a median of 3.6 in elevation, where they are so much worse than elsewhere
-# that twice the azimuth doesn't hold, and 0.25 m/s; +-22.9 m/s is taken for the span of the
-# Doppler, RCS -20 to 34 in whole dB (section 9.1). Its list ends at 800 points. Probes are chosen
-# to match the 523 points of a frame, the power at the threshold to fall within the published
-# bounds; clusters and spread of the light are chosen.
+# Dual-Radar: 20 Hz, +-60 deg, +-14 deg near (the narrowing to +-4 deg at 300 m is left out: the
+# worlds end before), 300 m. List in tier4/nebula: points to 24 deg, standard deviations 0.2 m, 0.5
+# deg in azimuth, 0.5 to 4.2 deg with a median of 3.6 in elevation, where they are so much worse
+# than elsewhere that twice the azimuth doesn't hold, and 0.25 m/s; +-22.9 m/s is taken for the span
+# of the Doppler, RCS -20 to 34 in whole dB. Its list ends at 800 points. Probes are chosen to match
+# the 523 points of a frame, the power at the threshold to fall within the published bounds;
+# clusters and spread of the light are chosen.
 ARS548 = RadarModel(
     name="Continental ARS548 RDI",
     rate_hz=20.0,
@@ -205,11 +205,11 @@ ARS548 = RadarModel(
     cluster_mean=2.0,
 )
 
-# Section 10.1: 20 Hz, 100 x 30 deg, 153.6 m, resolution 0.3 m, 1.25 and 2 deg. Errors of a point
-# are chosen as 0.4 of the resolution in azimuth, elevation twice that, range as in section 10.2.
-# Section 11: Doppler 0.05 m/s. Of the power nothing is published: the scale is the Astyx's. Probes
-# are chosen to match the 11,172 points of a frame, of which the list holds up to the published
-# 93,721; the spread of the light is chosen.
+# Dual-Radar: 20 Hz, 100 x 30 deg, 153.6 m, resolution 0.3 m, 1.25 and 2 deg. Errors of a point are
+# chosen as 0.4 of the resolution in azimuth, elevation twice that, range as the Astyx and ZF show,
+# Doppler 0.05 m/s as the Eagle shows. Of the power nothing is published: the scale is the Astyx's.
+# Probes are chosen to match the 11,172 points of a frame, of which the list holds up to the
+# published 93,721; the spread of the light is chosen.
 ARBE_PHOENIX = RadarModel(
     name="Arbe Phoenix",
     rate_hz=20.0,

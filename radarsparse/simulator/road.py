@@ -9,7 +9,7 @@ from radarsparse.simulator.relief import Floats, Relief, Wave
 from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World, pose
 
 # Astyx: the ground lies 1.4 to 1.9 m below the radar, the LiDAR sits 0.3 m above and 0.1 m behind
-# it, turned by a few degrees (data-formats.md, section 4; calibration files).
+# it, turned by a few degrees (its calibration files).
 RADAR_HEIGHT_M = 1.6
 RADAR_HEIGHT_STD_M = 0.12
 RADAR_TILT_STD_RAD = float(np.radians(0.8))

@@ -220,6 +220,9 @@ class SparseTensor:
 
 
 def _check_shapes(feats: Tensor, coords: Tensor) -> None:
+    for name, values in (("feats", feats), ("coords", coords)):
+        if not isinstance(values, Tensor):
+            raise ValueError(f"{name} must be a tensor, not {type(values).__name__}")
     if feats.ndim != 2 or not feats.is_floating_point():
         raise ValueError(f"feats must be float [n, c], not {feats.dtype} {tuple(feats.shape)}")
     if coords.ndim != 2 or coords.shape[1] != 4 or coords.is_floating_point():
@@ -229,8 +232,8 @@ def _check_shapes(feats: Tensor, coords: Tensor) -> None:
 
 
 def _check_range(coords: Tensor, batch_size: int, index_most: int) -> None:
-    if not 1 <= batch_size <= BATCH_LIMIT:
-        raise ValueError(f"batch_size {batch_size} must be 1 .. {BATCH_LIMIT}")
+    if not isinstance(batch_size, int) or not 1 <= batch_size <= BATCH_LIMIT:
+        raise ValueError(f"batch_size {batch_size!r:.40} must be whole, 1 .. {BATCH_LIMIT}")
     if len(coords) == 0:
         return
     low, high = coords[:, 0].aminmax()

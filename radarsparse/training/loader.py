@@ -49,12 +49,12 @@ class Window:
     Attributes:
         seen: samples that came before.
         count: samples of all devices together.
-        parts: this device's share, in order; never empty.
+        microbatches: this device's share, in order; never empty.
     """
 
     seen: int
     count: int
-    parts: tuple[Microbatch, ...]
+    microbatches: tuple[Microbatch, ...]
 
 
 def window_samples(settings: TrainSettings, rank: Rank) -> int:
@@ -65,7 +65,7 @@ def window_samples(settings: TrainSettings, rank: Rank) -> int:
 def plan_windows(config: Config, seen: int, rank: Rank) -> Iterator[Window]:
     """The windows of the rest of a run; the last one of each voxel size may be smaller.
 
-    Their parts are the share of `rank`, their bounds are those of every rank.
+    Their microbatches are the share of `rank`, their bounds are those of every rank.
     """
     settings, size = config.train, config.train.batch_size
     steps = [(step.voxel_size_m, step.until_samples) for step in settings.voxel_steps]
@@ -75,9 +75,9 @@ def plan_windows(config: Config, seen: int, rank: Rank) -> Iterator[Window]:
             own = range(seen + rank.number, seen + count, rank.world_size)
             groups = [tuple(own[start : start + size]) for start in range(0, len(own), size)]
             shares = [len(group) * rank.world_size / count for group in groups]
-            parts = tuple(map(Microbatch, groups, repeat(voxel_size_m), shares))
+            dealt = tuple(map(Microbatch, groups, repeat(voxel_size_m), shares))
             # Every device must take part in the sum of gradients: one without samples with nothing.
-            yield Window(seen, count, parts or (Microbatch((seen,), voxel_size_m, 0.0),))
+            yield Window(seen, count, dealt or (Microbatch((seen,), voxel_size_m, 0.0),))
             seen += count
 
 
@@ -113,13 +113,13 @@ class TrainingSamples(Dataset["Batch | InputError"]):
         elif settings.cache is not None and isinstance(frames, PreparedFrames):
             self._cache = VoxelCache(Path(settings.cache), frames)
 
-    def __getitem__(self, part: Microbatch) -> Batch | InputError:
-        """The batch of a part; an error is handed over, since raising in a worker blurs it."""
-        volume = Volume.from_settings(self._config.volume.at(part.voxel_size_m))
+    def __getitem__(self, microbatch: Microbatch) -> Batch | InputError:
+        """A microbatch's batch; an error is handed over, since raising in a worker blurs it."""
+        volume = Volume.from_settings(self._config.volume.at(microbatch.voxel_size_m))
         try:
             if self._cache:
-                return self._cache.make_batch([self._number(n) for n in part.samples], volume)
-            batch = make_batch([self._draw(sample, volume) for sample in part.samples], volume)
+                return self._cache.make_batch([self._number(n) for n in microbatch.samples], volume)
+            batch = make_batch([self._draw(n, volume) for n in microbatch.samples], volume)
             if self._config.stage != "vae":
                 _ = batch.observed, batch.footprint  # found here, where no step waits for them
         except InputError as error:
@@ -150,10 +150,10 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
-def load_parts(
-    samples: TrainingSamples, parts: Iterator[Microbatch], workers: int
+def load_batches(
+    samples: TrainingSamples, microbatches: Iterator[Microbatch], workers: int
 ) -> Iterator[Batch]:
-    """The batches of parts, in order, made ahead by worker processes.
+    """The batches of microbatches, in order, made ahead by worker processes.
 
     Where there is a GPU they lie in pinned memory, which it copies from while others work. There
     are no more workers than cores; with 0 every batch is made when it is asked for.
@@ -165,7 +165,7 @@ def load_parts(
     loader = DataLoader(
         samples,
         batch_size=None,
-        sampler=parts,  # pyright: ignore[reportArgumentType] (it asks for nothing but an iterator)
+        sampler=microbatches,  # pyright: ignore[reportArgumentType] (it asks for nothing but an iterator)
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

@@ -21,7 +21,7 @@ from radarsparse.training.devices import is_so_anywhere, rank_of, refuse_togethe
 from radarsparse.training.loader import (
     TrainingSamples,
     Window,
-    load_parts,
+    load_batches,
     open_splits,
     plan_windows,
 )
@@ -92,8 +92,8 @@ class Session:
         """Train until the run ends, no longer improves, or SIGTERM is received."""
         config, seen, fabric = self.config, self.trainer.seen, self.fabric
         plan = partial(plan_windows, config, seen, rank_of(fabric))
-        parts = chain.from_iterable(window.parts for window in plan())
-        batches = load_parts(samples, parts, config.train.workers)
+        microbatches = chain.from_iterable(window.microbatches for window in plan())
+        batches = load_batches(samples, microbatches, config.train.workers)
         shown = {"desc": f"train {config.stage}", "disable": None if self._written else True}
         bar = tqdm(total=config.train.samples, initial=seen, unit="frame", **shown)
         with bar, _noticing_termination() as asked:

@@ -54,9 +54,9 @@ def _naming_lack_of_memory(what: str) -> Iterator[None]:
 
 
 class _Learnt(NamedTuple):
-    """A part of a window, its frames, the volume they were voxelised in, and losses by name."""
+    """A microbatch, its frames, the volume they were voxelised in, and losses by name."""
 
-    part: Microbatch
+    microbatch: Microbatch
     pairs: Sequence[ScanPair]
     volume: Volume
     terms: dict[str, Tensor]
@@ -114,7 +114,7 @@ class Trainer:
     """Steps of the optimiser, and the moving average of the weights.
 
     Attributes:
-        part: makes what stands around a part of a step, which a profile shows by its name.
+        mark: makes what stands around a part of a step, which a profile shows by its name.
     """
 
     def __init__(self, stage: Stage, config: Config, fabric: Fabric) -> None:
@@ -135,7 +135,7 @@ class Trainer:
         window = window_samples(settings, rank_of(fabric))
         self._schedule = LambdaLR(optimizer, lambda step: rate_share(step * window, settings))
         self.average = MovingAverage(stage, decay=0.5 ** (window / settings.ema_samples))
-        self.part: Callable[[str], AbstractContextManager[object]] = record_function
+        self.mark: Callable[[str], AbstractContextManager[object]] = record_function
         self.seen = 0
         self._sums: dict[str, Tensor] = {}
         self._summed, self._since = 0, time.monotonic()
@@ -149,8 +149,8 @@ class Trainer:
         """Learn from the samples of a window.
 
         Args:
-            window: this device's parts.
-            batches: gives the batch of each part.
+            window: this device's microbatches.
+            batches: gives the batch of each of them.
 
         Raises:
             LackOfMemoryError: memory doesn't suffice.
@@ -158,8 +158,8 @@ class Trainer:
         """
         self.stage.train()
         learnt: list[_Learnt] = []
-        for number, part in enumerate(window.parts):
-            with self.part(LOAD):
+        for number, microbatch in enumerate(window.microbatches):
+            with self.mark(LOAD):
                 loaded = next(batches)
                 frames, voxels = len(loaded.pairs), len(loaded.lidar.coords)
                 what = f"{count_of(frames, 'frame')} with {voxels:,} voxels"
@@ -168,22 +168,22 @@ class Trainer:
             # Of what belongs to no sample, such as dropout; after loading, whose first call draws.
             place = window.seen, self.fabric.global_rank, number
             torch.manual_seed(derive_seed(self.config.seed, 2, *place))
-            more = number + 1 < len(window.parts)
+            more = number + 1 < len(window.microbatches)
             sync = self.fabric.no_backward_sync(self._module, enabled=more)
             with sync, _naming_lack_of_memory(what):
-                learnt.append(self._learn(part, batch))
-        with self.part(OPTIMISE), _naming_lack_of_memory("the optimiser's step"):
+                learnt.append(self._learn(microbatch, batch))
+        with self.mark(OPTIMISE), _naming_lack_of_memory("the optimiser's step"):
             self._update(learnt)
         self.seen = window.seen + window.count
 
-    def _learn(self, part: Microbatch, batch: Batch) -> _Learnt:
-        random = SampleRandom(self.config.seed, part.samples, self.fabric.device)
-        with self.part(FORWARD):
+    def _learn(self, microbatch: Microbatch, batch: Batch) -> _Learnt:
+        random = SampleRandom(self.config.seed, microbatch.samples, self.fabric.device)
+        with self.mark(FORWARD):
             terms = self._module(TrainingBatch(batch, random))
-        with self.part(BACKWARD):
-            self.fabric.backward(terms["total"] * part.weight)
+        with self.mark(BACKWARD):
+            self.fabric.backward(terms["total"] * microbatch.weight)
         terms = {name: value.detach() for name, value in terms.items()}
-        return _Learnt(part, batch.pairs, batch.volume, terms)
+        return _Learnt(microbatch, batch.pairs, batch.volume, terms)
 
     def _update(self, learnt: Sequence[_Learnt]) -> None:
         limit = self.config.train.gradient_norm_max
@@ -192,7 +192,7 @@ class Trainer:
         )
         assert norm is not None
         # A GPU is waited for here, once a window.
-        *totals, size = torch.stack([*(part.terms["total"] for part in learnt), norm]).tolist()
+        *totals, size = torch.stack([*(each.terms["total"] for each in learnt), norm]).tolist()
         # Where gradients are scaled, the scaler leaves out steps of those that overflow.
         finite = all(map(math.isfinite, totals)) and (self._scales or math.isfinite(size))
         if is_so_anywhere(not finite, self.fabric):
@@ -210,7 +210,7 @@ class Trainer:
         rank = rank_of(self.fabric)
         faults = gather(chain.from_iterable(map(self._faults, learnt)), rank)
         if not faults:  # what each frame has alone is finite, their sum isn't
-            names = gather((pair.name for part in learnt for pair in part.pairs), rank)
+            names = gather((pair.name for each in learnt for pair in each.pairs), rank)
             faults = [f"frames {', '.join(sorted(set(names)))}: their sum is not finite"]
         found = f"after {count_of(self.seen, 'sample')}: {'; '.join(sorted(set(faults)))}"
         refuse_together(f"{found}; a lower train.learning_rate may help", rank)
@@ -218,7 +218,7 @@ class Trainer:
     def _faults(self, learnt: _Learnt) -> Iterator[str]:
         """Learn from each frame alone, and say what of it isn't finite."""
         trained = [p for p in self.stage.parameters() if p.requires_grad]
-        for sample, pair in zip(learnt.part.samples, learnt.pairs, strict=True):
+        for sample, pair in zip(learnt.microbatch.samples, learnt.pairs, strict=True):
             batch = make_batch([pair], learnt.volume).to(self.fabric.device)
             random = SampleRandom(self.config.seed, [sample], self.fabric.device)
             with self.fabric.autocast():
@@ -233,16 +233,16 @@ class Trainer:
 
     def _sum_up(self, learnt: Sequence[_Learnt]) -> None:
         """Add to the sums of which reports are made."""
-        for part in learnt:
+        for each in learnt:
             shares = torch._foreach_mul(  # pyright: ignore[reportPrivateImportUsage]
-                list(part.terms.values()), part.part.weight / self.fabric.world_size
+                list(each.terms.values()), each.microbatch.weight / self.fabric.world_size
             )
             if self._sums:
                 torch._foreach_add_(  # pyright: ignore[reportPrivateImportUsage]
-                    [self._sums[name] for name in part.terms], shares
+                    [self._sums[name] for name in each.terms], shares
                 )
             else:
-                self._sums = dict(zip(part.terms, shares, strict=True))
+                self._sums = dict(zip(each.terms, shares, strict=True))
         self._summed += 1
 
     def report(self) -> dict[str, float]:

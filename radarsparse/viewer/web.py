@@ -10,6 +10,8 @@ from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import SHUT_RDWR
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -31,8 +33,8 @@ from radarsparse.viewer.shown import ShownFrames
 
 ADDRESS = "127.0.0.1"
 # Whoever asks by another name was led here by a foreign page; the port may be that of a tunnel.
-HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?")
-IDLE_S = 20.0
+HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
+IDLE_S, CONNECTION_S = 20.0, 120.0
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = ("index.html", "view.js")
 SCENE_FILE, RINGS_FILE = "scene.json", "rings.bin"
@@ -148,10 +150,20 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server  # pyright: ignore[reportIncompatibleVariableOverride] (it serves no other)
-    timeout = IDLE_S
+    timeout = IDLE_S  # of each wait; all of them together end with the connection
+
+    def setup(self) -> None:
+        super().setup()
+        self._end = Timer(CONNECTION_S, self.connection.shutdown, [SHUT_RDWR])
+        self._end.daemon = True
+        self._end.start()
+
+    def finish(self) -> None:
+        self._end.cancel()
+        super().finish()
 
     def do_GET(self) -> None:  # the name that http.server calls
-        if not HOST.fullmatch(self.headers.get("Host", "")):
+        if not all(map(HOST.fullmatch, self.headers.get_all("Host", [""]))):
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         path = self.path.partition("?")[0].lstrip("/") or "index.html"

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.config import LATTICE_STRIDE
+from radarsparse.formats.prepared import INTENSITY_MAX
 from radarsparse.geometry import Volume, azimuth_rad, cartesian
 
 Floats = NDArray[np.float32]
@@ -13,7 +14,6 @@ Floats = NDArray[np.float32]
 LIDAR_FEATURES = 5
 RADAR_FEATURES = 11
 FOOTPRINT_FEATURES = 2
-INTENSITY_SCALE = 255.0
 _DOPPLER_SCALE_MPS = 5.0
 POWER_CENTER_DB = 60.0
 POWER_SCALE_DB = 10.0
@@ -44,7 +44,7 @@ def voxelize_lidar(points: Floats, volume: Volume) -> Voxels:
     """
     points = points[volume.contains(points)]
     groups = _Groups(volume.voxel_index(points))
-    intensity = groups.mean(points[:, 3:4]) / INTENSITY_SCALE
+    intensity = groups.mean(points[:, 3:4]) / INTENSITY_MAX
     feats = [_offset(groups, points, volume), intensity, np.log(groups.count)[:, None]]
     return Voxels(groups.index, np.concatenate(feats, axis=1).astype(np.float32))
 
@@ -124,7 +124,7 @@ def place_points(index: NDArray[np.int64], feats: Floats, volume: Volume) -> Flo
         [n, 4] x, y, z in metres, intensity (0 to 255), radar frame.
     """
     points_m = volume.voxel_center(index) + feats[:, :3] * (0.5 * volume.voxel_size_m)
-    return np.concatenate([points_m, feats[:, 3:4] * INTENSITY_SCALE], axis=1).astype(np.float32)
+    return np.concatenate([points_m, feats[:, 3:4] * INTENSITY_MAX], axis=1).astype(np.float32)
 
 
 def polar_features(centers_m: NDArray[np.floating], volume: Volume) -> NDArray[np.floating]:

@@ -73,10 +73,10 @@ def test_the_radar_pose_is_taken_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("radar_6455/000012.txt", "X Y Z V_r\n1 2 3 4\n", "must begin 'X Y Z V_r Mag'"),
-        ("radar_6455/000012.txt", "\nX Y Z V_r Mag\n", "holds no point"),
-        ("radar_6455/000012.txt", "\nX Y Z V_r Mag\n1 2 3\n", "no table of numbers"),
-        ("lidar_vlp16/000012.txt", "", "must begin 'X Y Z Reflectivity'"),
+        ("radar_6455/000012.txt", "X Y Z V_r\n1 2 3 4\n", "has no column Mag; there are: X"),
+        ("radar_6455/000012.txt", "\nX Y Z V_r Mag\n", "no usable point of 0"),
+        ("radar_6455/000012.txt", "\nX Y Z V_r Mag\n1 2 3\n", "row 0 is '1 2 3'; must be 5"),
+        ("lidar_vlp16/000012.txt", "", "holds no line of names"),
         ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n-3 0 0 1\n", "no usable point"),
         ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n1e300 inf 0 1\n", "no usable point"),
         ("lidar_vlp16/000012.txt", "X Y Z Reflectivity\n3 0 0 256\n", "intensity: lies in 256"),

@@ -204,6 +204,35 @@ def test_malformed_clouds_are_named(tmp_path: Path, rows: np.ndarray, message: s
         frame_of(open_folder(root), "000012")
 
 
+def test_files_are_found_as_anyone_writes_them(tmp_path: Path) -> None:
+    root = write_layout(write_clouds(write_clouds(tmp_path, "000012"), "000013"))
+    (root / "radar/000013.pcd").rename(root / "radar/000013.PCD")
+    (root / "lidar/000013.bin").rename(root / "lidar/000013.Bin")
+    (root / "radar/._000012.pcd").write_text("of another system")
+    (root / "radar/000014.pcd").mkdir()
+    source = open_folder(root)
+    assert source.names == ("000012", "000013")
+    np.testing.assert_array_equal(frame_of(source, "000013").radar, RADAR)
+
+
+def test_rows_of_another_type_are_refused(tmp_path: Path) -> None:
+    root = write_layout(write_clouds(tmp_path, "000012"))
+    rows = np.random.default_rng(0).uniform(0.1, 0.9, (300, 5))
+    (root / "lidar/000012.bin").write_bytes(rows.tobytes())
+    with pytest.raises(
+        InputError, match=r"looks like rows of \d+ float64; read as 5 float32 as lay"
+    ):
+        frame_of(open_folder(root), "000012")
+
+
+def test_one_implausible_intensity_is_left_out(tmp_path: Path) -> None:
+    root = write_layout(write_clouds(tmp_path, "000012"))
+    lidar = np.r_[LIDAR, [[5, 1, 0, 3.4e38], [6, 1, 0, 0.5]]].astype(np.float32)
+    lidar[:2, 3] /= 255
+    write_float32(root / "lidar/000012.bin", np.c_[np.zeros(4), lidar])
+    assert len(frame_of(open_folder(root), "000012").lidar) == 3
+
+
 def test_what_no_sensor_measures_is_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

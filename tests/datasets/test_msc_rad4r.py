@@ -122,7 +122,7 @@ def test_sweeps_without_a_cloud_nearby_are_unusable(tmp_path: Path) -> None:
     assert re.search(message, reasons["000003"])
 
 
-def test_volumes_are_read_on_from_one_to_the_next(tmp_path: Path) -> None:
+def test_bags_are_read_on_from_one_to_the_next(tmp_path: Path) -> None:
     messages = drive(6, 10)
     write_native(tmp_path, "LOOP_B0/LOOP_B0_10.bag", messages[7:])
     write_native(tmp_path, "LOOP_B0/LOOP_B0_9.bag", messages[:7])

@@ -25,7 +25,7 @@ from tests.formats.bags.bag_files import (
     write_bag,
 )
 
-# data-formats.md, section 2.5
+# apps/preprocessing_nodelet.cpp of zhuge2333/4DRadarSLAM, its matrices multiplied.
 DOCUMENTED_R = "0.998742 -0.021546 0.045280 0.020570 0.999549 0.021905 -0.045731 -0.020946 0.998734"
 DOCUMENTED_T = "0.296002 -0.129887 -0.004543"
 CENTIMETRE = 0.01
@@ -356,7 +356,7 @@ def spoil_bag(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
 
 
-def swap_volumes(folder: Path) -> None:
+def swap_bags(folder: Path) -> None:
     names = [f"cp_2022-02-03_{number}.bag" for number in (9, 10, 11)]
     (folder / names[0]).rename(folder / names[2])
 
@@ -382,7 +382,7 @@ def move_poses(folder: Path) -> None:
     ("spoil", "message"),
     [
         (spoil_bag, r"cp_2022-02-03_10\.bag: is damaged, cut off or no ROS 1 bag"),
-        (swap_volumes, r"cp_2022-02-03_11\.bag: .*: a stamp of .* s follows one of .*must ascend"),
+        (swap_bags, r"cp_2022-02-03_11\.bag: .*: a stamp of .* s follows one of .*must ascend"),
         (add_unknown, "campus: is an unknown recording; known ones: garden, nyl, .*, cp, loop3"),
         (retype_lidar, r"cp_11\.bag: /livox/lidar has messages of type sensor_msgs/msg/PointCloud"),
         (lambda folder: (folder / "gt_odom.txt").unlink(), r"gt_odom\.txt: no such file"),

@@ -64,6 +64,19 @@ def test_noise_levels_fall_from_sigma_max_over_sigma_min_to_zero():
         _sigmas(0)
 
 
+@pytest.mark.parametrize(
+    ("rho", "start", "levels"),
+    [
+        (1.0, 9.0, [9.0, 5.0, 1.0]),
+        (2.0, 9.0, [9.0, 4.0, 1.0]),  # of roots 3, 2, 1
+        (7.0, 128.0, [128.0, 1.5**7, 1.0]),  # of roots 2, 1.5, 1
+    ],
+)
+def test_roots_of_noise_levels_are_evenly_spaced(rho, start, levels):
+    settings = DiffusionSettings(sigma_min=1.0, rho=rho)
+    assert sampling_sigmas(3, start, settings).tolist() == pytest.approx([*levels, 0.0])
+
+
 def test_training_noise_levels_are_log_normal():
     torch.manual_seed(0)
     logarithm = lognormal_sigma(torch.randn(20_000), SETTINGS.p_mean, SETTINGS.p_std).log()

@@ -12,11 +12,13 @@ import pytest
 from radarsparse.errors import InputError
 from radarsparse.formats.content import (
     BYTES_MAX,
+    POINTS_MAX,
     array_names,
     parse_bin,
     parse_file,
     parse_npy,
     parse_rows,
+    parse_txt,
     parse_unstated_bin,
     read_npz,
 )
@@ -64,7 +66,7 @@ def test_arrays_of_numpy_are_read(tmp_path: Path, kind: str, order, shape: tuple
         (npy("<U9", (1,), b"0" * 36), "has type str288; must be real numbers"),
         (npy([("x", "<f4")], (1,), b"0000"), "has type void32; must be real numbers"),
         (npy("<c8", (1,), b"0" * 8), "has type complex64; must be real numbers"),
-        (npy("<f4", (-1, 5), b"0" * 99), "can't be read: damaged, cut off or no .npy"),
+        (npy("<f4", (-1, 5), b"0" * 99), "float32 of shape (-1, 5): must have no negative side"),
         (npy("<f4", (1.5,), b"0" * 99), "can't be read: damaged, cut off or no .npy"),
         (npy("<f4", 7, b"0" * 99), "can't be read: damaged, cut off or no .npy"),
         (npy("<f4", (1,), b"0000", "?"), "can't be read: damaged, cut off or no .npy"),
@@ -102,6 +104,17 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
         file.truncate(BYTES_MAX + 4)
     with pytest.raises(InputError, match=rf"a\.bin: takes \d+ bytes; must be {BYTES_MAX} at most"):
         parse_file(tmp_path / "a.bin", partial(parse_bin, 5, "float32"))
+
+
+@pytest.mark.parametrize(("type_", "rows"), [("|i1", 26_000_000), ("<f4", POINTS_MAX + 1)])
+def test_points_without_end_are_refused_whatever_their_type(
+    tmp_path: Path, type_: str, rows: int
+) -> None:
+    columns = 5 if type_ == "|i1" else 4
+    body = bytes(rows * columns * np.dtype(type_).itemsize)
+    path = write_npz(tmp_path / "a.npz", {"radar": npy(type_, (rows, columns)) + body})
+    with pytest.raises(InputError, match=rf"has {rows} rows; must be {POINTS_MAX} at most"):
+        read_npz(path, ["radar"])
 
 
 def test_archives_that_numpy_does_not_write_are_refused(tmp_path: Path) -> None:
@@ -143,6 +156,26 @@ def test_rows_without_end_are_refused() -> None:
     assert parse_rows([line] * 2, 500, "a").shape == (2, 500)
     with pytest.raises(InputError, match=f"^a: has over {rows} rows of 500 numbers"):
         parse_rows(repeat(line), 500, "a")
+
+
+def test_rows_without_end_of_raw_numbers_are_refused() -> None:
+    content = bytes((POINTS_MAX + 1) * 20)
+    with pytest.raises(InputError, match=rf"has {POINTS_MAX + 1} rows; must be {POINTS_MAX} at"):
+        parse_bin(5, "float32", content, "a")
+
+
+@pytest.mark.parametrize("first", ["x y", "# x y", "//x y", "\ufeffx y", "x y x", "x\ty"])
+def test_tables_of_text_of_other_programs_are_read(first: str) -> None:
+    more = " 9" if first.endswith("x") else ""
+    text = f"{first}\n1 2{more}\n\n-nan(ind) 1.#QNAN{more}\n"
+    table = parse_txt(text.encode(), "a")
+    assert list(table) == ["x", "y"]
+    np.testing.assert_array_equal(np.stack([*table.values()]), [[1, np.nan], [2, np.nan]])
+
+
+def test_a_table_of_text_needs_names() -> None:
+    with pytest.raises(InputError, match="a: holds no line of names"):
+        parse_txt(b"\n \n", "a")
 
 
 @pytest.mark.parametrize(("name", "columns", "wider"), [("radar", 5, 10), ("lidar", 4, 8)])

@@ -75,6 +75,18 @@ def test_the_first_of_doubled_names_counts() -> None:
     check(header.replace("1 1\n", "1 1 1\n", 1) + "1.5 -3 9\n-2 4.25 9\n")
 
 
+def test_the_case_of_words_does_not_matter() -> None:
+    check(HEADER.replace("F F", "f f").replace("ascii", "ASCII") + "1.5 -3\n-2 4.25\n")
+
+
+def test_truth_values_beside_ours_are_passed_over() -> None:
+    header = HEADER.replace("x v", "x v b").replace("4 4", "4 4 1").replace("F F", "F F B")
+    header = header.replace("1 1\n", "1 1 1\n", 1).replace("ascii", "binary")
+    table = parse_pcd(header.encode() + struct.pack("<2f?2f?", 1.5, -3, True, -2, 4.25, False), "a")
+    np.testing.assert_array_equal(table["x"], X)
+    np.testing.assert_array_equal(table["v"], V)
+
+
 @pytest.mark.parametrize("encoding", list(Encoding)[:3])
 def test_what_others_write_is_read(encoding: Encoding, tmp_path) -> None:
     kinds = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")

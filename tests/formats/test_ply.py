@@ -55,6 +55,19 @@ def test_lists_and_elements_before_the_vertices_are_passed_over(options) -> None
     check(write(PlyElement.describe(VERTICES, "vertex"), *before, **options))
 
 
+def test_blank_lines_of_text_are_passed_over() -> None:
+    content = write(PlyElement.describe(VERTICES, "vertex"), text=True)
+    check(content.replace(b"\n-2", b"\n\n \r\n-2") + b"\n\n")
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_what_is_cut_off_is_told(options) -> None:
+    content = write(PlyElement.describe(VERTICES, "vertex"), **options)
+    cut = content[:-9] if "byte_order" in options else content[: content.rindex(b"-2")]
+    with pytest.raises(InputError, match=r"a: can't be read: element 'vertex': .*early end-of"):
+        parse_ply(cut, "a")
+
+
 def test_lists_of_another_byte_order_are_passed_over() -> None:
     header = (
         b"ply\nformat binary_big_endian 1.0\nelement vertex 2\nproperty float x\n"

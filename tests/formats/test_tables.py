@@ -12,7 +12,7 @@ from pypcd4.pypcd4 import Encoding, PointCloud
 from radarsparse.datasets.build import Source
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import rigid_transform
-from radarsparse.formats.tables import read_float32, read_npy, read_pcd, read_ply, read_text
+from radarsparse.formats.tables import read_float32, read_named, read_npy, read_text
 from radarsparse.scan import ScanPair
 
 NAMES = ("x", "y", "z", "Power")
@@ -131,20 +131,25 @@ def test_raw_rows_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", list(Encoding)[:3])
 def test_pcd_fields_are_read_by_name(tmp_path: Path, encoding: Encoding) -> None:
     write_pcd(tmp_path / "a.pcd", ROWS, NAMES, encoding)
-    np.testing.assert_array_equal(read_pcd(tmp_path / "a.pcd", ("Power", "x")), ROWS[:, [3, 0]])
+    np.testing.assert_array_equal(read_named(tmp_path / "a.pcd", ("Power", "x")), ROWS[:, [3, 0]])
 
 
 def test_ascii_pcd_may_write_integers_as_it_likes(tmp_path: Path) -> None:
     (tmp_path / "a.pcd").write_text(ASCII_PCD)
     np.testing.assert_array_equal(
-        read_pcd(tmp_path / "a.pcd", (*NAMES, "t")), np.c_[ROWS, [7.0, 8.0]]
+        read_named(tmp_path / "a.pcd", (*NAMES, "t")), np.c_[ROWS, [7.0, 8.0]]
     )
 
 
 @pytest.mark.parametrize("text", [False, True])
 def test_ply_properties_are_read_by_name(tmp_path: Path, text: bool) -> None:
     write_ply(tmp_path / "a.ply", ROWS, NAMES, text)
-    np.testing.assert_array_equal(read_ply(tmp_path / "a.ply", ("z", "Power")), ROWS[:, [2, 3]])
+    np.testing.assert_array_equal(read_named(tmp_path / "a.ply", ("z", "Power")), ROWS[:, [2, 3]])
+
+
+def test_text_columns_are_read_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\nx y z Power t \n1.5 -2 0.25 30 7\n\n4 5 -6.5 1.2e1 8\n")
+    np.testing.assert_array_equal(read_named(tmp_path / "a.txt", ("Power", "x")), ROWS[:, [3, 0]])
 
 
 def test_npy_is_read(tmp_path: Path) -> None:
@@ -185,20 +190,20 @@ def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: st
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pcd").write_text(ASCII_PCD)
     with pytest.raises(InputError, match=r"a\.pcd: has no column power; there are: x, y, z, Power"):
-        read_pcd(tmp_path / "a.pcd", ("x", "power"))
+        read_named(tmp_path / "a.pcd", ("x", "power"))
 
 
 def test_malformed_ply_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ply"
     write_ply(path, ROWS[:, :3], NAMES[:3])
     with pytest.raises(InputError, match=r"a\.ply: has no column Power; there are: x, y, z"):
-        read_ply(path, NAMES)
+        read_named(path, NAMES)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"a\.ply: can't be read"):
-        read_ply(path, NAMES[:3])
+        read_named(path, NAMES[:3])
     path.write_bytes(path.read_bytes().replace(b"vertex", b"corner"))
     with pytest.raises(InputError, match=r"a\.ply"):
-        read_ply(path, NAMES[:3])
+        read_named(path, NAMES[:3])
 
 
 @pytest.mark.parametrize(
@@ -206,13 +211,13 @@ def test_malformed_ply_is_refused(tmp_path: Path) -> None:
     [
         lambda path: read_float32(path, 4),
         lambda path: read_npy(path, (4,)),
-        lambda path: read_pcd(path, NAMES),
-        lambda path: read_ply(path, NAMES),
+        lambda path: read_named(path, NAMES),
         read_text,
     ],
 )
 def test_missing_files_are_named(tmp_path: Path, read: Callable[[Path], object]) -> None:
-    for path in (tmp_path / "nowhere", tmp_path):
+    (tmp_path / "folder.ply").mkdir()
+    for path in (tmp_path / "nowhere.pcd", tmp_path / "folder.ply"):
         with pytest.raises(InputError, match=f"{path}: no such file"):
             read(path)
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,6 +249,20 @@ def test_bounds_that_are_not_positive_are_refused(value: float) -> None:
         evaluate(point, point, voxel_sizes_m=(0.5, value))
     with pytest.raises(InputError, match=r"diagonal_m .+: must be positive and finite"):
         evaluate(point, point, diagonal_m=value)
+
+
+@pytest.mark.parametrize("value", [0.5, None, "0.5", ["a"], [None], [1e308]])
+def test_bounds_that_are_no_lengths_are_refused(value: Any) -> None:
+    point = np.zeros((1, 3))
+    for names in ({"thresholds_m": value}, {"voxel_sizes_m": value}):
+        with pytest.raises(InputError, match=r"threshold|voxel size"):
+            evaluate(point, point, **names)
+
+
+@pytest.mark.parametrize("cloud", [None, [[0.0, 0, 0]], 5])
+def test_what_is_no_cloud_is_refused(cloud: Any) -> None:
+    with pytest.raises(InputError, match=r"pred: .+ found, a tensor or an array expected"):
+        evaluate(cloud, np.zeros((1, 3)))
 
 
 def test_thresholds_and_sizes_are_those_asked_for() -> None:

@@ -184,6 +184,16 @@ def test_without_radar_all_frames_look_alike(network):
     assert not torch.equal(first.seen.feats, second.seen.feats)
 
 
+@pytest.mark.parametrize("threshold", [-0.5, 0.0, 0.7])
+def test_the_cells_whose_presence_exceeds_the_threshold_are_active(network, threshold):
+    batch, _ = _context(network, 0)
+    state = torch.full((len(batch.cells.feats), CHANNELS), -1.0)  # no flag is expected to be up
+    state[:, -1] = torch.linspace(-1.0, 1.0, len(state))
+    sampling = SamplingSettings(presence_threshold=threshold)
+    chosen = network.choose(state, batch.lattice.support, sampling)
+    assert chosen.sum(1).tolist() == [int(presence > threshold) for presence in state[:, -1]]
+
+
 @torch.no_grad()
 def test_a_lower_bound_gives_more_voxels(network):
     batch, _ = _context(network, 0)

@@ -14,7 +14,7 @@ from radarsparse.config import Config, PrecisionName
 from radarsparse.geometry import Volume
 from radarsparse.training.devices import rank_of, start_fabric
 from radarsparse.training.half import HalfStage
-from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
+from radarsparse.training.loader import TrainingSamples, load_batches, plan_windows
 from radarsparse.training.loop import make_stage
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import TrainingBatch
@@ -62,8 +62,8 @@ def start(config: Config, state: dict[str, Any] | None = None) -> tuple[Trainer,
 
     def steps() -> Iterator[None]:
         windows = list(plan_windows(config, trainer.seen, rank_of(fabric)))
-        parts = chain.from_iterable(window.parts for window in windows)
-        batches = load_parts(TrainingSamples(PAIRS, config), parts, 0)
+        microbatches = chain.from_iterable(window.microbatches for window in windows)
+        batches = load_batches(TrainingSamples(PAIRS, config), microbatches, 0)
         for window in windows:
             trainer.step(window, batches)
             yield

@@ -1,6 +1,6 @@
 """The simulator's sensors against what is published of the real ones.
 
-All published figures are of data-formats.md, section 10.
+The comments at the sensors, in the package, name where all published figures are from.
 """
 
 import math
@@ -154,9 +154,9 @@ def measured_errors(model: RadarModel, range_m: float) -> tuple[float, float, fl
     return range_error_m, robust_std(from_pole_deg[near]), robust_std(elevation_deg)
 
 
-# Lowest and highest of the measurements and of the advice in section 10.2, for the ARS548 of its
-# own standard deviations; the Astyx errs by more, since what matching shows is a lower bound.
-# 15 % for what the targets' size and the sample add.
+# Lowest and highest of what Astyx and View-of-Delft show and of what is chosen after them, for the
+# ARS548 of its own standard deviations; the Astyx errs by more, since what matching shows is a
+# lower bound. 15 % for what the targets' size and the sample add.
 @pytest.mark.parametrize(
     ("name", "range_error_m", "azimuth_error_deg", "elevation_error_deg"),
     [

@@ -1,4 +1,4 @@
-"""Simulated pairs against published figures of real ones (data-formats.md, section 10)."""
+"""Simulated pairs against figures of real ones, published or measured on public frames."""
 
 from collections.abc import Iterable
 from functools import cache

@@ -189,7 +189,6 @@ def test_a_dry_run_reads_and_writes_nothing(evaluate, pair, tmp_path):
         (("--workers", "0"), "--workers 0: must be 1 or more"),
         (("--worst", "-1"), "--worst = -1: must be a whole number, 0 to 1000000"),
         (("--resamples", "0"), "--resamples = 0: must be a whole number, 1 to 1000000"),
-        (("--seed", "-1"), "--seed = -1: must be a whole number, 0 to"),
         (("--csv", "nowhere/x.csv"), r"nowhere/x\.csv: no such folder: nowhere"),
         (("--csv", "/dev/null"), "/dev/null: is no file that could be replaced"),
         (("--pictures", "/proc/x"), "/proc/x: can't be written"),
@@ -231,11 +230,28 @@ def test_an_existing_empty_folder_takes_the_pictures(evaluate, pair, tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
-@pytest.mark.parametrize("option", ["target", "raw", "crop", "compare", "config"])
+@pytest.mark.parametrize("option", ["target", "raw", "crop", "compare", "config", "bin-type"])
 def test_what_goes_with_folders_does_not_go_with_a_run(evaluate, tmp_path, option):
-    words = (f"--{option}", "demo_vae" if option == "config" else "x=y")
+    values = {"config": "demo_vae", "bin-type": "float32"}
+    words = (f"--{option}", values.get(option, "x=y"))
     with pytest.raises(InputError, match=f"--{option}: goes with --pred DIR"):
         evaluate("--checkpoint", "run", *words, "--out", tmp_path / "m.json")
+
+
+@pytest.mark.parametrize("words", [("--split", "val"), ("--seed", "0")])
+def test_what_goes_with_a_run_does_not_go_with_folders(evaluate, pair, tmp_path, words):
+    with pytest.raises(InputError, match=f"{words[0]}: goes with --checkpoint RUN"):
+        evaluate(*pair, *words, "--out", tmp_path / "m.json")
+
+
+def test_an_unusable_seed_is_named(evaluate, tmp_path):
+    with pytest.raises(InputError, match="--seed = -1: must be a whole number, 0 to"):
+        evaluate("--checkpoint", "run", "--seed", -1, "--out", tmp_path / "m.json")
+
+
+def test_settings_need_a_config_to_change(evaluate, pair, tmp_path):
+    with pytest.raises(InputError, match="--set: goes with --checkpoint RUN or --config YAML"):
+        evaluate(*pair, "--set", "volume.voxel_size_m=0.4", "--out", tmp_path / "m.json")
 
 
 def test_unusable_folders_are_named(evaluate, pair, tmp_path):

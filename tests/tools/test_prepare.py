@@ -68,7 +68,7 @@ def test_a_broken_source_leaves_no_target(tmp_path: Path) -> None:
     broken.write_text("\nX Y Z V_r Mag\n10 1 x -3.5 46.5\n")
     done = prepare("astyx", source, target)
     assert done.returncode == 2
-    assert f"error: {broken}: is no table of numbers" in done.stderr
+    assert f"error: {broken}: can't be read: row 0 is '10 1 x" in done.stderr
     assert not target.exists()
     broken.write_text(whole)
     # What was made of the former files is not mixed with what is made of these.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from radarsparse.config import Config, load_config
 from radarsparse.training.devices import rank_of, start_fabric
-from radarsparse.training.loader import TrainingSamples, load_parts, open_splits, plan_windows
+from radarsparse.training.loader import TrainingSamples, load_batches, open_splits, plan_windows
 from radarsparse.training.stages import Stage, make_stage
 from radarsparse.training.trainer import Trainer
 from radarsparse.voxels.batch import Batch
@@ -49,8 +49,8 @@ def window_gradients(config: Config, fabric: Fabric) -> dict[str, Tensor]:
     frames = open_splits(config)[config.data.train_split]
     trainer = Gradients(_stir(make_stage(config)[0].double()), config, fabric)
     window = next(plan_windows(config, 0, rank_of(fabric)))
-    parts = chain.from_iterable([window.parts])
-    trainer.step(window, widen(load_parts(TrainingSamples(frames, config), parts, 0)))
+    microbatches = chain.from_iterable([window.microbatches])
+    trainer.step(window, widen(load_batches(TrainingSamples(frames, config), microbatches, 0)))
     named = trainer.stage.named_parameters()
     gradients = {name: p.grad for name, p in named if p.grad is not None}
     return gradients | {f"buffer {name}": value for name, value in trainer.stage.named_buffers()}

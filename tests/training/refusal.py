@@ -14,7 +14,7 @@ from torch import Tensor
 
 from radarsparse.cli import Command, run
 from radarsparse.training.devices import rank_of, start_fabric
-from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
+from radarsparse.training.loader import TrainingSamples, load_batches, plan_windows
 from radarsparse.training.stages import TrainingBatch, VaeStage
 from radarsparse.training.trainer import Trainer
 from tests.conftest import tiny_config, tiny_pair
@@ -41,7 +41,7 @@ def step(_: argparse.Namespace) -> Mapping[str, Any]:
     config = config.model_copy(update={"train": train})
     trainer = Trainer(Spoilt(config), config, fabric)  # pyright: ignore[reportArgumentType]
     window = next(plan_windows(config, 0, rank_of(fabric)))
-    trainer.step(window, load_parts(TrainingSamples(PAIRS, config), iter(window.parts), 0))
+    trainer.step(window, load_batches(TrainingSamples(PAIRS, config), iter(window.microbatches), 0))
     return {}
 
 

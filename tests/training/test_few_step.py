@@ -158,6 +158,13 @@ def test_a_teacher_with_other_settings_is_refused(config):
         make_stage(wider)
 
 
+def test_the_vae_comes_with_the_teacher_wherever_it_once_lay(config, edm_run):
+    model = config.model.model_copy(update={"vae": "moved/away"})
+    found = _state_of(config.model_copy(update={"model": model}))
+    teacher = load_diffusion(edm_run)[0].state_dict()
+    assert all(torch.equal(value, teacher[name]) for name, value in found.items())
+
+
 def test_a_few_step_run_is_no_teacher(config, tmp_path):
     train(config, tmp_path / "run", render_clouds)
     with pytest.raises(InputError, match="needed is a run of stage 'edm'"):
@@ -195,11 +202,13 @@ def _plain_loss(stage, config, sample: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def test_the_loss_of_pairs_is_that_of_a_plain_loop(config):
+@pytest.mark.parametrize(("unobserved", "absent"), [(0.3, 0.1), (0.0, 0.7), (1.0, 0.0)])
+def test_the_loss_of_pairs_is_that_of_a_plain_loop(config, unobserved, absent):
     stage = _stage(config).eval()
-    quiet = {"condition_drop": 0.0, "regression_share": 0.0, "unobserved_weight": 0.3}
+    quiet = {"condition_drop": 0.0, "regression_share": 0.0}
+    weights = {"unobserved_weight": unobserved, "absent_weight": absent}
     # High levels: near 0 what is sure is beyond the precision of the loop's logarithms.
-    stage.settings = stage.settings.model_copy(update={**quiet, "sigma_min": 1.0})
+    stage.settings = stage.settings.model_copy(update={**quiet, **weights, "sigma_min": 1.0})
     if isinstance(stage, EctStage):
         late = {"halvings": 1, "p_mean": 1.5, "p_std": 0.3}
         stage.consistency = stage.consistency.model_copy(update=late)

@@ -13,7 +13,7 @@ from radarsparse.errors import InputError
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.scan import ScanPair
 from radarsparse.training.devices import Rank
-from radarsparse.training.loader import Microbatch, TrainingSamples, load_parts, plan_windows
+from radarsparse.training.loader import Microbatch, TrainingSamples, load_batches, plan_windows
 from radarsparse.voxels.batch import Batch
 from tests.conftest import tiny_config
 
@@ -41,14 +41,14 @@ def test_windows_deal_every_sample_once_over_the_processes(
     dealt = []
     for windows in zip(*plans, strict=True):
         assert len({(window.seen, window.count) for window in windows}) == 1
-        parts = [part for window in windows for part in window.parts]
-        dealt += [number for part in parts if part.weight > 0 for number in part.samples]
-        assert all(len(part.samples) <= batch_size for part in parts)
-        assert all(window.parts for window in windows)
+        own = [each for window in windows for each in window.microbatches]
+        dealt += [number for each in own if each.weight > 0 for number in each.samples]
+        assert all(len(each.samples) <= batch_size for each in own)
+        assert all(window.microbatches for window in windows)
         # The devices' mean weighs every sample alike.
         share = world_size / windows[0].count
-        assert [part.weight for part in parts if part.weight > 0] == pytest.approx(
-            [len(part.samples) * share for part in parts if part.weight > 0]
+        assert [each.weight for each in own if each.weight > 0] == pytest.approx(
+            [len(each.samples) * share for each in own if each.weight > 0]
         )
     assert sorted(dealt) == list(range(samples))
 
@@ -58,7 +58,7 @@ def test_a_resumed_plan_is_the_rest_of_the_whole_plan() -> None:
     whole = list(plan_windows(config, 0, Rank()))
     assert list(plan_windows(config, whole[2].seen, Rank())) == whole[2:]
     assert whole[-1].count == 3
-    assert [part.samples for part in whole[-1].parts] == [(20, 21), (22,)]
+    assert [each.samples for each in whole[-1].microbatches] == [(20, 21), (22,)]
 
 
 def test_voxel_sizes_follow_each_other_and_no_window_has_two() -> None:
@@ -67,7 +67,9 @@ def test_voxel_sizes_follow_each_other_and_no_window_has_two() -> None:
         {"voxel_size_m": 0.1, "until_samples": 9},
     ]
     windows = list(plan_windows(config_of(14, 2, 2, voxel_steps=steps), 0, Rank()))
-    sizes = [(window.count, {part.voxel_size_m for part in window.parts}) for window in windows]
+    sizes = [
+        (window.count, {each.voxel_size_m for each in window.microbatches}) for window in windows
+    ]
     assert sizes == [(4, {0.4}), (1, {0.4}), (4, {0.1}), (4, {0.2}), (1, {0.2})]
 
 
@@ -87,12 +89,16 @@ def test_voxel_steps_must_fill_the_volume() -> None:
         config_of(14, 2, 2, voxel_steps=steps)
 
 
-PARTS = [Microbatch((0, 1), 0.2, 1.0), Microbatch((2,), 0.4, 1.0), Microbatch((11, 5, 3), 0.2, 1.0)]
+MICROBATCHES = [
+    Microbatch((0, 1), 0.2, 1.0),
+    Microbatch((2,), 0.4, 1.0),
+    Microbatch((11, 5, 3), 0.2, 1.0),
+]
 
 
 def test_workers_make_the_same_batches_in_the_same_order(frames: Path) -> None:
     samples = TrainingSamples(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
-    made = [list(load_parts(samples, iter(PARTS), workers)) for workers in (0, 2)]
+    made = [list(load_batches(samples, iter(MICROBATCHES), workers)) for workers in (0, 2)]
     for here, there in zip(*made, strict=True):
         assert torch.equal(here.lidar.feats, there.lidar.feats)
         assert torch.equal(here.radar.coords, there.radar.coords)
@@ -107,7 +113,7 @@ def test_there_are_no_more_workers_than_cores(
     # Otherwise torch warns.
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     samples = TrainingSamples(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
-    assert len(list(load_parts(samples, iter(PARTS), 3))) == len(PARTS)
+    assert len(list(load_batches(samples, iter(MICROBATCHES), 3))) == len(MICROBATCHES)
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -123,7 +129,7 @@ def test_batches_are_pinned_where_there_is_a_gpu(
     monkeypatch.setattr("radarsparse.training.loader.DataLoader", load)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     samples = TrainingSamples(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
-    assert list(load_parts(samples, iter(PARTS), 0)) == []
+    assert list(load_batches(samples, iter(MICROBATCHES), 0)) == []
     assert asked == [gpu]
 
 
@@ -154,10 +160,13 @@ def test_batches_from_the_cache_are_those_without_one(
     workers: int, frames: Path, tmp_path: Path
 ) -> None:
     # Both workers want the same frames at once, first to fill the cache and then from it.
-    parts = [Microbatch((0, 1, 2, 3, 4, 5), 0.2, 1.0)] * 4 + [*PARTS, Microbatch((7, 6), 0.4, 1.0)]
+    asked = [Microbatch((0, 1, 2, 3, 4, 5), 0.2, 1.0)] * 4 + [
+        *MICROBATCHES,
+        Microbatch((7, 6), 0.4, 1.0),
+    ]
     plain = samples_with_cache(frames, None, **OFF)
     cached = samples_with_cache(frames, tmp_path / "voxels", **OFF)
-    made = [list(load_parts(samples, iter(parts), workers)) for samples in (plain, cached)]
+    made = [list(load_batches(samples, iter(asked), workers)) for samples in (plain, cached)]
     for anew, kept in zip(*made, strict=True):
         for name in ("radar", "lidar", "cells"):
             assert torch.equal(getattr(anew, name).coords, getattr(kept, name).coords)
@@ -180,9 +189,9 @@ def test_frames_that_augmentation_changes_are_voxelised_anew(
         f"data.cache = {tmp_path / 'voxels'}: is not used, since data.augment makes every frame"
         " a new one"
     ]
-    (kept,) = load_parts(told, iter(PARTS[:1]), 0)
-    (plain,) = load_parts(
-        samples_with_cache(frames, None, **{**OFF, "mirror": 1.0}), iter(PARTS[:1]), 0
+    (kept,) = load_batches(told, iter(MICROBATCHES[:1]), 0)
+    (plain,) = load_batches(
+        samples_with_cache(frames, None, **{**OFF, "mirror": 1.0}), iter(MICROBATCHES[:1]), 0
     )
     assert torch.equal(kept.radar.feats, plain.radar.feats)
     assert not (tmp_path / "voxels").exists()
@@ -232,16 +241,16 @@ def test_a_frame_that_can_not_be_used_is_named(workers: int, frames: Path, tmp_p
     config = tiny_config(root, "vae")
     samples = TrainingSamples(PreparedFrames.open(root, "train"), config)
     with pytest.raises(InputError, match=r"000000.npz: ") as caught:
-        list(load_parts(samples, iter(PARTS), workers))
+        list(load_batches(samples, iter(MICROBATCHES), workers))
     assert "\n" not in str(caught.value)
 
 
 class Dying(TrainingSamples):
-    def __getitem__(self, part: Microbatch) -> InputError:
+    def __getitem__(self, microbatch: Microbatch) -> InputError:
         os._exit(9)
 
 
 def test_a_worker_that_dies_is_told(frames: Path) -> None:
     samples = Dying(PreparedFrames.open(frames, "train"), tiny_config(frames, "vae"))
     with pytest.raises(InputError, match=r"a process that loads data died .+train\.workers = 0"):
-        list(load_parts(samples, iter(PARTS), 1))
+        list(load_batches(samples, iter(MICROBATCHES), 1))

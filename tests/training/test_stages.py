@@ -1,16 +1,20 @@
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from radarsparse.config import EdmConfig, VaeConfig
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
 from radarsparse.models.weights import load_vae
+from radarsparse.sparse import SparseTensor
 from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import EdmStage, TrainingBatch, VaeStage
+from radarsparse.training.stages.denoiser_stage import Task
 from radarsparse.voxels.batch import make_batch
 from tests.conftest import tiny_config, tiny_pair
 
@@ -129,6 +133,84 @@ def test_a_missing_run_of_the_perceptual_network_is_an_error(tmp_path):
 def test_a_vae_that_would_not_learn_which_voxels_exist_is_refused():
     with pytest.raises(InputError, match="split_weight, focal_weight and dice_weight are all 0"):
         tiny_config(Path(), "vae", split_weight=0.0)
+
+
+def _taught(patch: pytest.MonkeyPatch, **model: object) -> tuple[VaeStage, SparseTensor]:
+    """A stage, and what its decoder is given to decode of samples 0 and 3."""
+    stage, given = _vae_stage(**model), list[SparseTensor]()
+    channels = len(stage.network.latent_mean)
+    stage.network.latent_mean.copy_(torch.linspace(-1.0, 2.0, channels))
+    stage.network.latent_square.copy_(stage.network.latent_mean**2 + torch.arange(1, channels + 1))
+    teach = stage.network.decoder.teach
+
+    def record(latent: SparseTensor, *others: Any) -> object:
+        given.append(latent)
+        return teach(latent, *others)
+
+    patch.setattr(stage.network.decoder, "teach", record)
+    stage(_training(0, 3))
+    return stage, given[0]
+
+
+@pytest.mark.parametrize("latent_noise", [0.2, 0.7])
+def test_latents_are_blurred_by_up_to_the_given_share_of_their_spread(monkeypatch, latent_noise):
+    _, clean = _taught(monkeypatch, false_parent_share=0.0, latent_noise=0.0)
+    stage, noisy = _taught(monkeypatch, false_parent_share=0.0, latent_noise=latent_noise)
+    training = _training(0, 3)
+    frames, random = training.frames, training.random
+    random.normal_rows(clean.support, clean.feats.shape[1])  # the draw of the latents
+    random.uniform_rows(frames.lattice.support)  # and of the false parents
+    level = random.uniform().tolist()
+    noise = random.normal_rows(clean.support, clean.feats.shape[1])
+    for row, sample in enumerate(clean.coords[:, 0].tolist()):
+        spread = latent_noise * level[sample] * stage.network.latent_std
+        expected = clean.feats[row] + spread * noise[row]
+        torch.testing.assert_close(noisy.feats[row], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.2])
+def test_empty_cells_are_taught_in_the_given_ratio_to_occupied_ones(monkeypatch, share):
+    stage, latent = _taught(monkeypatch, false_parent_share=share, latent_noise=0.0)
+    training = _training(0, 3)
+    frames, random = training.frames, training.random
+    occupied = stage.network.encode(frames.lidar).support
+    true, lattice = set(occupied.keys.tolist()), frames.lattice.support
+    random.normal_rows(occupied, latent.feats.shape[1])  # the draw of the latents
+    numbers = dict(zip(lattice.keys.tolist(), random.uniform_rows(lattice).tolist(), strict=True))
+    chance = share * len(true) / len(numbers)
+    false = {key for key, number in numbers.items() if number < chance and key not in true}
+    given = latent.support.keys.tolist()
+    assert set(given) == true | false
+    empty = torch.tensor([key in false for key in given])
+    assert (latent.feats[empty] == stage.network.latent_mean).all()
+
+
+class Watched(EdmStage):
+    """Keeps what it was last asked."""
+
+    def set_task(
+        self, clean: Tensor, context: SparseTensor, blind: Tensor, training: TrainingBatch
+    ) -> Task:
+        self.context, self.blind = context, blind
+        return super().set_task(clean, context, blind, training)
+
+
+def test_the_radar_is_hidden_from_the_samples_whose_number_is_below_the_share(vae_run):
+    config = tiny_config(Path(), "edm", vae=str(vae_run))
+    stage = Watched(config, load_vae(vae_run)[0])  # pyright: ignore[reportArgumentType]
+    samples = range(5)
+    numbers = _training(*samples).random.uniform().tolist()
+    for share in (0.0, *(number + 1e-6 for number in numbers), 1.0):
+        stage.settings = stage.settings.model_copy(update={"condition_drop": share})
+        training = _training(*samples)
+        stage(training)
+        frames = training.frames
+        seen, nothing = stage.network.condition_on(frames.radar, frames.cells)
+        for row, sample in enumerate(frames.lattice.coords[:, 0].tolist()):
+            hidden = numbers[sample] < share
+            assert stage.blind[row].item() == hidden
+            expected = (nothing if hidden else seen).feats[row]
+            assert torch.equal(stage.context.feats[row], expected)
 
 
 def test_the_edm_loss_is_split_by_noise_level(vae_run):

@@ -10,7 +10,8 @@ from radarsparse.config import validate_config
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.training.devices import Rank, start_fabric
-from radarsparse.training.loader import TrainingSamples, load_parts, plan_windows
+from radarsparse.training.loader import TrainingSamples, load_batches, plan_windows
+from radarsparse.training.random import SampleRandom
 from radarsparse.training.stages import TrainingBatch, VaeStage, make_stage
 from radarsparse.training.trainer import LackOfMemoryError, Trainer
 from radarsparse.voxels.batch import Batch
@@ -39,7 +40,7 @@ def test_what_does_not_fit_into_memory_is_told_with_a_way_out(frames: Path) -> N
     config = tiny_config(frames, "vae")
     window = next(plan_windows(config, 0, Rank()))
     samples = TrainingSamples(PreparedFrames.open(frames, "train"), config)
-    batches = load_parts(samples, chain(window.parts), 0)
+    batches = load_batches(samples, chain(window.microbatches), 0)
     trainer = Trainer(Greedy(config), config, start_fabric("32"))  # pyright: ignore[reportArgumentType]
     with pytest.raises(LackOfMemoryError, match=r"memory .+ for 2 frames with \d+ voxels; take"):
         trainer.step(window, batches)
@@ -58,7 +59,7 @@ def test_lack_of_memory_is_told_wherever_it_shows(
     trainer = Trainer(VaeStage(config), config, start_fabric("32"))  # pyright: ignore[reportArgumentType]
     monkeypatch.setattr(Batch if place == "to" else Trainer, place, fail)
     with pytest.raises(LackOfMemoryError, match="memory doesn't suffice for"):
-        trainer.step(window, load_parts(samples, chain(window.parts), 0))
+        trainer.step(window, load_batches(samples, chain(window.microbatches), 0))
 
 
 def test_sums_of_a_run_on_another_device_come_to_this_one(
@@ -83,7 +84,7 @@ def test_bfloat16_learns_what_float32_learns(frames: Path) -> None:
         trainer = Trainer(VaeStage(config), config, start_fabric(precision))
         samples = TrainingSamples(PreparedFrames.open(frames, "train"), config)
         windows = list(plan_windows(config, 0, Rank()))
-        batches = load_parts(samples, chain.from_iterable(w.parts for w in windows), 0)
+        batches = load_batches(samples, chain.from_iterable(w.microbatches for w in windows), 0)
         totals = []
         for window in windows:
             trainer.step(window, batches)
@@ -102,7 +103,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(frames: Path) -> No
     trainer = Trainer(stage, config, start_fabric("32"))
     first, second = islice(plan_windows(config, 0, Rank()), 2)
     samples = TrainingSamples(PreparedFrames.open(frames, "train"), config)
-    batches = load_parts(samples, chain(first.parts, second.parts), 0)
+    batches = load_batches(samples, chain(first.microbatches, second.microbatches), 0)
     trainer.step(first, batches)
     before, stage.steep = copy.deepcopy(trainer.state()), True
     words = r"after 2 samples: (frame \d{6}: the gradient is not finite; ){2}a lower train"
@@ -110,6 +111,28 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(frames: Path) -> No
         trainer.step(second, batches)
     torch.testing.assert_close(trainer.state(), before, rtol=0, atol=0)
     assert all(parameter.grad is None for parameter in stage.parameters())
+
+
+@pytest.mark.parametrize("share", [0.3, 3.0])
+def test_a_gradient_above_the_limit_is_shortened_to_it_and_one_below_is_not(share: float) -> None:
+    config = tiny_config(Path(), "vae")
+    pairs, random = [tiny_pair(0), tiny_pair(1)], SampleRandom(0, (0, 1), torch.device("cpu"))
+    samples = TrainingSamples(pairs, config)
+    window = next(plan_windows(config, 0, Rank()))
+    (batch,) = load_batches(samples, iter(window.microbatches), 0)
+    stage = make_stage(config)[0]
+    stage(TrainingBatch(batch, random))["total"].backward()
+    gradients = [p.grad for p in stage.parameters() if p.grad is not None]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
+    train = config.train.model_copy(update={"gradient_norm_max": share * norm})
+    config = config.model_copy(update={"train": train})
+    trainer = Trainer(make_stage(config)[0], config, start_fabric("32"))
+    trainer.step(window, iter([batch]))
+    moments = trainer.state()["optimizer"]["state"].values()
+    # Its first mean after one step is a tenth of the gradient that the optimiser saw.
+    for gradient, moment in zip(gradients, moments, strict=True):
+        expected = min(share, 1.0) * gradient
+        torch.testing.assert_close(10.0 * moment["exp_avg"], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
@@ -122,7 +145,7 @@ def test_the_one_frame_of_a_window_that_spoils_it_is_named(precision: str) -> No
     trainer = Trainer(make_stage(config)[0], config, start_fabric(config.train.precision))
     before = copy.deepcopy(trainer.state())
     window = next(plan_windows(config, 0, Rank()))
-    batches = load_parts(TrainingSamples(pairs, config), iter(window.parts), 0)
+    batches = load_batches(TrainingSamples(pairs, config), iter(window.microbatches), 0)
     with pytest.raises(InputError, match="after 0 samples: frame 000002: the loss is") as caught:
         trainer.step(window, batches)
     assert str(caught.value).count("frame") == 1
@@ -142,6 +165,6 @@ def test_frames_that_are_too_much_together_are_all_named() -> None:
     trainer = Trainer(Heavy(config), config, start_fabric("32"))  # pyright: ignore[reportArgumentType]
     window = next(plan_windows(config, 0, Rank()))
     pairs = [tiny_pair(number) for number in range(2)]
-    batches = load_parts(TrainingSamples(pairs, config), iter(window.parts), 0)
+    batches = load_batches(TrainingSamples(pairs, config), iter(window.microbatches), 0)
     with pytest.raises(InputError, match="frames 000000, 000001: their sum is not finite"):
         trainer.step(window, batches)

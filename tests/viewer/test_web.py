@@ -1,4 +1,5 @@
 import json
+import select
 import shutil
 import socket
 import struct
@@ -6,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -125,6 +126,8 @@ def test_nothing_else_is_served(address: str, path: str):
     [
         ("127.0.0.1:{port}", 200),
         ("localhost:{port}", 200),
+        ("LocalHost:{port}", 200),
+        ("localhost\r\nHost: evil.example", 403),
         ("[::1]:{port}", 200),
         ("localhost:9000", 200),  # of a tunnel
         ("127.0.0.1", 200),
@@ -164,6 +167,22 @@ def test_who_says_nothing_is_not_waited_for(site: Site, monkeypatch, capfd):
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert capfd.readouterr() == ("", "")
+
+
+def test_who_speaks_slowly_is_not_heard_for_ever(site: Site, monkeypatch):
+    monkeypatch.setattr("radarsparse.viewer.web.CONNECTION_S", 0.3)
+    with running(make_server(site, 0)) as at:
+        port, begun = int(at.rpartition(":")[2]), time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n")
+            with suppress(OSError):
+                while time.monotonic() < begun + 10 and not readable(connection):
+                    connection.sendall(b"X: y\r\n")
+        assert time.monotonic() < begun + 5
+
+
+def readable(connection: socket.socket) -> bool:
+    return bool(select.select([connection], [], [], 0.05)[0])
 
 
 def test_a_closed_tab_leaves_no_trace(site: Site, capfd):

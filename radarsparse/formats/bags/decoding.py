@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud"
 POINT_CLOUD2 = "sensor_msgs/msg/PointCloud2"
-_LIVOX = ("livox_ros_driver/msg/CustomMsg", "livox_ros_driver2/msg/CustomMsg")
+LIVOX = ("livox_ros_driver/msg/CustomMsg", "livox_ros_driver2/msg/CustomMsg")
 
 _POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4")])
 _OLD_NAMES = {"bool": "uint8", "byte": "int8", "char": "uint8"}
@@ -98,7 +98,7 @@ def find_decoder(connection: "Connection") -> Decode:
         return _decode_point_cloud
     if connection.msgtype == POINT_CLOUD2:
         return _decode_point_cloud2
-    if connection.msgtype in _LIVOX:
+    if connection.msgtype in LIVOX:
         return partial(_decode_livox, *_livox_dtypes(connection))
     raise InputError(f"{connection.topic}: has messages of type {connection.msgtype}, not clouds")
 

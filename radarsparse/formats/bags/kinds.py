@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radarsparse.errors import InputError
-from radarsparse.formats.clouds import BAG_CARD, BAG_SUFFIXES, is_bag
+
+BAG_SUFFIXES, BAG_CARD = (".bag", ".mcap", ".db3"), "metadata.yaml"
 
 
 class BagKind(NamedTuple):
@@ -25,6 +26,11 @@ ROS1 = BagKind("ROS 1 bag", ".bag", "ros1")
 ROS2 = BagKind("ROS 2 bag", ".mcap", "cdr")
 
 
+def is_bag(path: Path) -> bool:
+    """Whether a path is named as a bag: `.bag`, `.mcap`, `.db3` or a folder with its card."""
+    return path.suffix.lower() in BAG_SUFFIXES or (path / BAG_CARD).is_file()
+
+
 def find_kind(path: Path) -> BagKind:
     """The kind of a bag, by its name.
 
@@ -36,7 +42,7 @@ def find_kind(path: Path) -> BagKind:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    if not is_bag(path):
+    if not is_bag(path) or (path.is_dir() and not (path / BAG_CARD).is_file()):
         suffixes = ", ".join(BAG_SUFFIXES)
         raise InputError(f"{path}: is no bag; needed is {suffixes} or a folder with {BAG_CARD}")
     return ROS1 if path.suffix.lower() == ROS1.suffix else ROS2

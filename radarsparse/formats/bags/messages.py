@@ -14,8 +14,8 @@ from radarsparse.errors import InputError
 from radarsparse.formats.bags.decoding import Cursor, Decode, find_decoder
 from radarsparse.formats.bags.kinds import BagKind
 from radarsparse.formats.bags.opening import Bag
-from radarsparse.formats.bags.point_cloud import channel_names, decode_point_cloud
-from radarsparse.formats.bags.point_cloud2 import decode_point_cloud2, number_names
+from radarsparse.formats.bags.point_cloud import channel_names, columns_of_point_cloud
+from radarsparse.formats.bags.point_cloud2 import columns_of_point_cloud2, number_names
 from radarsparse.scan import RADAR_COLUMNS, usable_points
 
 
@@ -87,9 +87,9 @@ class Message:
             InputError: the message is damaged or lacks some of the names.
         """
         if "data" in self.fields:
-            return decode_point_cloud2(self.fields, names, self.source)
+            return columns_of_point_cloud2(self.fields, names, self.source)
         names, order = [name.lower() for name in names], channel_names(self.fields)
-        return decode_point_cloud(self.fields, names, order, self.source)
+        return columns_of_point_cloud(self.fields, names, order, self.source)
 
     def read_points(self) -> NDArray[np.float32]:
         """The usable points of a radar cloud [n, 5], `RADAR_COLUMNS`, in the sensor's frame.

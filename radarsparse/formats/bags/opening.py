@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from radarsparse.config import read_yaml
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.kinds import ROS1, ROS2, BagKind, find_kind
+from radarsparse.formats.bags.kinds import BAG_CARD, ROS1, ROS2, BagKind, find_kind
 from radarsparse.formats.bags.mcap import BagError, McapReader, Stored, unpack
-from radarsparse.formats.clouds import BAG_CARD
 
 if TYPE_CHECKING:
     from rosbags import rosbag1
@@ -87,6 +86,9 @@ def _open(path: Path, kind: BagKind, stack: ExitStack) -> Bag:
         names, mode = told.get("relative_file_paths", ()), told.get("compression_mode")
         if mode and str(mode).lower() != "none":
             raise BagError(f"compression_mode {mode} of its card is not supported; NONE is")
+        for name in map(str, names):
+            if not (path / PurePath(name).name).is_file():
+                raise InputError(f"{path}: lacks {name[:80]}, which its {BAG_CARD} names")
         if names and all(str(name).endswith(ROS2.suffix) for name in names):
             return _open_parts([path / PurePath(name).name for name in names], path, kind, stack)
         reader = stack.enter_context(rosbag2.Reader(path))

@@ -12,7 +12,7 @@ from radarsparse.formats.columns import OCULII_CHANNELS
 from radarsparse.formats.content import listed
 
 
-def decode_point_cloud(
+def columns_of_point_cloud(
     message: Mapping[str, Any], names: Sequence[str], order: Sequence[str], source: str
 ) -> NDArray[np.float64]:
     """Read fields and channels of all points of a cloud.

@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import POINT_CLOUD2, stack_fields
+from radarsparse.formats.bags.decoding import stack_fields
 from radarsparse.formats.content import listed
-
-POINT_CLOUD2_TYPES = (POINT_CLOUD2,)
 
 # By the numbers that `sensor_msgs/PointField` gives to its data types.
 _FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -18,7 +16,7 @@ _FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f
 _SINGLE = (0, 1)
 
 
-def decode_point_cloud2(
+def columns_of_point_cloud2(
     message: Mapping[str, Any], names: Sequence[str], source: str
 ) -> NDArray[np.float64]:
     """Read some fields of all points of a cloud, row by row.

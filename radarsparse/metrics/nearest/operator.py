@@ -7,6 +7,9 @@ from radarsparse.errors import InputError
 from radarsparse.metrics.nearest import cuda
 from radarsparse.metrics.nearest.tree import nearest_both_on_cpu, nearest_on_cpu
 
+# So that the square of a distance is a number, too.
+COORDINATE_MOST_M = 1e150
+
 Found = tuple[Tensor, Tensor]
 FoundBoth = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -64,11 +67,8 @@ def _check(
     """All but whether coordinates are finite, which the operators see to while they search."""
     if (query_offsets is None) != (target_offsets is None):
         raise InputError("offsets of one cloud found, those of both or of neither expected")
-    for name, points in (("query", query), ("target", target)):
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
-        if points.dtype not in (torch.float32, torch.float64):
-            raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
+    _check_cloud("query", query)
+    _check_cloud("target", target)
     if query.device != target.device:
         raise InputError(f"target is on {target.device}, query on {query.device}; must be equal")
     if query_offsets is None or target_offsets is None:
@@ -82,21 +82,38 @@ def _check(
     return queries, targets
 
 
+def _check_cloud(name: str, points: Tensor) -> None:
+    if not isinstance(points, Tensor) or points.layout != torch.strided:
+        raise InputError(f"{name}: {type(points).__name__} found, a dense tensor expected")
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise InputError(f"{name}: shape {tuple(points.shape)} found, (n, 3) expected")
+    if points.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"{name}: dtype {points.dtype} found, float32 or float64 expected")
+
+
 def _check_finite(query: Tensor, target: Tensor) -> None:
     for name, points in (("query", query), ("target", target)):
-        if not points.isfinite().all():
-            row = int((~points.isfinite()).any(dim=1).nonzero()[0])
-            raise InputError(f"{name}: row {row} is {points[row].tolist()}, finite values expected")
+        most = min(COORDINATE_MOST_M, torch.finfo(points.dtype).max)
+        within = points.abs() <= most
+        if not within.all():
+            row = int((~within).any(dim=1).nonzero()[0])
+            raise InputError(
+                f"{name}: row {row} is {points[row].tolist()}, finite values up to {most:.3g} m"
+                " expected"
+            )
 
 
 def _bounds(name: str, points: Tensor, offsets: Tensor) -> Tensor:
+    if not isinstance(offsets, Tensor):
+        raise InputError(f"{name}: offsets {offsets!r:.60} found, an int tensor (b + 1,) expected")
     if offsets.ndim != 1 or offsets.is_floating_point() or len(offsets) == 0:
         raise InputError(
             f"{name}: offsets {offsets.dtype} {tuple(offsets.shape)} found, int (b + 1,) expected"
         )
+    offsets = offsets.long()  # small unsigned numbers would wrap where they descend
     if offsets[0] != 0 or offsets[-1] != len(points) or (offsets.diff() < 0).any():
         raise InputError(f"{name}: offsets {offsets.tolist()} must ascend from 0 to {len(points)}")
-    return offsets.long().to(points.device)
+    return offsets.to(points.device)
 
 
 def _nearest_cpu(query: Tensor, target: Tensor, *bounds: Tensor | None) -> Found:

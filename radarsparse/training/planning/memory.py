@@ -97,8 +97,8 @@ class StepProbe:
     def __init__(self, stage: Stage, config: Config) -> None:
         self._trainer = Trainer(stage, config, start_fabric(config.train.precision))
         self.device, self._volume = self._trainer.fabric.device, Volume.from_settings(config.volume)
-        # All parts after the second find memory as the second does.
-        self._parts = min(config.train.accumulate, 2)
+        # All microbatches after the second find memory as the second does.
+        self._accumulate = min(config.train.accumulate, 2)
 
     def peak(self, pairs: Sequence[ScanPair]) -> int:
         """Most bytes that torch holds during a step whose every batch is made of these pairs.
@@ -127,13 +127,13 @@ class StepProbe:
 
     def _step(self, pairs: Sequence[ScanPair]) -> None:
         trainer = self._trainer
-        count = len(pairs) * self._parts
+        count = len(pairs) * self._accumulate
         samples = tuple(range(len(pairs)))
-        part = Microbatch(samples, self._volume.voxel_size_m, 1.0 / self._parts)
+        microbatch = Microbatch(samples, self._volume.voxel_size_m, 1.0 / self._accumulate)
         try:
             # Each made anew, so that its plans are, too.
-            batches = (make_batch(pairs, self._volume) for _ in range(self._parts))
-            trainer.step(Window(trainer.seen, count, (part,) * self._parts), batches)
+            batches = (make_batch(pairs, self._volume) for _ in range(self._accumulate))
+            trainer.step(Window(trainer.seen, count, (microbatch,) * self._accumulate), batches)
             trainer.report()  # forgets the step's losses
         finally:
             trainer.stage.zero_grad()

@@ -18,7 +18,7 @@ from radarsparse.errors import InputError
 from radarsparse.files import check_file, count_of, replacing
 from radarsparse.sparse import use_engine
 from radarsparse.training.devices import rank_of, start_fabric, wait_for
-from radarsparse.training.loader import TrainingSamples, load_parts, open_splits, plan_windows
+from radarsparse.training.loader import TrainingSamples, load_batches, open_splits, plan_windows
 from radarsparse.training.stages import make_stage
 from radarsparse.training.trainer import Trainer
 
@@ -47,15 +47,15 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
         fabric = start_fabric(config.train.precision)
         samples = TrainingSamples(open_splits(config)[config.data.train_split], config)
         trainer = Trainer(make_stage(config)[0], config, fabric)
-        trainer.part = partial(_timed_part, seconds, fabric.device)
+        trainer.mark = partial(_timed_part, seconds, fabric.device)
         windows = list(islice(plan_windows(config, 0, rank_of(fabric)), _WARM_UP + _STEPS))
         if len(windows) < _WARM_UP + _STEPS:
             raise InputError(
                 f"train.samples = {config.train.samples}: makes {count_of(len(windows), 'step')};"
                 f" --profile needs {_WARM_UP + _STEPS}"
             )
-        parts = chain.from_iterable(window.parts for window in windows)
-        batches = load_parts(samples, parts, config.train.workers)
+        microbatches = chain.from_iterable(window.microbatches for window in windows)
+        batches = load_batches(samples, microbatches, config.train.workers)
         for window in windows[:_WARM_UP]:
             trainer.step(window, batches)
         seconds.clear()
@@ -63,7 +63,7 @@ def profile_steps(config: Config, trace: Path) -> dict[str, float]:
         recorded = profile(use_device=device, use_kineto=True)
         with recorded:
             for window in windows[_WARM_UP:]:
-                with trainer.part("step"):
+                with trainer.mark("step"):
                     trainer.step(window, batches)
     with replacing(trace) as part:
         recorded.export_chrome_trace(str(part))

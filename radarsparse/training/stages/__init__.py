@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from radarsparse.config import Config, EctConfig, EdmConfig, FewStepConfig, VaeConfig
+from radarsparse.config import Config, DistillConfig, EctConfig, EdmConfig, VaeConfig
 from radarsparse.errors import InputError
 from radarsparse.models.blocks import checkpoint_activations
 from radarsparse.models.weights import load_run, load_vae
@@ -30,7 +30,7 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
     torch.manual_seed(config.seed)
     if isinstance(config, VaeConfig):
         stage, vae_config = VaeStage(config), config
-    elif isinstance(config, FewStepConfig):
+    elif isinstance(config, EctConfig | DistillConfig):
         teacher, taught, vae_config = load_run(Path(config.teacher))
         if not isinstance(taught, EdmConfig):
             raise InputError(f"teacher = {config.teacher}: needed is a run of stage 'edm'")
@@ -51,7 +51,8 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
 def _check_equal(ours: Config, theirs: Config, blocks: Sequence[str], source: str) -> None:
     for block in blocks:
         before = getattr(theirs, block).model_dump()
-        for key, value in getattr(ours, block).model_dump().items():
+        # A teacher brings its VAE along, wherever that once lay.
+        for key, value in getattr(ours, block).model_dump(exclude={"vae"}).items():
             if value != before[key]:
                 raise InputError(
                     f"{block}.{key} = {value}: that of {source} is {before[key]}; they must be"

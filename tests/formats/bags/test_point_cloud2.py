@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.point_cloud2 import decode_point_cloud2
+from radarsparse.formats.bags.point_cloud2 import columns_of_point_cloud2
 from tests.formats.bags.bag_files import cloud2_fields
 
 # As Ouster's driver has them: mixed types with gaps between them.
@@ -35,7 +35,7 @@ def cloud(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("shape", [(12,), (1, 12), (3, 4), (12, 1)])
 def test_fields_are_read_by_name_row_by_row(shape: tuple[int, ...]) -> None:
-    points = decode_point_cloud2(cloud2_fields(records(shape)), NAMES, "it")
+    points = columns_of_point_cloud2(cloud2_fields(records(shape)), NAMES, "it")
     expected = np.arange(12)[:, None] + [80.0, 0.0, 30.0, 60.0]
     np.testing.assert_array_equal(points, expected)
     assert points.dtype == np.float64
@@ -46,7 +46,7 @@ def test_fields_are_read_by_name_row_by_row(shape: tuple[int, ...]) -> None:
 def test_every_data_type_is_read_in_either_byte_order(order: str, kind: str) -> None:
     lowest = 0 if kind[0] == "u" else -100
     points = np.array([(lowest, 3), (100, 4)], dtype=[("v", order + kind), ("w", order + "f4")])
-    decoded = decode_point_cloud2(cloud2_fields(points), ("v", "w"), "it")
+    decoded = columns_of_point_cloud2(cloud2_fields(points), ("v", "w"), "it")
     np.testing.assert_array_equal(decoded, [[lowest, 3], [100, 4]])
 
 
@@ -57,12 +57,14 @@ def test_rows_may_end_in_bytes_of_no_point() -> None:
         "row_step": padded.shape[1],
         "data": padded.ravel(),
     }
-    np.testing.assert_array_equal(decode_point_cloud2(message, ("x",), "it")[:, 0], np.arange(6))
+    np.testing.assert_array_equal(
+        columns_of_point_cloud2(message, ("x",), "it")[:, 0], np.arange(6)
+    )
 
 
 @pytest.mark.parametrize("row_step", [0, 4, 576, 5 * 48, 2**32 - 1])
 def test_rows_without_gaps_need_no_right_step(row_step: int) -> None:
-    points = decode_point_cloud2(cloud(row_step=row_step), ("x",), "it")
+    points = columns_of_point_cloud2(cloud(row_step=row_step), ("x",), "it")
     np.testing.assert_array_equal(points[:, 0], np.arange(12))
 
 
@@ -73,7 +75,7 @@ def test_too_many_points_are_refused_before_memory_is_taken() -> None:
         "data": np.zeros(2**25, np.uint8),
     }
     with pytest.raises(InputError, match=r"^it: has 33554432 points; at most 16777216 are read"):
-        decode_point_cloud2(message, ("x",), "it")
+        columns_of_point_cloud2(message, ("x",), "it")
 
 
 @pytest.mark.parametrize(
@@ -86,17 +88,17 @@ def test_too_many_points_are_refused_before_memory_is_taken() -> None:
 )
 def test_empty_clouds_have_no_rows(size: dict[str, int]) -> None:
     message = cloud(data=np.empty(0, np.uint8), **size)
-    assert decode_point_cloud2(message, NAMES, "it").shape == (0, 4)
+    assert columns_of_point_cloud2(message, NAMES, "it").shape == (0, 4)
 
 
 def test_a_count_of_nothing_stands_for_one() -> None:
     fields = [field | {"count": 0} for field in cloud()["fields"]]
-    assert decode_point_cloud2(cloud(fields=fields), ("x",), "it")[1, 0] == 1.0
+    assert columns_of_point_cloud2(cloud(fields=fields), ("x",), "it")[1, 0] == 1.0
 
 
 def test_numbers_that_are_not_finite_stay_so() -> None:
     values = np.array([0x7F800001, 0x7F800000, 0xFFC00000], dtype="<u4").view([("v", "<f4")])
-    decoded = decode_point_cloud2(cloud2_fields(values), ("v",), "it")[:, 0]
+    decoded = columns_of_point_cloud2(cloud2_fields(values), ("v",), "it")[:, 0]
     assert [np.isnan(decoded[0]), decoded[1] == np.inf, np.isnan(decoded[2])] == [True] * 3
 
 
@@ -130,7 +132,7 @@ X = cloud()["fields"][0]
 )
 def test_what_contradicts_itself_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"^it: .*{message}"):
-        decode_point_cloud2(cloud(**changes), ("x",), "it")
+        columns_of_point_cloud2(cloud(**changes), ("x",), "it")
 
 
 def test_numbers_at_random_give_points_or_an_input_error() -> None:
@@ -144,7 +146,7 @@ def test_numbers_at_random_give_points_or_an_input_error() -> None:
             datatype=int(random.integers(0, 10)), offset=int(random.integers(0, 60))
         )
         try:
-            points = decode_point_cloud2(cloud(**changes), ("x",), "it")
+            points = columns_of_point_cloud2(cloud(**changes), ("x",), "it")
         except InputError:
             refused += 1
         else:

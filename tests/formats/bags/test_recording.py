@@ -13,10 +13,10 @@ from radarsparse.datasets.build import Unusable
 from radarsparse.datasets.ntu4dradlm import open_ntu4dradlm
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.decoding import stack_fields
-from radarsparse.formats.bags.point_cloud import decode_point_cloud
+from radarsparse.formats.bags.point_cloud import columns_of_point_cloud
 from radarsparse.formats.bags.recording import (
     count_messages,
-    list_volumes,
+    list_bags,
     read_messages,
     read_stamps,
 )
@@ -47,56 +47,56 @@ def clouds(*stamps_s: float) -> list[Stamped]:
 
 
 def write_two(folder: Path) -> tuple[Path, ...]:
-    """Radar messages at 0 .. 4 s in volume 2, at 5 .. 6 s in volume 10."""
+    """Radar messages at 0 .. 4 s in bag 2, at 5 .. 6 s in bag 10."""
     write_bag(folder / "x_10.bag", clouds(5, 6), STORE)
     write_bag(folder / "x_2.bag", clouds(0, 1, 2, 3, 4), STORE)
-    return list_volumes(folder)
+    return list_bags(folder)
 
 
-def test_volumes_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_bags_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert [path.name for path in write_two(tmp_path)] == ["x_2.bag", "x_10.bag"]
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("x.bag",), r"x\.bag: has no volume number"),
-        (("x_1.bag", "y_01.bag"), r"y_01\.bag: has the volume number 1 of x_1\.bag"),
+        (("x.bag",), r"x\.bag: has no number"),
+        (("x_1.bag", "y_01.bag"), r"y_01\.bag: has the number 1 of x_1\.bag"),
     ],
 )
-def test_volumes_without_order_are_refused(
+def test_bags_without_order_are_refused(
     tmp_path: Path, names: tuple[str, ...], message: str
 ) -> None:
     for name in names:
         (tmp_path / name).touch()
     with pytest.raises(InputError, match=message):
-        list_volumes(tmp_path)
+        list_bags(tmp_path)
 
 
-def test_messages_are_counted_stamped_and_picked_over_volumes(tmp_path: Path) -> None:
-    volumes = write_two(tmp_path)
-    assert count_messages(volumes, RADAR, POINT_CLOUD) == 7
-    np.testing.assert_allclose(read_stamps(volumes, [RADAR])[RADAR], T0_S + np.arange(7))
-    picked = list(read_messages(volumes, RADAR, np.array([1, 4, 6])))
+def test_messages_are_counted_stamped_and_picked_over_bags(tmp_path: Path) -> None:
+    bags = write_two(tmp_path)
+    assert count_messages(bags, RADAR, POINT_CLOUD) == 7
+    np.testing.assert_allclose(read_stamps(bags, [RADAR])[RADAR], T0_S + np.arange(7))
+    picked = list(read_messages(bags, RADAR, np.array([1, 4, 6])))
     assert [message.stamp_s - T0_S for message in picked] == [1, 4, 6]
     assert [message.fields["points"]["x"].tolist() for message in picked] == [
         [1, 1],
         [4, 4],
         [6, 6],
     ]
-    assert picked[2].source == f"{volumes[1]}: {RADAR}: message 1 at {T0_S + 6:.9f} s"
-    assert list(read_messages(volumes, RADAR, np.empty(0, dtype=np.int64))) == []
+    assert picked[2].source == f"{bags[1]}: {RADAR}: message 1 at {T0_S + 6:.9f} s"
+    assert list(read_messages(bags, RADAR, np.empty(0, dtype=np.int64))) == []
 
 
-def test_a_volume_may_lack_a_topic(tmp_path: Path) -> None:
+def test_a_bag_may_lack_a_topic(tmp_path: Path) -> None:
     drive = Drive(sweeps=1, radars=1)
     write_bag(tmp_path / "x_0.bag", [drive.sweep(T0_S)], STORE)
     write_bag(tmp_path / "x_1.bag", clouds(1, 2), STORE)
-    volumes = list_volumes(tmp_path)
-    assert count_messages(volumes, RADAR, POINT_CLOUD) == 2
-    stamps_s = read_stamps(volumes, [RADAR, LIDAR])
+    bags = list_bags(tmp_path)
+    assert count_messages(bags, RADAR, POINT_CLOUD) == 2
+    stamps_s = read_stamps(bags, [RADAR, LIDAR])
     assert {topic: len(stamps) for topic, stamps in stamps_s.items()} == {RADAR: 2, LIDAR: 1}
-    (message,) = read_messages(volumes, RADAR, np.array([1]))
+    (message,) = read_messages(bags, RADAR, np.array([1]))
     assert message.stamp_s == T0_S + 2
 
 
@@ -142,15 +142,15 @@ def test_messages_equal_those_of_rosbags(tmp_path: Path, kind: str, message: Any
 
 
 def test_topics_that_are_there_are_listed(tmp_path: Path) -> None:
-    volumes = write_two(tmp_path)
+    bags = write_two(tmp_path)
     with pytest.raises(InputError, match=f"no message on topic /nope in .*there: {RADAR}$"):
-        count_messages(volumes, "/nope", POINT_CLOUD)
+        count_messages(bags, "/nope", POINT_CLOUD)
 
 
 def test_another_type_is_named(tmp_path: Path) -> None:
-    volumes = write_two(tmp_path)
+    bags = write_two(tmp_path)
     with pytest.raises(InputError, match=r"x_2\.bag: .* type sensor_msgs/msg/PointCloud; must be"):
-        count_messages(volumes, RADAR, ("livox_ros_driver/msg/CustomMsg",))
+        count_messages(bags, RADAR, ("livox_ros_driver/msg/CustomMsg",))
 
 
 def test_a_bag_without_messages_has_no_topics(tmp_path: Path) -> None:
@@ -159,16 +159,16 @@ def test_a_bag_without_messages_has_no_topics(tmp_path: Path) -> None:
         count_messages([tmp_path / "x_0.bag"], RADAR, POINT_CLOUD)
 
 
-@pytest.mark.parametrize("second", ["in the volume", "in the next volume"])
+@pytest.mark.parametrize("second", ["in the bag", "in the next bag"])
 def test_stamps_must_ascend(tmp_path: Path, second: str) -> None:
     first, late = clouds(5, 6)
     early = restamped(late, T0_S + 4.5)
-    parts = [[first, early], []] if second == "in the volume" else [[first], [early]]
+    parts = [[first, early], []] if second == "in the bag" else [[first], [early]]
     for number, part in enumerate(parts):
         write_bag(tmp_path / f"x_{number}.bag", part, STORE)
     message = r"x_\d\.bag: .*: a stamp of 1650000004\.500000 s follows one of 1650000005\.000000 s"
     with pytest.raises(InputError, match=message):
-        read_stamps(list_volumes(tmp_path), [RADAR])
+        read_stamps(list_bags(tmp_path), [RADAR])
 
 
 def test_messages_of_other_types_are_refused(tmp_path: Path) -> None:
@@ -255,19 +255,19 @@ def make_unindexed(path: Path) -> None:
     ],
 )
 def test_bags_that_cannot_be_read_are_named(tmp_path: Path, spoil: Any, message: str) -> None:
-    volumes = write_two(tmp_path)
-    spoil(volumes[1])
+    bags = write_two(tmp_path)
+    spoil(bags[1])
     with pytest.raises(InputError, match=r"x_10\.bag: " + message):
-        count_messages(volumes, RADAR, POINT_CLOUD)
+        count_messages(bags, RADAR, POINT_CLOUD)
 
 
 def test_without_rosbags_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    volumes = write_two(tmp_path)
+    bags = write_two(tmp_path)
     monkeypatch.setitem(sys.modules, "rosbags", None)
     with pytest.raises(InputError, match=r"pip install 'radarsparse\[ros\]'"):
-        count_messages(volumes, RADAR, POINT_CLOUD)
+        count_messages(bags, RADAR, POINT_CLOUD)
 
 
 POINTS = np.array([(1, 2, 3), (4, 5, 6)], dtype=[("x", "f4"), ("y", "f4"), ("z", "f4")])
@@ -282,7 +282,7 @@ def test_every_kind_of_nan_stays_nan() -> None:
     signalling = np.array([0x7F800001], dtype=np.uint32).view([("x", np.float32)])
     assert np.isnan(stack_fields(signalling, ("x",), "it")).all()
     cloud = {"points": POINTS[:1], "channels": [{"name": "x", "values": signalling["x"]}]}
-    assert np.isnan(decode_point_cloud(cloud, ("x", "y", "z", "x"), ("x",), "it")[:, 3]).all()
+    assert np.isnan(columns_of_point_cloud(cloud, ("x", "y", "z", "x"), ("x",), "it")[:, 3]).all()
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def channels(*names: str) -> dict[str, Any]:
 )
 def test_a_channel_is_found_by_name_or_by_order(names: tuple[str, ...], number: int) -> None:
     order = ("doppler", "range", "power")
-    points = decode_point_cloud(channels(*names), ("z", "y", "x", "power"), order, "it")
+    points = columns_of_point_cloud(channels(*names), ("z", "y", "x", "power"), order, "it")
     np.testing.assert_array_equal(points, [[3, 2, 1, number], [6, 5, 4, number]])
 
 
@@ -334,7 +334,7 @@ def test_a_channel_is_found_by_name_or_by_order(names: tuple[str, ...], number: 
 )
 def test_a_missing_channel_is_named(given: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        decode_point_cloud(given, ("x", "y", "z", "power"), ("doppler", "range", "power"), "it")
+        columns_of_point_cloud(given, ("x", "y", "z", "power"), ("doppler", "range", "power"), "it")
 
 
 def is_usable(pair: ScanPair) -> bool:

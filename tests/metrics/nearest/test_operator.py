@@ -233,3 +233,21 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
         nearest(bad, torch.zeros(1, 3))
     with pytest.raises(InputError, match="target: row 0 is"):
         nearest(torch.zeros(1, 3), bad)
+
+
+def test_small_unsigned_offsets_do_not_wrap() -> None:
+    points, offsets = torch.zeros(60, 3), torch.tensor([0, 50, 40, 60], dtype=torch.uint8)
+    with pytest.raises(InputError, match=r"query: offsets \[0, 50, 40, 60\] must ascend"):
+        nearest(points, points, offsets, offsets)
+
+
+@pytest.mark.parametrize("cloud", [None, [[0.0, 0, 0]], torch.zeros(1, 3).to_sparse()])
+def test_what_is_no_dense_tensor_is_refused(cloud: object) -> None:
+    with pytest.raises(InputError, match=r"target: .+ found, a dense tensor expected"):
+        nearest(torch.zeros(1, 3), cloud)  # pyright: ignore[reportArgumentType] (the question)
+
+
+def test_coordinates_whose_squares_are_no_numbers_are_refused() -> None:
+    far = torch.full((1, 3), 1e300, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"target: row 0 is .+, finite values up to 1e\+150 m"):
+        nearest(torch.zeros(1, 3, dtype=torch.float64), far)

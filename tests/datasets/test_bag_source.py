@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radarsparse.datasets.bag_source import BagRecording, Clouds, Numbers, Stamps
 from radarsparse.datasets.build import Unusable
 from radarsparse.datasets.ntu4dradlm import open_ntu4dradlm
-from radarsparse.datasets.recordings import BagRecording, Clouds, Numbers, Stamps
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.messages import Message
 from radarsparse.scan import ScanPair
@@ -74,15 +74,15 @@ def record(
     folder: Path, late: Sequence[str] = (RADAR, LIDAR), frames_s: Sequence[float] = FRAMES_S
 ) -> NumberedRecording:
     """Ten messages on the second topic, a second apart; those of `late` from 4 s on in bag 1."""
-    volumes, kind = (folder / "x_0.bag", folder / "x_1.bag"), "sensor_msgs/msg/PointCloud"
+    bags, kind = (folder / "x_0.bag", folder / "x_1.bag"), "sensor_msgs/msg/PointCloud"
     messages = [*clouds(RADAR, frames_s), *clouds(LIDAR, range(10))]
     messages.sort(key=lambda message: message.stamp_s)
     parts: tuple[list[Stamped], list[Stamped]] = [], []
     for message in messages:
         parts[message.topic in late and message.stamp_s >= T0_S + 4].append(message)
-    for volume, part in zip(volumes, parts, strict=True):
-        write_bag(volume, part, DRIVE.store)
-    return NumberedRecording("train", volumes, {RADAR: (kind,), LIDAR: (kind,)}, 0.5, np.eye(4))
+    for path, part in zip(bags, parts, strict=True):
+        write_bag(path, part, DRIVE.store)
+    return NumberedRecording("train", bags, {RADAR: (kind,), LIDAR: (kind,)}, 0.5, np.eye(4))
 
 
 def read(
@@ -120,7 +120,7 @@ def test_a_bag_is_left_alone_until_its_messages_are_needed(tmp_path: Path, topic
     recording = record(tmp_path, (topic,))
     frames = read(recording)
     assert [made_of(frame) for frame in islice(frames, 4)] == MADE[:4]
-    recording.volumes[1].unlink()
+    recording.bags[1].unlink()
     with pytest.raises(InputError, match=r"x_1\.bag: no such file"):
         next(frames)
 

@@ -21,7 +21,7 @@ from radarsparse.formats.bags.recording import (
     read_messages,
     read_stamps,
 )
-from radarsparse.formats.prepared import DatasetCard
+from radarsparse.formats.prepared import DatasetCard, frame_name
 from radarsparse.scan import ScanPair
 
 Numbers = NDArray[np.int64]
@@ -37,14 +37,14 @@ class BagRecording(ABC):
 
     Attributes:
         split: that all its frames belong to.
-        volumes: its bags, in order.
+        bags: in order.
         topics: both topics, and the types that messages on them may have.
         gap_max_s: how far from a frame's stamp the nearest message on the second topic may be.
         T_radar_lidar: [4, 4].
     """
 
     split: str
-    volumes: tuple[Path, ...]
+    bags: tuple[Path, ...]
     topics: Mapping[str, Sequence[str]]
     gap_max_s: float
     T_radar_lidar: NDArray[np.float64]
@@ -75,14 +75,14 @@ class BagRecording(ABC):
 
     def read(self, numbers: Numbers, names: Sequence[str]) -> Iterator[ScanPair | Unusable]:
         """Frames, one by one, of messages [n] on the first topic, which ascend, with n names."""
-        _log.info("%s: reading the stamps of its messages", self.volumes[0])
+        _log.info("%s: reading the stamps of its messages", self.bags[0])
         first, second = self.topics
-        stamps_s = read_stamps(self.volumes, (first, second))
+        stamps_s = read_stamps(self.bags, (first, second))
         _, gaps_s = nearest_stamps(stamps_s[second], stamps_s[first][numbers])
         ranges = [range(*bounds) for bounds in zip(*self.choose(stamps_s, numbers), strict=True)]
         needed = np.array(sorted(set().union(*ranges)), dtype=np.int64)
-        messages = read_messages(self.volumes, first, numbers)
-        others = map(self.decode, read_messages(self.volumes, second, needed))
+        messages = read_messages(self.bags, first, numbers)
+        others = map(self.decode, read_messages(self.bags, second, needed))
         window: dict[int, Any] = {}
         for name, message, chosen, gap_s in zip(names, messages, ranges, gaps_s, strict=True):
             window = {at: window[at] if at in window else next(others) for at in chosen}
@@ -111,10 +111,10 @@ def source_of_recordings(card: DatasetCard, recordings: Sequence[BagRecording]) 
     ends = [0]
     split: dict[str, list[tuple[int, int]]] = {}
     for recording in recordings:
-        count, _ = (count_messages(recording.volumes, *topic) for topic in recording.topics.items())
+        count, _ = (count_messages(recording.bags, *topic) for topic in recording.topics.items())
         split.setdefault(recording.split, []).append((ends[-1], ends[-1] + count - 1))
         ends.append(ends[-1] + count)
-    names = tuple(f"{number:06d}" for number in range(ends[-1]))
+    names = tuple(map(frame_name, range(ends[-1])))
     return Source(card, split, names, partial(_read_frames, recordings, ends))
 
 
