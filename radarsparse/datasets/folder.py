@@ -165,6 +165,7 @@ def _read_frame(
     scale = INTENSITY_MAX / layout.lidar_intensity_max
     targets[:, 3] *= scale
     usable = usable_points(targets, LIDAR_COLUMNS, str(lidar))
-    intensity = (usable[:, 3] / scale).round(6)  # in the file's units again
-    check_bounds(intensity, f"{lidar}: intensity", 0.0, layout.lidar_intensity_max)
+    beyond = (usable[:, 3] < 0.0) | (usable[:, 3] > INTENSITY_MAX)
+    theirs = usable[beyond, 3] / scale  # in the file's units again
+    check_bounds(theirs, f"{lidar}: intensity", 0.0, layout.lidar_intensity_max)
     return ScanPair(name, points, usable, T_radar_lidar)

@@ -225,6 +225,18 @@ def test_rows_of_another_type_are_refused(tmp_path: Path) -> None:
         frame_of(open_folder(root), "000012")
 
 
+def test_the_largest_intensity_is_no_fault_and_less_than_none_is(tmp_path: Path) -> None:
+    root = write_layout(write_clouds(tmp_path, "000012"), lidar_intensity_max=65535.0)
+    lidar = LIDAR.copy()
+    lidar[:, 3] = 65535.0, 0.0
+    write_float32(root / "lidar/000012.bin", np.c_[np.zeros(2), lidar])
+    assert frame_of(open_folder(root), "000012").lidar[:, 3].tolist() == [255.0, 0.0]
+    lidar[1, 3] = -1e-31
+    write_float32(root / "lidar/000012.bin", np.c_[np.zeros(2), lidar])
+    with pytest.raises(InputError, match=r"intensity: lies in -1e-31 \.\. -1e-31; must lie in 0"):
+        frame_of(open_folder(root), "000012")
+
+
 def test_one_implausible_intensity_is_left_out(tmp_path: Path) -> None:
     root = write_layout(write_clouds(tmp_path, "000012"))
     lidar = np.r_[LIDAR, [[5, 1, 0, 3.4e38], [6, 1, 0, 0.5]]].astype(np.float32)
