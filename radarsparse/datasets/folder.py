@@ -19,7 +19,7 @@ from radarsparse.datasets.build import Source
 from radarsparse.datasets.native import check_bounds, source_of_files
 from radarsparse.errors import InputError
 from radarsparse.formats.clouds import unique_names
-from radarsparse.formats.content import parse_file, parse_unstated_bin
+from radarsparse.formats.content import as_float64, parse_file, parse_unstated_bin
 from radarsparse.formats.prepared import INTENSITY_MAX, DatasetCard, frame_name, rigid_transform
 from radarsparse.formats.tables import PARSERS, read_named, read_npy, read_text
 from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, ScanPair, usable_points
@@ -161,7 +161,7 @@ def _read_frame(
     layout: FolderLayout, T_radar_lidar: NDArray[np.float64], name: str, radar: Path, lidar: Path
 ) -> ScanPair:
     points = usable_points(layout.radar.read(radar, RADAR_COLUMNS), RADAR_COLUMNS, str(radar))
-    targets = layout.lidar.read(lidar, LIDAR_COLUMNS).astype(np.float64)
+    targets = as_float64(layout.lidar.read(lidar, LIDAR_COLUMNS))
     scale = INTENSITY_MAX / layout.lidar_intensity_max
     targets[:, 3] *= scale
     usable = usable_points(targets, LIDAR_COLUMNS, str(lidar))

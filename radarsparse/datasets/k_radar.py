@@ -123,7 +123,7 @@ def _read_frame(name: str, radar: Path, lidar: Path, calibration: Path) -> ScanP
 
 def _read_radar(path: Path) -> NDArray[np.float32]:
     """Read x, y, z, power and, where the file has it, Doppler; power is linear in the files."""
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         rows = read_npy(path, (4, 5)).astype(np.float32)
         check_bounds(rows[:, 3], f"{path}: column power", 0.0, np.inf)
         power_db = 10.0 * np.log10(rows[:, 3])

@@ -149,6 +149,12 @@ def parse_txt(content: bytes, source: str) -> Table:
     return table
 
 
+def as_float64(values: Any) -> NDArray[np.float64]:
+    """Numbers as float64; some of the NaNs in damaged bags raise floating-point errors."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values, dtype=np.float64)
+
+
 def pack_rows(columns: Table) -> NDArray[Any]:
     """Columns [n] as structures [n] without gaps."""
     dtype = [(name, column.dtype) for name, column in columns.items()]

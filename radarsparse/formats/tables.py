@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.columns import select_columns
-from radarsparse.formats.content import parse_bin, parse_file, parse_npy, parse_txt
+from radarsparse.formats.content import as_float64, parse_bin, parse_file, parse_npy, parse_txt
 from radarsparse.formats.pcd import parse_pcd
 from radarsparse.formats.ply import parse_ply
 
@@ -36,7 +36,7 @@ def read_npy(path: Path, columns: Sequence[int]) -> NDArray[np.float64]:
     if array.ndim != 2 or array.shape[1] not in columns:
         allowed = " or ".join(map(str, columns))
         raise InputError(f"{path}: has shape {array.shape}; must be (n, {allowed})")
-    return array.astype(np.float64)
+    return as_float64(array)
 
 
 def read_named(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
@@ -46,7 +46,7 @@ def read_named(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
         InputError: the file is missing, damaged or cut off, or lacks a column.
     """
     table = parse_file(path, PARSERS[path.suffix.lower()])
-    return select_columns(table, names, str(path)).astype(np.float64)
+    return as_float64(select_columns(table, names, str(path)))
 
 
 def read_text(path: Path) -> str:

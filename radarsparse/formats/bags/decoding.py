@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.kinds import ROS1, BagKind
-from radarsparse.formats.content import BYTES_MAX, check_count, listed
+from radarsparse.formats.content import BYTES_MAX, as_float64, check_count, listed
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -170,9 +170,3 @@ def stack_fields(records: object, names: Sequence[str], source: str) -> NDArray[
     if len(records) > most:
         raise InputError(f"{source}: has {len(records)} points; at most {most} are read")
     return np.stack([as_float64(records[name]) for name in names], axis=1)
-
-
-def as_float64(values: Any) -> NDArray[np.float64]:
-    """Numbers as float64; some of the NaNs in damaged bags raise floating-point errors."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(values, dtype=np.float64)

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.decoding import as_float64, stack_fields
+from radarsparse.formats.bags.decoding import stack_fields
 from radarsparse.formats.columns import OCULII_CHANNELS
-from radarsparse.formats.content import listed
+from radarsparse.formats.content import as_float64, listed
 
 
 def columns_of_point_cloud(
