@@ -18,11 +18,11 @@ from radarsparse.config import check_whole
 from radarsparse.enhancer import COUNT_MOST, SEED_MOST, EnhancedCloud, Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.files import Unfinished, count_of, replacing
-from radarsparse.formats.bags.kinds import find_kind, is_bag
+from radarsparse.formats.bags.kinds import find_kind
 from radarsparse.formats.bags.messages import Message
 from radarsparse.formats.bags.topics import RadarTopic, open_radar_topic, read_radar_topic
 from radarsparse.formats.bags.writing import encode_cloud, write_bag
-from radarsparse.formats.clouds import list_clouds, read_radar, unique_names, write_cloud
+from radarsparse.formats.clouds import is_bag, list_clouds, read_radar, unique_names, write_cloud
 from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points

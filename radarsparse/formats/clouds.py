@@ -34,6 +34,7 @@ from radarsparse.scan import (
 )
 
 PROBABILITY = "probability"
+BAG_SUFFIXES, BAG_CARD = (".bag", ".mcap", ".db3"), "metadata.yaml"
 
 _log = logging.getLogger("radarsparse")
 
@@ -131,6 +132,11 @@ def write_cloud(
     columns: Table = dict(zip((*LIDAR_COLUMNS, PROBABILITY), table.T.astype("<f4"), strict=False))
     with replacing(path) as part:
         part.write_bytes(_ENCODERS[path.suffix.lower()](columns))
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is named as a bag: `.bag`, `.mcap`, `.db3` or a folder with its card."""
+    return path.suffix.lower() in BAG_SUFFIXES or (path / BAG_CARD).is_file()
 
 
 def list_clouds(path: Path) -> list[Path]:

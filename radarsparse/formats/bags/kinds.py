@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radarsparse.errors import InputError
-
-BAG_SUFFIXES, BAG_CARD = (".bag", ".mcap", ".db3"), "metadata.yaml"
+from radarsparse.formats.clouds import BAG_CARD, BAG_SUFFIXES, is_bag
 
 
 class BagKind(NamedTuple):
@@ -24,11 +23,6 @@ class BagKind(NamedTuple):
 
 ROS1 = BagKind("ROS 1 bag", ".bag", "ros1")
 ROS2 = BagKind("ROS 2 bag", ".mcap", "cdr")
-
-
-def is_bag(path: Path) -> bool:
-    """Whether a path is named as a bag: `.bag`, `.mcap`, `.db3` or a folder with its card."""
-    return path.suffix.lower() in BAG_SUFFIXES or (path / BAG_CARD).is_file()
 
 
 def find_kind(path: Path) -> BagKind:

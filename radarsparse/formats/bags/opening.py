@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from radarsparse.config import read_yaml
 from radarsparse.errors import InputError
-from radarsparse.formats.bags.kinds import BAG_CARD, ROS1, ROS2, BagKind, find_kind
+from radarsparse.formats.bags.kinds import ROS1, ROS2, BagKind, find_kind
 from radarsparse.formats.bags.mcap import BagError, McapReader, Stored, unpack
+from radarsparse.formats.clouds import BAG_CARD
 
 if TYPE_CHECKING:
     from rosbags import rosbag1
