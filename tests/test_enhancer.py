@@ -115,6 +115,16 @@ def test_unusable_clouds_of_a_batch_are_numbered(enhancer):
             list(draw(5))
 
 
+def test_radar_clouds_without_end_are_refused(enhancer):
+    with pytest.raises(InputError, match="big: has 1048577 points; must be 1048576 at most"):
+        enhancer(np.zeros((2**20 + 1, 5), dtype=np.int8), name="big")
+
+
+def test_what_are_no_tiles_is_refused(edm_run):
+    with pytest.raises(InputError, match=r"tiles 5: must be Tiles\(side_m, overlap_m\)"):
+        Enhancer.load(edm_run, tiles=5)
+
+
 def test_unknown_devices_are_named(enhancer):
     for device in ("abacus", "meta", "hpu", None, torch.float64):
         with pytest.raises(InputError, match=f"device {device!r}: can't be used"):
