@@ -38,7 +38,7 @@ SEED_MOST = 2**63 - 1
 COUNT_MOST = 4096
 LENGTH_MAX_M = 1e6
 # Of a radar cloud: so many take about a gigabyte.
-POINTS_MAX = 2**20
+RADAR_POINTS_MAX = 2**20
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,7 @@ def _look_at(points: ArrayLike, name: str) -> NDArray[np.float32]:
             f"{name}: has shape {list(table.shape)}, needed is [n, {len(RADAR_COLUMNS)}]:"
             f" {', '.join(RADAR_COLUMNS)}"
         )
-    check_count(len(table), name, POINTS_MAX, "points")
+    check_count(len(table), name, RADAR_POINTS_MAX, "points")
     return usable_points(table.astype(np.float64), RADAR_COLUMNS, name)
 
 

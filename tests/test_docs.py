@@ -60,7 +60,7 @@ from tests.documents import (
     spans,
 )
 from tests.formats.bags.test_topics import ROS1, ROS2, cloud2, write_mcap, write_ros1
-from tests.formats.test_clouds import put_pcd
+from tests.formats.cloud_files import put_pcd
 from tests.tools.test_prepare import write_native
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
