@@ -147,7 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "run folder of stage edm, ect or distill, or `weights`, those that ship"
     add("--checkpoint", metavar="RUN", help=text)
     add("--split", help=f"frames of the run's data set (default: {SPLIT})")
-    add("--seed", type=int, help=f"of the noise (default: {SEED})")
+    add("--seed", type=int, help=f"of the noise, each frame's own (default: {SEED})")
     add("--pred", type=Path, metavar="DIR", help="predicted clouds, radar frame")
     add("--target", type=Path, metavar="DIR", help="LiDAR clouds, radar frame, or prepared frames")
     add("--raw", type=Path, metavar="DIR", help="radar clouds or prepared frames, scored too")

@@ -1,5 +1,6 @@
 """Frames that are scored: the clouds of one moment, from files or made by trained runs."""
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,15 +88,27 @@ def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
 
     Args:
         enhancer: the run.
-        seed: of the noise, the same for every frame.
+        seed: of the noise, from which every frame gets its own.
     """
     volume = enhancer.volume
     return {
         RAW: lambda pair: crop(pair.radar, volume, _name_radar(pair))[:, :3],
         "regression": lambda pair: enhancer.regress(pair.radar, _name_radar(pair)).table,
-        PREDICTION: lambda pair: enhancer(pair.radar, seed, name=_name_radar(pair)).table,
+        PREDICTION: lambda pair: (
+            enhancer(pair.radar, frame_seed(seed, pair.name), name=_name_radar(pair)).table
+        ),
         "reconstruction": lambda pair: enhancer.reconstruct(pair).table,
     }
+
+
+def frame_seed(seed: int, name: str) -> int:
+    """A frame's own seed: noise that all frames share would look like a trait of the set.
+
+    Args:
+        seed: of the whole evaluation.
+        name: of the frame.
+    """
+    return zlib.crc32(f"{seed} {name}".encode())
 
 
 def _name_radar(pair: ScanPair) -> str:

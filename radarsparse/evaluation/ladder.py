@@ -27,6 +27,7 @@ from radarsparse.evaluation.frames import (
     RAW,
     MakeRow,
     crop,
+    frame_seed,
     frames_of_rows,
     rows_of_run,
 )
@@ -114,7 +115,7 @@ class Ladder:
             HEUN: plain[PREDICTION],
             **{name: self._rows(self.few, each)[PREDICTION] for name, each in drawn.items()},
             PREDICTION: rows_of_run(self.few, SEED)[PREDICTION],
-            WRONG: lambda pair: reconstruct_wrongly(self.many, pair, SEED),
+            WRONG: lambda pair: reconstruct_wrongly(self.many, pair, frame_seed(SEED, pair.name)),
             "reconstruction": plain["reconstruction"],
         }
 
@@ -188,7 +189,7 @@ def _score_frame(
     batch = make_batch([pair], enhancer.volume)
     scene = Scene(batch.radar, batch.cells, batch.volume)
     with use_engine(enhancer.engine):
-        draws = network.draw([scene], SEED, sampling).draws
+        draws = network.draw([scene], frame_seed(SEED, pair.name), sampling).draws
         target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
         scores = []
         for draw in draws:
