@@ -282,10 +282,15 @@ class TrainSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Everything that a run of any stage depends on."""
+    """Everything that a run of any stage depends on.
+
+    `init` names the run folder, or `weights`, whose tensors training begins with where names and
+    shapes are the same.
+    """
 
     stage: Literal["vae", "edm", "ect", "distill"]
     seed: Seed = 0
+    init: str | None = None
     engine: EngineName = "auto"
     data: DataSettings
     volume: VolumeSettings = VolumeSettings()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -76,7 +76,7 @@ def find_model(folder: Path) -> Path:
     """
     file = folder / MODEL_FILE
     if not file.is_file():
-        raise InputError(f"{file}: no such file; --checkpoint names a run folder of tools/train.py")
+        raise InputError(f"{file}: no such file; needed is a run folder of tools/train.py")
     return file
 
 
@@ -92,6 +92,69 @@ def load_vae(folder: Path) -> tuple[Vae, VaeConfig]:
     if not isinstance(config, VaeConfig):
         raise InputError(f"{file}: is of stage {config.stage!r}, needed is 'vae'")
     return _build(lambda: Vae(config.model), tensors, file), config
+
+
+def load_vae_of(name: str) -> tuple[Vae, VaeConfig]:
+    """Build the VAE of a run of stage `vae`, or the frozen one within the weights that ship.
+
+    Args:
+        name: the run folder, or the word `weights`.
+
+    Raises:
+        InputError: as `load_vae`.
+    """
+    if name != SHIPPED:
+        return load_vae(Path(name))
+    network, _, config = load_run(run_folder(name))
+    return network.vae, config
+
+
+class TakenOver(NamedTuple):
+    """Names of tensors: which a network took over, which of its own stay, which found no place.
+
+    Attributes:
+        taken: of the network, now as in the other run.
+        new: of the network; the other run has none of that name and shape.
+        left_out: of the other run.
+    """
+
+    taken: list[str]
+    new: list[str]
+    left_out: list[str]
+
+
+@torch.no_grad()
+def take_over(network: nn.Module, folder: Path) -> TakenOver:
+    """Give a network the tensors of another run, where names and shapes are the same.
+
+    Frozen parts stay as they are. A VAE takes those of the VAE in a run of a later stage.
+
+    Args:
+        network: `Vae` or `LatentDiffusion`; changed in place, all of it or, on an error, nothing.
+        folder: of the other run, of any stage.
+
+    Raises:
+        InputError: there is no checkpoint, or one that is damaged, of another version, or with
+            numbers that can't be used.
+    """
+    file, parts = find_model(folder), network.named_children()
+    theirs = _read_model(file)[0]
+    frozen = {name for name, part in parts if not any(p.requires_grad for p in part.parameters())}
+    tensors = network.state_dict().items()
+    own = {name: tensor for name, tensor in tensors if name.partition(".")[0] not in frozen}
+    sources = {name: name if name in theirs else f"vae.{name}" for name in own}
+    fitting = {
+        name: source
+        for name, source in sources.items()
+        if source in theirs and theirs[source].shape == own[name].shape
+    }
+    for source in fitting.values():
+        if fault := _fault_of_numbers(theirs[source]):
+            raise InputError(f"{file}: {source!r:.100} {fault}")
+    for name, source in fitting.items():
+        own[name].copy_(theirs[source])
+    new, left_out = own.keys() - fitting.keys(), theirs.keys() - set(fitting.values())
+    return TakenOver(list(fitting), sorted(new), sorted(left_out))
 
 
 def load_diffusion(folder: Path) -> tuple[LatentDiffusion, DenoiserConfig]:
@@ -185,14 +248,18 @@ def _build(make: Callable[[], Network], tensors: dict[str, Tensor], file: Path) 
         elif tensors[name].shape != needed[name].shape:
             shapes = tuple(tensors[name].shape), tuple(needed[name].shape)
             fault = "is {}, needed is {}".format(*shapes)
-        elif tensors[name].dtype not in STORED:
-            kinds = ", ".join(str(kind) for kind in STORED)
-            fault = f"holds numbers of {tensors[name].dtype}, needed is one of {kinds}"
-        elif not tensors[name].isfinite().all():
-            fault = "holds numbers that are not finite"
         else:
-            continue
-        raise InputError(f"{file}: doesn't fit its config: {name!r:.100} {fault}")
+            fault = _fault_of_numbers(tensors[name])
+        if fault:
+            raise InputError(f"{file}: doesn't fit its config: {name!r:.100} {fault}")
     network = make()
     network.load_state_dict(tensors)
     return network.eval()
+
+
+def _fault_of_numbers(tensor: Tensor) -> str | None:
+    """Why the numbers of a stored tensor can't be used; None where they can."""
+    if tensor.dtype not in STORED:
+        kinds = ", ".join(str(kind) for kind in STORED)
+        return f"holds numbers of {tensor.dtype}, needed is one of {kinds}"
+    return None if tensor.isfinite().all() else "holds numbers that are not finite"

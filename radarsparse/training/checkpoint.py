@@ -31,6 +31,11 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
             file.replace(folder / PREVIOUS_FILE)
 
 
+def has_state(folder: Path) -> bool:
+    """Whether a run stopped here that `load_state` would go on with."""
+    return any((folder / name).exists() for name in (STATE_FILE, PREVIOUS_FILE))
+
+
 def load_state(folder: Path) -> dict[str, Any] | None:
     """Read what resuming needs onto the CPU, None for a new run.
 

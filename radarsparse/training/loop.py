@@ -1,5 +1,6 @@
 """The training loop: lengths in samples, resumable, deterministic."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from radarsparse.errors import InputError
 from radarsparse.files import count_of
 from radarsparse.models.weights import save_model
 from radarsparse.sparse import use_engine
+from radarsparse.training.beginning import begin
 from radarsparse.training.checkpoint import STATE_FILE, load_state, save_state
 from radarsparse.training.devices import is_so_anywhere, rank_of, refuse_together, start_fabric
 from radarsparse.training.loader import (
@@ -32,6 +34,7 @@ from radarsparse.training.trainer import Trainer
 from radarsparse.training.validate import Render, Validator
 
 BEST_FOLDER = "best"
+_log = logging.getLogger("radarsparse")
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -44,13 +47,18 @@ def train(config: Config, folder: Path, render: Render) -> int:
         Samples that the run has seen.
 
     Raises:
-        InputError: data, folder or checkpoint can't be used, or a loss or gradient is not finite.
+        InputError: data, folder, checkpoint or the run that `init` names can't be used, or a loss
+            or gradient is not finite.
         SystemExit: SIGTERM was received and a checkpoint was written, or another process of this
             run says what is wrong.
     """
     with use_engine(config.engine):
         fabric, frames = start_fabric(config.train.precision), open_splits(config)
         stage, vae_config = make_stage(config)
+        # Before the folder is claimed: a run that can't begin leaves none.
+        begun = begin(stage.network, config, folder)
+        if begun and rank_of(fabric).number == 0:
+            _log.info("%s", begun)
         data = {split: part.fingerprint for split, part in frames.items()}
         with claimed(folder, config, data, rank_of(fabric)):
             trainer, validator = Trainer(stage, config, fabric), None

@@ -16,6 +16,7 @@ from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import use_engine
 from radarsparse.sparse.ops import parent_support
+from radarsparse.training.beginning import begin
 from radarsparse.training.devices import Rank
 from radarsparse.training.loader import open_splits, window_samples
 from radarsparse.training.planning.memory import GIB, MemoryEstimate, StepProbe, find_batch_size
@@ -41,16 +42,17 @@ class StepEstimates(NamedTuple):
 
 
 def check(config: Config, folder: Path) -> str:
-    """Check data, folder and VAE without writing anything, and say what would be trained.
+    """Check all that a run needs without writing anything, and say what would be trained.
 
     Returns:
-        Lines that name parameters, voxels and memory.
+        Lines that name parameters, tensors of another run that it begins with, voxels and memory.
 
     Raises:
-        InputError: data, folder or checkpoint can't be used.
+        InputError: data, folder, checkpoint or the run that `init` names can't be used.
     """
     frames = open_splits(config)
     stage, _ = make_stage(config)
+    begun = begin(stage.network, config, folder)
     check_claim(folder, config, {split: part.fingerprint for split, part in frames.items()})
     training = frames[config.data.train_split]
     trained = sum(p.numel() for p in stage.parameters() if p.requires_grad)
@@ -58,6 +60,7 @@ def check(config: Config, folder: Path) -> str:
         f"would train {trained:,} parameters on {count_of(len(training), 'frame')} for"
         f" {config.train.samples:,} samples into {folder}",
         *_describe_parts(stage),
+        *([begun] if begun else []),
         *_describe_voxels(config, training),
         *_describe_peak(config, estimate_steps(config, training)),
     ]

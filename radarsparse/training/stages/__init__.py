@@ -8,7 +8,7 @@ import torch
 from radarsparse.config import Config, DistillConfig, EctConfig, EdmConfig, VaeConfig
 from radarsparse.errors import InputError
 from radarsparse.models.blocks import checkpoint_activations
-from radarsparse.models.weights import load_run, load_vae
+from radarsparse.models.weights import load_run, load_vae_of
 from radarsparse.training.random import TrainingBatch as TrainingBatch
 from radarsparse.training.stages.denoiser_stage import DenoiserStage as DenoiserStage
 from radarsparse.training.stages.denoiser_stage import EdmStage as EdmStage
@@ -40,7 +40,7 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
         else:
             stage = DistillStage(config, teacher)
     else:
-        vae, vae_config = load_vae(Path(config.model.vae))
+        vae, vae_config = load_vae_of(config.model.vae)
         _check_equal(config, vae_config, ("volume",), f"model.vae {config.model.vae}")
         stage = EdmStage(config, vae)
     if config.train.checkpoint_activations:
