@@ -1,9 +1,10 @@
 """Score enhanced clouds against LiDAR: a trained run on a split, or folders against each other."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from radarsparse.evaluation.crop import CropBox
 from radarsparse.evaluation.folders import FolderFrames, parse_compared
 from radarsparse.evaluation.frames import PREDICTION, RAW, FrameSource, frames_of_rows, rows_of_run
 from radarsparse.evaluation.pictures import save_pictures
+from radarsparse.evaluation.realism import check_frames, describe_realism, score_realism
 from radarsparse.evaluation.report import WORST, csv_lines, describe_report, make_report
-from radarsparse.evaluation.score import score_frames
+from radarsparse.evaluation.score import FrameScores, score_frames
 from radarsparse.evaluation.workers import Workers, start_workers
 from radarsparse.files import Unfinished, check_file, count_of
 from radarsparse.formats.prepared import PreparedFrames
@@ -53,6 +55,8 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         _check(arguments)
         _check_places(arguments)
         frames = _open_folders(arguments) if arguments.pred else _open_run(arguments)
+        if arguments.realism:
+            check_frames(frames.names)
         if arguments.dry_run:
             if workers.leads:
                 print(f"would score {count_of(len(frames.names), 'frame')}")
@@ -72,16 +76,29 @@ def _score(
         pictures = workers.together(begin_pictures)[0]
         if isinstance(frames, FolderFrames):
             frames = frames.check(workers)
+        if arguments.realism:  # clouds are asked for once more, and may take seconds to make
+            frames = replace(frames, read=cache(frames.read))
         scores = score_frames(frames, workers)
-        if not workers.leads:
-            return {}
-        report = make_report(scores, frames, arguments.resamples, arguments.worst)
-        if arguments.csv:
-            write_csv(arguments.csv, csv_lines(scores))
-        if pictures:
-            save_pictures(pictures, frames, report["worst"], scores)
-        write_json(arguments.out, report)
+        return _report(arguments, frames, scores, pictures) if workers.leads else {}
+
+
+def _report(
+    arguments: argparse.Namespace,
+    frames: FrameSource,
+    scores: Sequence[FrameScores],
+    pictures: Path | None,
+) -> Mapping[str, Any]:
+    report = make_report(scores, frames, arguments.resamples, arguments.worst)
+    if arguments.realism:
+        report["realism"] = score_realism(frames, arguments.resamples)
+    if arguments.csv:
+        write_csv(arguments.csv, csv_lines(scores))
+    if pictures:
+        save_pictures(pictures, frames, report["worst"], scores)
+    write_json(arguments.out, report)
     print(describe_report(report))
+    if arguments.realism:
+        print(describe_realism(report["realism"]))
     del report["per_frame"]
     return {"file": str(arguments.out), **report}
 
@@ -162,6 +179,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="A.B=VALUE", help=text)
     add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
     add("--csv", type=Path, metavar="FILE", help="the scores of every frame, too")
+    text = "measure how real the clouds look as a set, too; takes minutes"
+    add("--realism", action="store_true", help=text)
     text = "new folder: curves of all distances, the worst frames in the colours of their errors"
     add("--pictures", type=Path, metavar="DIR", help=text)
     text = f"how many of the worst frames are named and drawn (default: {WORST})"

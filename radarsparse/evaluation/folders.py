@@ -12,6 +12,7 @@ from radarsparse.evaluation.crop import TARGET, Cloud, CropBox, check_crops
 from radarsparse.evaluation.frames import (
     PREDICTION,
     RAW,
+    REAL,
     ROW_NAMES,
     FrameClouds,
     FrameSource,
@@ -29,6 +30,7 @@ Files = Mapping[str, Path]
 # What else `metrics.json` and its entries per frame hold beside the rows.
 TAKEN_NAMES = {
     *ROW_NAMES,
+    *(REAL, "realism"),
     *("name", "frames", "definitions", "volume", "crop", "diagonal_m", "intervals", "left_out"),
     *("bands", "worst", "per_frame", "unmatched_targets"),
 }

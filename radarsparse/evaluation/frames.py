@@ -18,6 +18,7 @@ MakeRow = Callable[[ScanPair], Cloud]
 
 PREDICTION = "pred"
 RAW = "raw"
+REAL = "real"  # real clouds beside others, where rows are compared as sets
 ROW_NAMES = {
     RAW: "raw radar",
     "regression": "regression",

@@ -116,19 +116,22 @@ def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.
     return np.concatenate(means)
 
 
-def format_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+def format_table(
+    rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str] = COLUMNS
+) -> str:
     """Lay out summaries as a plain-text table, one line per name.
 
     Args:
         rows: `summarize`'s answer for each name, such as `raw radar`; metrics that are missing
             or NaN show as `-`.
+        columns: heading of each metric that is shown.
     """
     width = max(map(len, rows), default=0)
-    lines = [[" " * width, *COLUMNS.values()]]
+    lines = [[" " * width, *columns.values()]]
     for name, row in rows.items():
-        values = [row.get(key, math.nan) for key in COLUMNS]
+        values = [row.get(key, math.nan) for key in columns]
         cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
-        lines.append([f"{name:<{width}}", *map(str.rjust, cells, map(len, COLUMNS.values()))])
+        lines.append([f"{name:<{width}}", *map(str.rjust, cells, map(len, columns.values()))])
     return "\n".join(map("  ".join, lines))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from radarsparse.metrics import bands, distribution, evaluate, published, voxel
+from radarsparse.metrics import bands, distribution, evaluate, published, realism, voxel
 from radarsparse.metrics.cloud import THRESHOLDS_M, VOXEL_SIZES_M
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
@@ -44,18 +44,20 @@ def test_defaults_are_those_of_the_code() -> None:
         assert f"{letter} = {', '.join(map(str, values))} m" in section("1. Words")
 
 
-@pytest.mark.parametrize("mode", [published.radar_diffusion, published.lidiff, published.radarhd])
+@pytest.mark.parametrize(
+    "mode", [published.radar_diffusion, published.lidiff, published.radarhd, published.r2flow]
+)
 def test_every_key_of_the_modes_is_in_their_table(mode: object) -> None:
     assert callable(mode)
     table = section("8. Compatibility modes")
-    keys = mode([(torch.zeros(1, 3), torch.ones(1, 3))])
+    keys = mode([(torch.full((1, 3), 3.0), torch.full((1, 3), 4.0))])
     shortened = [
         re.sub(r"^iou_before_2025_06@0\.[12]m", "iou_before_2025_06@0.5m", k) for k in keys
     ]
     assert [key for key in shortened if f"`{key}`" not in table] == []
 
 
-@pytest.mark.parametrize("module", [bands, distribution, published, voxel])
+@pytest.mark.parametrize("module", [bands, distribution, published, realism, voxel])
 def test_every_metric_function_is_named(module: ModuleType) -> None:
     names = {
         name

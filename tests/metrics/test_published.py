@@ -7,12 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.integrate import simpson
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
 from radarsparse.errors import InputError
-from radarsparse.metrics.published import lidiff, radar_diffusion, radarhd
+from radarsparse.metrics.published import lidiff, r2flow, radar_diffusion, radarhd
 
 Pairs = list[tuple[Tensor, Tensor]]
 
@@ -270,14 +271,54 @@ class TestRadarhd:
         assert radarhd(pairs) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("mode", [radar_diffusion, lidiff, radarhd])
+class TestR2Flow:
+    def test_by_hand(self) -> None:
+        # Two frames, of which the prediction has its points in one cell and the target in two.
+        here, there = torch.tensor([10.0, 10, 0]), torch.tensor([20.0, 10, 0])
+        pairs = [(here[None], torch.stack([here, there]))] * 2
+        scores = r2flow(pairs)
+        nats = (math.log(1 / 0.75) + 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)) / 2
+        assert scores["jsd_set"] == pytest.approx(math.sqrt(nats))
+        # Shares (1, 0) and (1/2, 1/2) are sqrt(1/2) apart: exp(-0.5 / (2 * 0.25)) = 1/e.
+        assert scores["mmd_set"] == pytest.approx(2 - 2 / math.e)
+
+    def test_against_slow_loops(self) -> None:
+        pairs = random_pairs(4, 3, 60.0)
+        tables = [[self.cells(cloud) for cloud in pair] for pair in pairs]
+        sums = [sum(table[side] for table in tables) for side in (0, 1)]
+        scores = r2flow(pairs)
+        assert scores["jsd_set"] == pytest.approx(jensenshannon(*sums))
+        shares = [[table[side] / table[side].sum() for table in tables] for side in (0, 1)]
+
+        def alike(p: int, q: int) -> float:
+            both = product(shares[p], shares[q])
+            return statistics.mean(math.exp(-np.square(a - b).sum() / 0.5) for a, b in both)
+
+        expected = alike(0, 0) + alike(1, 1) - 2 * alike(0, 1)
+        assert scores["mmd_set"] == pytest.approx(expected, abs=1e-12)
+
+    @staticmethod
+    def cells(cloud: Tensor) -> NDArray[np.float64]:
+        counts = np.zeros((100, 100))
+        for x, y, z in cloud.tolist():
+            if 3 < math.hypot(x, y, z) < 70:
+                counts[int((x + 80) / 1.6), int((y + 80) / 1.6)] += 1
+        return counts.ravel()
+
+    def test_clouds_out_of_sight_are_refused(self) -> None:
+        seen = torch.full((1, 3), 5.0)
+        with pytest.raises(InputError, match="pair 1: target: 0 of 2 points are 3 to 70 m away"):
+            r2flow([(seen, seen), (seen, torch.ones(2, 3))])
+
+
+@pytest.mark.parametrize("mode", [radar_diffusion, lidiff, radarhd, r2flow])
 def test_no_pairs_are_refused(mode: object) -> None:
     assert callable(mode)
     with pytest.raises(InputError, match="0 pairs of clouds found, at least 1 expected"):
         mode([])
 
 
-@pytest.mark.parametrize("mode", [radar_diffusion, lidiff, radarhd])
+@pytest.mark.parametrize("mode", [radar_diffusion, lidiff, radarhd, r2flow])
 def test_coordinates_that_are_not_finite_are_refused(mode: object) -> None:
     assert callable(mode)
     with pytest.raises(InputError, match="row 0 is"):

@@ -13,6 +13,8 @@ import pytest
 from radarsparse.cli import parse
 from radarsparse.commands.eval import COMMAND
 from radarsparse.errors import InputError
+from radarsparse.evaluation import critic
+from radarsparse.evaluation.realism import MEASURES
 from radarsparse.formats.clouds import write_cloud
 from tests.evaluation.clouds import PRED, TARGET, cloud, save
 from tests.processes import environment
@@ -178,12 +180,32 @@ def test_a_dry_run_reads_and_writes_nothing(evaluate, pair, tmp_path):
     assert not out.exists()
 
 
+def test_realism_is_measured_when_asked_for(evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr(critic, "STEPS", 2)
+    random, names = np.random.default_rng(0), [f"{number:02d}" for number in range(12)]
+    for folder in ("pred", "target"):
+        clouds = random.uniform((5, 1, -1), (7, 3, 1), (12, 200, 3)).astype(np.float32)
+        save(tmp_path / folder, **dict(zip(names, clouds, strict=True)))
+    words = ("--pred", tmp_path / "pred", "--target", tmp_path / "target", "--resamples", 3)
+    out = tmp_path / "metrics.json"
+    text = evaluate(*words, "--out", out, "--realism")
+    found = json.loads(out.read_text())["realism"]
+    assert list(found) == ["pred", "real"]
+    assert all(row.keys() == MEASURES.keys() for row in found.values())
+    assert all(heading in text for heading in MEASURES.values())
+    plain = evaluate(*words, "--out", out)
+    assert text.startswith(plain)
+    assert "realism" not in json.loads(out.read_text())
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--crop", "1,2,3"), "--crop 1,2,3: six numbers"),
         (("--crop", "-1,0,0,-2,1,1"), "x0 -1 must be below x1 -2"),
         (("--compare", "pred=x"), "--compare pred=x: the name pred is taken"),
+        (("--compare", "real=x"), "--compare real=x: the name real is taken"),
+        (("--realism", "--dry-run"), "--realism: 2 frames found, at least 12 needed"),
         (("--compare", "new=nowhere"), "nowhere: no such file or folder"),
         (("--raw", "nowhere"), "nowhere: no such file or folder"),
         (("--workers", "0"), "--workers 0: must be 1 or more"),
