@@ -30,8 +30,8 @@ from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, den
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 from radarsparse.sparse import SparseTensor, use_engine
-from radarsparse.voxels.batch import make_batch
-from radarsparse.voxels.scene import Scene, make_scene, make_views
+from radarsparse.voxels.batch import Batch, make_batch
+from radarsparse.voxels.scene import Scene, Surroundings, make_scene, make_views
 from radarsparse.voxels.voxelize import place_points
 
 SEED_MOST = 2**63 - 1
@@ -108,7 +108,7 @@ class Enhancer:
         self.network = network.eval()
         self.engine = config.engine
         self.sampling: SamplingSettings = config.sampling
-        self.volume = Volume.from_settings(config.volume)
+        self.lidar, self.volume = config.lidar, Volume.from_settings(config.volume)
 
     @staticmethod
     def load(path: str | Path = SHIPPED, tiles: Tiles | None = None) -> "Enhancer":
@@ -152,6 +152,15 @@ class Enhancer:
         """Where the network is."""
         return self.network.vae.latent_mean.device
 
+    @property
+    def around(self) -> Surroundings:
+        """Where scenes are, and which LiDAR is imitated."""
+        return Surroundings(self.volume, self.lidar, self.device)
+
+    def make_batch(self, pair: ScanPair) -> Batch:
+        """A pair as in training."""
+        return make_batch([pair], self.volume, self.lidar.rings_deg)
+
     def with_sampling(self, sampling: SamplingSettings) -> "Enhancer":
         """The same network, drawn from in another way."""
         other = copy(self)
@@ -186,7 +195,7 @@ class Enhancer:
         seed, sampling = check_whole("seed", seed, 0, SEED_MOST), self._sampling(steps, samples)
         radar = _look_at(points, name)
         with self._working():
-            views = make_views(radar, self.volume, self.device, sampling.views, name)
+            views = make_views(radar, self.around, sampling.views, name)
             drawn = self.network.draw(views, seed, sampling)
             cloud = self.decode(drawn.state, drawn.draws, views[0])
         return replace(cloud, seconds=perf_counter() - started)
@@ -250,7 +259,7 @@ class Enhancer:
         started = perf_counter()
         radar = _look_at(points, name)
         with self._working():
-            scene = make_scene(radar, self.volume, self.device, name)
+            scene = make_scene(radar, self.around, name)
             state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
             cloud = self.decode(state, state[None], scene)
         return replace(cloud, seconds=perf_counter() - started)
@@ -259,8 +268,9 @@ class Enhancer:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
         started = perf_counter()
         with self._working():
-            batch = make_batch([pair], self.volume).to(self.device)
-            voxels = self.network.vae.decode(self.network.vae.encode(batch.lidar), batch.radar)
+            batch, vae = self.make_batch(pair).to(self.device), self.network.vae
+            hints = vae.hints(batch.radar, batch.beams)
+            voxels = vae.decode(vae.encode(batch.lidar), hints)
             cloud = self._place(voxels, self.network.clean_state(batch)[None], batch.lattice)
         return replace(cloud, seconds=perf_counter() - started)
 
@@ -273,7 +283,7 @@ class Enhancer:
             scene: what the state was drawn for.
         """
         chosen = self.network.choose(state, scene.cells.support, self.sampling)
-        voxels = self._decode(state, chosen, scene.cells, scene.radar, self.sampling)
+        voxels = self._decode(state, chosen, scene, self.sampling)
         return self._place(voxels, draws, scene.cells)
 
     def _place(

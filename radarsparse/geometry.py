@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from radarsparse.config import VolumeSettings
 
@@ -27,6 +27,24 @@ def transform_points(T_to_from: Floats, points: Floats) -> Floats:
     moved = points.copy()
     moved[:, :3] = points[:, :3] @ T_to_from[:3, :3].T + T_to_from[:3, 3]
     return moved
+
+
+def pose(yaw_pitch_roll_rad: ArrayLike, position_m: ArrayLike) -> NDArray[np.float64]:
+    """Transform to the parent frame of a body that is turned about z, then y, then x.
+
+    Args:
+        yaw_pitch_roll_rad: [3] angles about z, y and x; positive pitch looks down.
+        position_m: [3] of the body in the parent frame.
+    """
+    (cy, cp, cr), (sy, sp, sr) = np.cos(yaw_pitch_roll_rad), np.sin(yaw_pitch_roll_rad)
+    transform = np.eye(4)
+    transform[:3, :3] = (
+        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    )
+    transform[:3, 3] = position_m
+    return transform
 
 
 def azimuth_rad(points: Floats) -> Floats:

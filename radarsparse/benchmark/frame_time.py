@@ -78,7 +78,7 @@ def _time_pass(enhancer: Enhancer, points: NDArray[np.float32]) -> dict[str, flo
     network = enhancer.network
     captured = network.run_denoiser
     assert isinstance(captured, CapturedDenoiser)
-    scene = make_scene(points, enhancer.volume, enhancer.device)
+    scene = make_scene(points, enhancer.around)
     with use_engine("torch"):
         context = network.condition_on(scene.radar, scene.cells).seen
         state = torch.randn(len(scene.cells.feats), network.state_channels, device=enhancer.device)

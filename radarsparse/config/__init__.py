@@ -21,6 +21,7 @@ from radarsparse.config.settings import EdmConfig as EdmConfig
 from radarsparse.config.settings import EngineName as EngineName
 from radarsparse.config.settings import FewStepConfig as FewStepConfig
 from radarsparse.config.settings import FewStepSamplingSettings as FewStepSamplingSettings
+from radarsparse.config.settings import LidarSettings as LidarSettings
 from radarsparse.config.settings import PrecisionName as PrecisionName
 from radarsparse.config.settings import SamplingSettings as SamplingSettings
 from radarsparse.config.settings import TrainSettings as TrainSettings

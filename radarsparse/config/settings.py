@@ -12,6 +12,9 @@ Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Few = Annotated[int, Field(gt=0, le=4096)]
+Angle = Annotated[float, Field(ge=-180.0, le=180.0)]
+Elevation = Annotated[float, Field(ge=-90.0, le=90.0)]
+Place = Annotated[float, Field(ge=-100.0, le=100.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 EngineName = Literal["auto", "torch", "spconv"]
@@ -57,6 +60,18 @@ class VolumeSettings(Settings):
                 f" most {_CELLS_MAX:,}"
             )
         return self
+
+
+class LidarSettings(Settings):
+    """The LiDAR that is imitated: elevation of its rings, and its pose in the radar frame.
+
+    It is turned about z, then y, then x; positive pitch looks down. Without rings the network isn't
+    told of it.
+    """
+
+    rings_deg: Annotated[tuple[Elevation, ...], Field(max_length=1024)] = ()
+    position_m: tuple[Place, Place, Place] = (0.0, 0.0, 0.0)
+    yaw_pitch_roll_deg: tuple[Angle, Angle, Angle] = (0.0, 0.0, 0.0)
 
 
 class AugmentSettings(Settings):
@@ -110,13 +125,16 @@ class DataSettings(Settings):
 class VaeSettings(Settings):
     """Widths at strides 1, 2, 4, 8 and the weights of the losses.
 
-    A loss of weight 0 is not computed. `split_balance` is the power of each level's ratio of
-    false to true children by which `positive_weight` is multiplied. The perceptual loss sees with
-    the encoder of the run folder `perceptual_vae`, or with a random network.
+    With a `kernel_size` of 3, blocks of the encoder, and those of the decoder at stride 8, see
+    neighbours, with 1 single voxels. A loss of weight 0 is not computed. `split_balance` is the
+    power of each level's ratio of false to true children by which `positive_weight` is multiplied.
+    The perceptual loss sees with the encoder of the run folder `perceptual_vae`, or with a random
+    network.
     """
 
     channels: tuple[Few, Few, Few, Few] = (24, 48, 64, 96)
     latent_channels: Few = 32
+    kernel_size: Literal[1, 3] = 3
     kl_weight: NotNegative = 1e-4
     split_weight: NotNegative = 1.0
     positive_weight: Positive = 1.0
@@ -294,6 +312,7 @@ class RunSettings(Settings):
     engine: EngineName = "auto"
     data: DataSettings
     volume: VolumeSettings = VolumeSettings()
+    lidar: LidarSettings = LidarSettings()
     train: TrainSettings
 
     @model_validator(mode="after")

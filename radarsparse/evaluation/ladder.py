@@ -50,7 +50,6 @@ from radarsparse.sparse.ops import union_support
 from radarsparse.training.planning.memory import read_peak_gib
 from radarsparse.training.validate import choose_frames
 from radarsparse.viewer.plots import save_levels, save_report
-from radarsparse.voxels.batch import make_batch
 from radarsparse.voxels.scene import Scene
 from radarsparse.voxels.voxelize import place_points
 
@@ -128,7 +127,7 @@ class Ladder:
 @torch.no_grad()
 def reconstruct_wrongly(enhancer: Enhancer, pair: ScanPair, seed: int) -> Cloud:
     """The true cloud through the VAE, without some of its cells and with empty ones, [n, 4]."""
-    batch, vae = make_batch([pair], enhancer.volume), enhancer.network.vae
+    batch, vae = enhancer.make_batch(pair), enhancer.network.vae
     random = torch.Generator().manual_seed(seed)
     with use_engine(enhancer.engine):
         latent = vae.encode(batch.lidar)
@@ -138,7 +137,7 @@ def reconstruct_wrongly(enhancer: Enhancer, pair: ScanPair, seed: int) -> Cloud:
         added = empty & (torch.rand(len(empty), generator=random) < share)
         support = union_support(kept.support, prune(batch.lattice, added).support)
         # A cell that was never there has the mean latent, which is 0.
-        voxels = vae.decode(fill(kept, support), batch.radar)
+        voxels = vae.decode(fill(kept, support), vae.hints(batch.radar, batch.beams))
     return place_points(voxels.coords[:, 1:].numpy(), voxels.feats.numpy(), enhancer.volume)
 
 
@@ -186,8 +185,8 @@ def _score_frame(
 ) -> tuple[NDArray[np.float64], Tensor, Tensor]:
     """Chamfer and F-score of each draw; what the mean says of observed flags, and the truth."""
     enhancer, network = ladder.few.with_sampling(sampling), ladder.few.network
-    batch = make_batch([pair], enhancer.volume)
-    scene = Scene(batch.radar, batch.cells, batch.volume)
+    batch = enhancer.make_batch(pair)
+    scene = Scene(batch.radar, batch.cells, batch.beams, batch.volume)
     with use_engine(enhancer.engine):
         draws = network.draw([scene], frame_seed(SEED, pair.name), sampling).draws
         target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)

@@ -14,7 +14,7 @@ from radarsparse.enhancer import Enhancer
 from radarsparse.models.state import BINARY_CHANNELS, State
 from radarsparse.scan import ScanPair
 from radarsparse.sparse import use_engine
-from radarsparse.voxels.batch import Batch, make_batch
+from radarsparse.voxels.batch import Batch
 
 LEVELS = (0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0, 5.0, 9.0, 20.0)
 
@@ -46,7 +46,7 @@ def losses_by_level(enhancer: Enhancer, pairs: Sequence[ScanPair], seed: int) ->
     """
     random = torch.Generator().manual_seed(seed)
     with use_engine(enhancer.engine):
-        frames = [_score(enhancer, make_batch([pair], enhancer.volume), random) for pair in pairs]
+        frames = [_score(enhancer, enhancer.make_batch(pair), random) for pair in pairs]
     flags, alone, latents = np.mean(frames, axis=0).T
     return NoiseLosses(np.array(LEVELS), flags, alone, latents)
 

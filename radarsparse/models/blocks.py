@@ -107,6 +107,8 @@ class ChannelBlock(Checkpointable):
 
 
 Block = ResidualBlock | ChannelBlock
+BLOCKS = {1: ChannelBlock, 3: ResidualBlock}
+"""By the side of what a voxel sees, in voxels."""
 
 
 class Pyramid(Checkpointable):

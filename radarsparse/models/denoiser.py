@@ -7,7 +7,7 @@ from radarsparse.config import DenoiserSettings
 from radarsparse.models.blocks import FourierEmbedding, Pyramid, ResidualBlock, zero_parameters
 from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.sparse import InverseConv3d, SparseTensor, StridedConv3d, fill
-from radarsparse.voxels.scene import CELL_FEATURES, POSITION_FEATURES
+from radarsparse.voxels.scene import CELL_FEATURES
 from radarsparse.voxels.voxelize import FOOTPRINT_FEATURES, RADAR_FEATURES
 
 _LABEL_CHANNELS = 64
@@ -89,8 +89,8 @@ class Denoiser(nn.Module):
         return cells.replace(self.context(torch.cat([filled.feats, cells.feats], dim=1)))
 
     def see_nothing(self, cells: SparseTensor) -> SparseTensor:
-        """The condition of `see` where the radar tells nothing; position is left."""
-        feats = nn.functional.pad(cells.feats[:, :POSITION_FEATURES], (0, FOOTPRINT_FEATURES))
+        """The condition of `see` where the radar tells nothing; position and beams are left."""
+        feats = nn.functional.pad(cells.feats[:, :-FOOTPRINT_FEATURES], (0, FOOTPRINT_FEATURES))
         nothing = feats.new_zeros(len(feats), self.context.in_features - CELL_FEATURES)
         return cells.replace(self.context(torch.cat([nothing, feats], dim=1)))
 

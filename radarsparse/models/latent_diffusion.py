@@ -271,8 +271,7 @@ class LatentDiffusion(nn.Module):
         self,
         state: Tensor,
         chosen: Tensor,
-        cells: SparseTensor,
-        radar: SparseTensor,
+        scene: Scene,
         sampling: SamplingSettings,
     ) -> SparseTensor:
         """Voxels of stride 1 from a state.
@@ -280,17 +279,16 @@ class LatentDiffusion(nn.Module):
         Args:
             state: [n, c] of the n cells.
             chosen: bool [n, FLAGS] of `choose`.
-            cells: lattice cells, all or some, stride 8.
-            radar: as of a `Scene`.
+            scene: its lattice cells are all or some.
             sampling: how likely a voxel must be to exist.
 
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
-        latent = cells.replace(State.split(state).latent / self.diffusion.sigma_data)
-        fine = flagged_voxels(state, chosen, cells)
-        active = prune(latent, chosen.any(1))
-        return self.vae.decode_below(active, fine, radar, sampling.voxel_probability)
+        latent = scene.cells.replace(State.split(state).latent / self.diffusion.sigma_data)
+        fine = flagged_voxels(state, chosen, scene.cells)
+        active, hints = prune(latent, chosen.any(1)), self.vae.hints(scene.radar, scene.beams)
+        return self.vae.decode_below(active, fine, hints, sampling.voxel_probability)
 
 
 def on_rows(values: Sequence[Tensor], support: Support) -> tuple[Tensor, ...]:

@@ -10,13 +10,15 @@ from torch import Tensor
 from radarsparse.config import SamplingSettings
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.sparse import SparseTensor, prune
+from radarsparse.voxels.scene import Scene
 
-Decode = Callable[[Tensor, Tensor, SparseTensor, SparseTensor, SamplingSettings], SparseTensor]
+Decode = Callable[[Tensor, Tensor, Scene, SamplingSettings], SparseTensor]
 
 # Bounds of tiles are multiples of it, so that no cell of stride 16 or 32 is cut.
 ALIGNMENT = 4
-# A voxel sees 2 neighbours at strides 1, 2 and 4, that is 14 voxels: less than 2 cells of stride 8.
-_DECODER_REACH = 2
+# A voxel sees 2 neighbours at strides 1, 2 and 4, that is less than 2 cells of stride 8, and 2
+# there.
+_DECODER_REACH = 4
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,7 @@ def decode_tiles(
     side: int,
     state: Tensor,
     chosen: Tensor,
-    cells: SparseTensor,
-    radar: SparseTensor,
+    scene: Scene,
     sampling: SamplingSettings,
 ) -> SparseTensor:
     """As `LatentDiffusion.decode`, tile by tile; the cap on candidates holds for each tile.
@@ -108,14 +109,14 @@ def decode_tiles(
         side: of a tile in cells of stride 8.
         state: of all lattice cells.
         chosen: of all lattice cells.
-        cells: all lattice cells.
-        radar: in the whole volume.
+        scene: of the whole volume.
         sampling: passed on.
     """
-    feats, coords = [], []
+    feats, coords, cells = [], [], scene.cells
     for tile in make_tiles(cells.coords, side):
         seen = tile.grow(_DECODER_REACH).holds(cells.coords)
-        voxels = decode(state[seen], chosen[seen], prune(cells, seen), radar, sampling)
+        part = scene._replace(cells=prune(cells, seen))
+        voxels = decode(state[seen], chosen[seen], part, sampling)
         cell = torch.div(voxels.coords, cells.stride, rounding_mode="floor")
         inner = tile.holds(cell)
         feats.append(voxels.feats[inner])

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.distributed import all_reduce, is_initialized
 
 from radarsparse.config import VaeSettings
-from radarsparse.models.blocks import ChannelBlock, Checkpointable, Pyramid, ResidualBlock
+from radarsparse.models.blocks import BLOCKS, ChannelBlock, Checkpointable, Pyramid, ResidualBlock
 from radarsparse.sparse import SparseTensor, Subdivide, Support, fill
 from radarsparse.sparse.ops import active_children, parent_support
+from radarsparse.voxels.beams import Beams
 from radarsparse.voxels.voxelize import LIDAR_FEATURES, RADAR_FEATURES
 
 _LOG_VARIANCE_BOUND = 10.0
@@ -21,6 +22,24 @@ _OUTPUTS = 4
 _PROBABILITY_MIN = 1e-6
 _CHILD_LOG_ODDS_AT_START = -2.0
 RADAR_CHANNELS = (16, 24, 32, 48)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the decoder is told beside latents.
+
+    Attributes:
+        radar: features of the radar's pyramid, finest first.
+        beams: of the LiDAR that is imitated.
+    """
+
+    radar: Sequence[SparseTensor]
+    beams: Beams
+
+    def at(self, support: Support) -> Tensor:
+        """The radar's features at each voxel, and which of its 8 children beams cross."""
+        seen = fill(self.radar[support.stride.bit_length() - 1], support).feats
+        return torch.cat([seen, self.beams.crossed(support, 2).to(seen.dtype)], dim=1)
 
 
 @dataclass(frozen=True)
@@ -41,12 +60,12 @@ class LevelSplit:
 class Encoder(nn.Module):
     """LiDAR voxels to mean and log variance of a latent on the occupied cells of stride 8.
 
-    A cell's latent depends on the cell's own points alone.
+    With a `kernel_size` of 1, a cell's latent depends on the cell's own points alone.
     """
 
-    def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
+    def __init__(self, channels: Sequence[int], latent_channels: int, kernel_size: int) -> None:
         super().__init__()
-        self.pyramid = Pyramid(LIDAR_FEATURES, channels, ChannelBlock)
+        self.pyramid = Pyramid(LIDAR_FEATURES, channels, BLOCKS[kernel_size])
         self.norm = nn.LayerNorm(channels[-1])
         self.head = nn.Linear(channels[-1], 2 * latent_channels)
 
@@ -58,7 +77,7 @@ class Encoder(nn.Module):
 
 
 class Level(Checkpointable):
-    """One step of the decoder: say which children exist, make them, add the radar, refine."""
+    """One step of the decoder: say which children exist, make them, add hints, refine."""
 
     def __init__(self, c_in: int, c_out: int, c_radar: int) -> None:
         super().__init__()
@@ -67,35 +86,35 @@ class Level(Checkpointable):
         # An untrained head that believed in half of all children would swamp the first steps.
         nn.init.constant_(self.child_head.bias, _CHILD_LOG_ODDS_AT_START)
         self.subdivide = Subdivide(c_in, c_out)
-        self.radar = nn.Linear(c_radar, c_out)
+        self.hints = nn.Linear(c_radar + 8, c_out)
         self.block = ResidualBlock(c_out)
 
     def child_logits(self, x: SparseTensor) -> Tensor:
         """Log odds of each of the 8 children, [n, 8]."""
         return self.run(lambda feats: self.child_head(self.norm(feats)), x.feats)
 
-    def forward(self, x: SparseTensor, keep: Tensor, radar: SparseTensor) -> SparseTensor:
+    def forward(self, x: SparseTensor, keep: Tensor, hints: Hints) -> SparseTensor:
         """Features of the kept children.
 
         Args:
             x: parents.
             keep: bool [n, 8].
-            radar: features of the radar's pyramid at the children's stride.
+            hints: for all strides.
         """
         fine = self.subdivide(x, keep)
-        seen = self.run(lambda radar: self.radar(fill(radar, fine.support).feats), radar)
-        return self.block(fine.replace(fine.feats + seen))
+        told = self.run(lambda: self.hints(hints.at(fine.support)))
+        return self.block(fine.replace(fine.feats + told))
 
 
 class Decoder(Checkpointable):
     """Latent on active cells of stride 8 to voxels of stride 1 with offset and intensity."""
 
-    def __init__(self, channels: Sequence[int], latent_channels: int) -> None:
+    def __init__(self, channels: Sequence[int], latent_channels: int, kernel_size: int) -> None:
         super().__init__()
         coarse_first = list(reversed(channels))
         self.stem = nn.Linear(latent_channels, coarse_first[0])
-        self.radar = nn.Linear(RADAR_CHANNELS[-1], coarse_first[0])
-        self.block = ChannelBlock(coarse_first[0])
+        self.hints = nn.Linear(RADAR_CHANNELS[-1] + 8, coarse_first[0])
+        self.block = BLOCKS[kernel_size](coarse_first[0])
         widths = zip(coarse_first, coarse_first[1:], reversed(RADAR_CHANNELS[:-1]), strict=False)
         levels = nn.ModuleList(Level(*three) for three in widths)
         self.levels = cast(Iterable[Level], levels)
@@ -106,7 +125,7 @@ class Decoder(Checkpointable):
         self,
         latent: SparseTensor,
         fine: Sequence[Support],
-        pyramid: Sequence[SparseTensor],
+        hints: Hints,
         cap: int,
     ) -> tuple[SparseTensor, list[LevelSplit]]:
         """Decode along the true children, joined with those that the decoder wrongly believes in.
@@ -114,44 +133,42 @@ class Decoder(Checkpointable):
         Args:
             latent: on active cells of stride 8, true ones and others.
             fine: the true supports at strides 4, 2, 1.
-            pyramid: features of the radar, finest first.
+            hints: what is told beside it.
             cap: candidates per level; the likeliest are kept, true ones first.
 
         Returns:
             Outputs of stride 1, and what was said at each level.
         """
-        x, splits = self._start(latent, pyramid[-1]), []
-        for level, truth_support, radar in zip(self.levels, fine, pyramid[2::-1], strict=True):
+        x, splits = self._start(latent, hints), []
+        for level, truth_support in zip(self.levels, fine, strict=True):
             logits = level.child_logits(x)
             truth = active_children(x.support, truth_support)
             splits.append(LevelSplit(x.support, logits, truth))
-            x = level(x, limit_candidates(logits.detach(), truth, cap), radar)
+            x = level(x, limit_candidates(logits.detach(), truth, cap), hints)
         return self.run(self._finish, x), splits
 
-    def generate(
-        self, latent: SparseTensor, pyramid: Sequence[SparseTensor], cap: int
-    ) -> SparseTensor:
+    def generate(self, latent: SparseTensor, hints: Hints, cap: int) -> SparseTensor:
         """Decode along the children that the decoder believes in.
 
         Args:
             latent: on active cells of stride 8.
-            pyramid: features of the radar, finest first.
+            hints: what is told beside it.
             cap: candidates per level; the likeliest are kept.
 
         Returns:
             Outputs of stride 1: offset from the voxel's centre in half voxels, intensity.
         """
-        x = self._start(latent, pyramid[-1])
-        for level, radar in zip(self.levels, pyramid[2::-1], strict=True):
+        x = self._start(latent, hints)
+        for level in self.levels:
             logits = level.child_logits(x)
             nothing = torch.zeros_like(logits, dtype=torch.bool)
-            x = level(x, limit_candidates(logits, nothing, cap), radar)
+            x = level(x, limit_candidates(logits, nothing, cap), hints)
         return self._finish(x)
 
     def generate_below(
         self,
         latent: SparseTensor,
-        pyramid: Sequence[SparseTensor],
+        hints: Hints,
         cap: int,
         fine: SparseTensor,
         probability: float,
@@ -160,7 +177,7 @@ class Decoder(Checkpointable):
 
         Args:
             latent: on active cells of stride 8.
-            pyramid: features of the radar, finest first.
+            hints: what is told beside it.
             cap: candidates of stride 1; the likeliest are kept.
             fine: [m, 1] how likely each voxel of stride 2 is, all in active cells; each keeps its
                 likeliest child.
@@ -169,19 +186,19 @@ class Decoder(Checkpointable):
         Returns:
             As `generate`.
         """
-        x, (first, second, last) = self._start(latent, pyramid[-1]), self.levels
-        x = first(x, active_children(x.support, parent_support(fine.support)), pyramid[2])
-        x = second(x, active_children(x.support, fine.support), pyramid[1])
+        x, (first, second, last) = self._start(latent, hints), self.levels
+        x = first(x, active_children(x.support, parent_support(fine.support)), hints)
+        x = second(x, active_children(x.support, fine.support), hints)
         believed = fine.feats.clamp(min=_PROBABILITY_MIN).log()
         joint = nn.functional.logsigmoid(last.child_logits(x)) + believed
         likeliest = torch.zeros_like(joint, dtype=torch.bool)
         likeliest.scatter_(1, joint.argmax(1, keepdim=True), value=True)
         keep = limit_candidates(joint - math.log(probability), likeliest, cap)
-        return self._finish(last(x, keep, pyramid[0]))
+        return self._finish(last(x, keep, hints))
 
-    def _start(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
-        seen = fill(radar, latent.support)
-        return self.block(latent.replace(self.stem(latent.feats) + self.radar(seen.feats)))
+    def _start(self, latent: SparseTensor, hints: Hints) -> SparseTensor:
+        told = self.hints(hints.at(latent.support))
+        return self.block(latent.replace(self.stem(latent.feats) + told))
 
     def _finish(self, x: SparseTensor) -> SparseTensor:
         raw = self.head(self.norm(x.feats))
@@ -222,10 +239,11 @@ class Vae(nn.Module):
     def __init__(self, settings: VaeSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(settings.channels, settings.latent_channels)
+        shape = settings.channels, settings.latent_channels, settings.kernel_size
+        self.encoder = Encoder(*shape)
         # Its weights are its own; each voxel tells of the points in its own cell.
         self.radar = Pyramid(RADAR_FEATURES, RADAR_CHANNELS, ChannelBlock)
-        self.decoder = Decoder(settings.channels, settings.latent_channels)
+        self.decoder = Decoder(*shape)
         self.register_buffer("latent_mean", torch.zeros(settings.latent_channels))
         self.register_buffer("latent_square", torch.ones(settings.latent_channels))
         # Sums over rows of latents, their squares and one, since statistics were settled.
@@ -267,28 +285,32 @@ class Vae(nn.Module):
         mean, _ = self.encoder(lidar)
         return mean.replace(self.standardize(mean.feats))
 
-    def decode(self, latent: SparseTensor, radar: SparseTensor) -> SparseTensor:
+    def hints(self, radar: SparseTensor, beams: Beams) -> Hints:
+        """What the decoder is told of a radar, features of `voxelize_radar`, and of a LiDAR."""
+        return Hints(self.radar(radar), beams)
+
+    def decode(self, latent: SparseTensor, hints: Hints) -> SparseTensor:
         """Voxels of stride 1 from standardised latents on active cells of stride 8.
 
         Args:
             latent: [n, latent_channels].
-            radar: features of `voxelize_radar`, for the look-up.
+            hints: of the frames.
 
         Returns:
             Offset from the voxel's centre in half voxels (3), intensity (0 to 1).
         """
-        return self.decoder.generate(*self._ready(latent, radar))
+        return self.decoder.generate(self._raw(latent), hints, self._cap(latent))
 
     def decode_below(
-        self, latent: SparseTensor, fine: SparseTensor, radar: SparseTensor, probability: float
+        self, latent: SparseTensor, fine: SparseTensor, hints: Hints, probability: float
     ) -> SparseTensor:
         """As `decode`, onto known voxels of stride 2; the rest as in `Decoder.generate_below`."""
-        return self.decoder.generate_below(*self._ready(latent, radar), fine, probability)
+        asked = self._raw(latent), hints, self._cap(latent)
+        return self.decoder.generate_below(*asked, fine, probability)
 
-    def _ready(
-        self, latent: SparseTensor, radar: SparseTensor
-    ) -> tuple[SparseTensor, list[SparseTensor], int]:
-        """What the decoder takes: latents as the encoder gave them, the radar, and the cap."""
-        raw = latent.replace(latent.feats * self.latent_std + self.latent_mean)
-        cap = self.settings.max_voxels_per_frame * latent.batch_size
-        return raw, self.radar(radar), cap
+    def _raw(self, latent: SparseTensor) -> SparseTensor:
+        """Latents as the encoder gave them."""
+        return latent.replace(latent.feats * self.latent_std + self.latent_mean)
+
+    def _cap(self, latent: SparseTensor) -> int:
+        return self.settings.max_voxels_per_frame * latent.batch_size

@@ -16,11 +16,12 @@ from radarsparse.config import Config, DenoiserConfig, VaeConfig, validate_confi
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.older_weights import from_format_1
 from radarsparse.models.vae import Vae
 
 MODEL_FILE = "model.safetensors"
 # Raised whenever the meaning of stored weights changes, so that old ones are refused.
-FORMAT = "1"
+FORMAT = "2"
 METADATA_KEY = "radarsparse"
 STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SHIPPED = "weights"
@@ -214,6 +215,8 @@ def _read_model(file: Path) -> tuple[dict[str, Tensor], Config, Config]:
         raise InputError(
             f"{file}: is damaged: its contents have SHA-256 {found}, stored is {stored!r:.66}"
         )
+    if about["format"] == "1":
+        about, tensors = from_format_1(about, tensors)
     config, vae = (validate_config(about[k], f"{file}: {k}") for k in ("config", "vae_config"))
     return tensors, config, vae
 
@@ -226,10 +229,10 @@ def _read_metadata(text: str, file: Path) -> dict[str, Any]:
         about = None
     if not isinstance(about, dict):
         raise InputError(f"{file}: its metadata is no JSON object")
-    if about.get("format") != FORMAT:
+    if about.get("format") not in ("1", FORMAT):
         raise InputError(
             f"{file}: checkpoint format {about.get('format')!r:.40}"
-            f" (radarsparse {about.get('version')!r:.40}), needed is {FORMAT!r}"
+            f" (radarsparse {about.get('version')!r:.40}), needed is {FORMAT!r} or '1'"
         )
     needed = {"format", "version", "config", "vae_config"}
     if about.keys() - {"sha256"} != needed:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from radarsparse.geometry import pose
 from radarsparse.simulator.relief import Floats, Relief, Wave
-from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World, pose
+from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World
 
 # Astyx: the ground lies 1.4 to 1.9 m below the radar, the LiDAR sits 0.3 m above and 0.1 m behind
 # it, turned by a few degrees (its calibration files).

@@ -92,21 +92,3 @@ class World:
         x, y, z = np.add(at_m, np.multiply(seconds, velocity_mps)).tolist()
         rise_m = self.relief.height_m(x, y) - self.relief.height_m(float(at_m[0]), float(at_m[1]))
         return x, y, z + float(rise_m)
-
-
-def pose(yaw_pitch_roll_rad: Triple | Floats, position_m: Triple | Floats) -> Floats:
-    """Transform to the parent frame of a body that is turned about z, then y, then x.
-
-    Args:
-        yaw_pitch_roll_rad: [3] angles about z, y and x; positive pitch looks down.
-        position_m: [3] of the body in the parent frame.
-    """
-    (cy, cp, cr), (sy, sp, sr) = np.cos(yaw_pitch_roll_rad), np.sin(yaw_pitch_roll_rad)
-    transform = np.eye(4)
-    transform[:3, :3] = (
-        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
-        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    )
-    transform[:3, 3] = position_m
-    return transform

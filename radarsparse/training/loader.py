@@ -116,10 +116,13 @@ class TrainingSamples(Dataset["Batch | InputError"]):
     def __getitem__(self, microbatch: Microbatch) -> Batch | InputError:
         """A microbatch's batch; an error is handed over, since raising in a worker blurs it."""
         volume = Volume.from_settings(self._config.volume.at(microbatch.voxel_size_m))
+        rings_deg = self._config.lidar.rings_deg
         try:
             if self._cache:
-                return self._cache.make_batch([self._number(n) for n in microbatch.samples], volume)
-            batch = make_batch([self._draw(n, volume) for n in microbatch.samples], volume)
+                numbers = [self._number(n) for n in microbatch.samples]
+                return self._cache.make_batch(numbers, volume, rings_deg)
+            pairs = [self._draw(n, volume) for n in microbatch.samples]
+            batch = make_batch(pairs, volume, rings_deg)
             if self._config.stage != "vae":
                 _ = batch.observed, batch.footprint  # found here, where no step waits for them
         except InputError as error:

@@ -219,7 +219,8 @@ class Trainer:
         """Learn from each frame alone, and say what of it isn't finite."""
         trained = [p for p in self.stage.parameters() if p.requires_grad]
         for sample, pair in zip(learnt.microbatch.samples, learnt.pairs, strict=True):
-            batch = make_batch([pair], learnt.volume).to(self.fabric.device)
+            rings_deg = self.config.lidar.rings_deg
+            batch = make_batch([pair], learnt.volume, rings_deg).to(self.fabric.device)
             random = SampleRandom(self.config.seed, [sample], self.fabric.device)
             with self.fabric.autocast():
                 terms = self.stage(TrainingBatch(batch, random))

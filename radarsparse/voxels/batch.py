@@ -1,7 +1,7 @@
 """Batches of scan pairs as sparse tensors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from radarsparse.config import LATTICE_STRIDE
 from radarsparse.geometry import Volume, observed_mask
 from radarsparse.scan import ScanPair
 from radarsparse.sparse.tensor import SparseTensor, move
-from radarsparse.voxels.scene import lattice, stack_voxels, voxelize_some
+from radarsparse.voxels.beams import Beams
+from radarsparse.voxels.scene import lattice, stack_voxels, tell_beams, voxelize_some
 from radarsparse.voxels.voxelize import Voxels, radar_footprint, voxelize_lidar, voxelize_radar
 
 
@@ -26,12 +27,14 @@ class FrameVoxels(NamedTuple):
         lidar: of `voxelize_lidar`, never empty.
         observed: bool [cells], which of them a LiDAR ray crossed or hit.
         footprint: float32 [cells, FOOTPRINT_FEATURES] of `radar_footprint`.
+        T_radar_lidar: float64 [4, 4].
     """
 
     radar: Voxels
     lidar: Voxels
     observed: NDArray[np.bool_]
     footprint: NDArray[np.float32]
+    T_radar_lidar: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Batch:
     Attributes:
         radar: features of `voxelize_radar`, stride 1.
         lidar: features of `voxelize_lidar`, stride 1.
+        beams: of each pair's LiDAR.
     """
 
     pairs: Sequence[ScanPair]
     volume: Volume
     radar: SparseTensor
     lidar: SparseTensor
+    beams: Beams
 
     @property
     def lattice(self) -> SparseTensor:
@@ -64,7 +69,8 @@ class Batch:
         return self._map(Tensor.pin_memory)
 
     def _map(self, call: Callable[[Tensor], Tensor]) -> "Batch":
-        mapped = replace(self, radar=self.radar.map(call), lidar=self.lidar.map(call))
+        tensors = self.radar.map(call), self.lidar.map(call), self.beams.map(call)
+        mapped = Batch(self.pairs, self.volume, *tensors)
         for name in ("observed", "footprint"):  # finding them again would take long
             if name in vars(self):
                 vars(mapped)[name] = call(vars(self)[name])
@@ -73,7 +79,7 @@ class Batch:
     @cached_property
     def cells(self) -> SparseTensor:
         """What the denoiser is told of every lattice cell, as in `Scene`."""
-        cells = torch.cat([self.lattice.feats, self.footprint], dim=1)
+        cells = torch.cat([tell_beams(self.lattice, self.beams), self.footprint], dim=1)
         return self.lattice.replace(cells.to(self.radar.feats.dtype))
 
     @cached_property
@@ -89,14 +95,20 @@ class Batch:
         return torch.from_numpy(rows).to(self.radar.feats.device)
 
 
-def make_batch(pairs: Sequence[ScanPair], volume: Volume) -> Batch:
+def make_batch(pairs: Sequence[ScanPair], volume: Volume, rings_deg: Sequence[float] = ()) -> Batch:
     """Voxelise pairs and put them on the lattice.
+
+    Args:
+        pairs: at least one.
+        volume: where.
+        rings_deg: elevation of the LiDAR's rings; none where the network isn't told.
 
     Raises:
         InputError: a pair has no radar or no LiDAR point in the volume.
     """
     radar, lidar = zip(*(_voxelize(pair, volume) for pair in pairs), strict=True)
-    return Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar))
+    beams = Beams.of(rings_deg, [pair.T_radar_lidar for pair in pairs], volume)
+    return Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar), beams)
 
 
 def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
@@ -105,20 +117,27 @@ def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
     Raises:
         InputError: the pair has no radar or no LiDAR point in the volume.
     """
-    footprint = radar_footprint(pair.radar, volume)
-    return FrameVoxels(*_voxelize(pair, volume), _observed_cells(pair, volume), footprint)
+    further = _observed_cells(pair, volume), radar_footprint(pair.radar, volume)
+    return FrameVoxels(*_voxelize(pair, volume), *further, pair.T_radar_lidar)
 
 
-def join_frames(frames: Sequence[FrameVoxels], pairs: Sequence[ScanPair], volume: Volume) -> Batch:
+def join_frames(
+    frames: Sequence[FrameVoxels],
+    pairs: Sequence[ScanPair],
+    volume: Volume,
+    rings_deg: Sequence[float] = (),
+) -> Batch:
     """The batch that `make_batch` makes, of voxels that are there already.
 
     Args:
         frames: of each pair.
         pairs: what they were made of; not looked at here, they may be read when asked for.
         volume: the frames'.
+        rings_deg: as for `make_batch`.
     """
-    radar, lidar, observed, footprint = zip(*frames, strict=True)
-    batch = Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar))
+    radar, lidar, observed, footprint, T_radar_lidar = zip(*frames, strict=True)
+    beams = Beams.of(rings_deg, T_radar_lidar, volume)
+    batch = Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar), beams)
     vars(batch)["observed"] = torch.from_numpy(np.concatenate(observed))
     vars(batch)["footprint"] = torch.from_numpy(np.concatenate(footprint))
     return batch

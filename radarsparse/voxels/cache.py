@@ -19,7 +19,7 @@ from radarsparse.voxels.voxelize import Voxels
 
 # To be raised when a frame gives other voxels, another observed mask or another footprint than
 # before, be it by reading, by geometry or by features: what is kept is then made anew.
-VOXELS_VERSION = 2
+VOXELS_VERSION = 3
 
 _CHECKSUM_BYTES = 4
 
@@ -41,19 +41,22 @@ class VoxelCache:
     folder: Path
     frames: PreparedFrames
 
-    def make_batch(self, numbers: Sequence[int], volume: Volume) -> Batch:
+    def make_batch(
+        self, numbers: Sequence[int], volume: Volume, rings_deg: Sequence[float] = ()
+    ) -> Batch:
         """The batch of some frames; their points are read only if someone asks for them.
 
         Args:
             numbers: of the frames in `frames`.
             volume: where.
+            rings_deg: as for `radarsparse.voxels.batch.make_batch`.
 
         Raises:
             InputError: a frame or the folder can't be used.
         """
         names = tuple(self.frames.names[number] for number in numbers)
         voxels = [self._find(number, volume) for number in numbers]
-        return join_frames(voxels, replace(self.frames, names=names), volume)
+        return join_frames(voxels, replace(self.frames, names=names), volume, rings_deg)
 
     def _find(self, number: int, volume: Volume) -> FrameVoxels:
         key = self._key(number, volume)
@@ -95,7 +98,7 @@ def _read(path: Path) -> FrameVoxels | None:
     )
     footprint = arrays["footprint"]
     observed = np.unpackbits(arrays["observed_bits"], count=len(footprint)).astype(np.bool_)
-    return FrameVoxels(radar, lidar, observed, footprint)
+    return FrameVoxels(radar, lidar, observed, footprint, arrays["T_radar_lidar"])
 
 
 def _write(path: Path, voxels: FrameVoxels) -> None:
@@ -107,6 +110,7 @@ def _write(path: Path, voxels: FrameVoxels) -> None:
         "lidar_feats": voxels.lidar.feats,
         "observed_bits": np.packbits(voxels.observed),
         "footprint": voxels.footprint,
+        "T_radar_lidar": np.ascontiguousarray(voxels.T_radar_lidar),
     }
     packed = safetensors.save(arrays)
     try:

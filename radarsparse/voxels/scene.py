@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from radarsparse.config import LATTICE_STRIDE
+from radarsparse.config import LATTICE_STRIDE, LidarSettings
 from radarsparse.errors import InputError
-from radarsparse.geometry import Volume
+from radarsparse.geometry import Volume, pose
 from radarsparse.sparse.tensor import SparseTensor, Support, move
+from radarsparse.voxels.beams import Beams
 from radarsparse.voxels.voxelize import (
     FOOTPRINT_FEATURES,
     Floats,
@@ -21,10 +23,13 @@ from radarsparse.voxels.voxelize import (
 )
 
 POSITION_FEATURES = 6
-CELL_FEATURES = POSITION_FEATURES + FOOTPRINT_FEATURES
+_BEAM_PARTS = 4
+BEAM_FEATURES = _BEAM_PARTS**3
+CELL_FEATURES = POSITION_FEATURES + BEAM_FEATURES + FOOTPRINT_FEATURES
 _CPU = torch.device("cpu")
 # Left for right: of x, y, z, doppler_mps, power_db.
 _MIRROR = np.array([1.0, -1.0, 1.0, 1.0, 1.0], dtype=np.float32)
+_FLIP = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
 class Scene(NamedTuple):
@@ -32,52 +37,81 @@ class Scene(NamedTuple):
 
     Attributes:
         radar: features of `voxelize_radar`, stride 1.
-        cells: position of every lattice cell and the radar's footprint on it, [n, CELL_FEATURES].
+        cells: position of every lattice cell, which of its parts the LiDAR's beams cross, and the
+            radar's footprint on it, [n, CELL_FEATURES].
+        beams: of the LiDAR that is imitated.
     """
 
     radar: SparseTensor
     cells: SparseTensor
+    beams: Beams
     volume: Volume
 
 
-def make_scene(
-    points: Floats, volume: Volume, device: torch.device = _CPU, name: str = "radar"
-) -> Scene:
+class Surroundings(NamedTuple):
+    """What scenes have in common: where they are seen, by which LiDAR, on which device."""
+
+    volume: Volume
+    lidar: LidarSettings = LidarSettings()
+    device: torch.device = _CPU
+
+
+def make_scene(points: Floats, around: Surroundings, name: str = "radar") -> Scene:
     """Voxelise a radar cloud.
 
     Args:
         points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
-        volume: where and how fine.
-        device: of the features.
+        around: where.
         name: what to call the cloud in errors.
 
     Raises:
         InputError: no point lies in the volume.
     """
-    voxels = voxelize_some(voxelize_radar, points, volume, name)
-    footprint = move(torch.from_numpy(radar_footprint(points, volume)), device)
-    cells = lattice(volume, 1, device)
-    cells = cells.replace(torch.cat([cells.feats, footprint], dim=1))
-    return Scene(stack_voxels([voxels]).to(device), cells, volume)
+    return _make_scene(points, around, name, is_mirrored=False)
 
 
-def make_views(
-    points: Floats, volume: Volume, device: torch.device, count: int, name: str
-) -> list[Scene]:
+def make_views(points: Floats, around: Surroundings, count: int, name: str) -> list[Scene]:
     """The scene of a radar cloud and, as the second of two, its mirror image, left for right.
 
     Args:
         points: as for `make_scene`.
-        volume: where; for two views as far to the left as to the right.
-        device: of the features.
+        around: where; for two views a volume that reaches as far to the left as to the right.
         count: 1 or 2.
         name: what to call the cloud in errors.
 
     Raises:
         InputError: no point lies in the volume.
     """
-    clouds = [points, points * _MIRROR][:count]
-    return [make_scene(cloud, volume, device, name) for cloud in clouds]
+    views = [(points, False), (points * _MIRROR, True)][:count]
+    return [_make_scene(cloud, around, name, is_mirrored) for cloud, is_mirrored in views]
+
+
+def _make_scene(points: Floats, around: Surroundings, name: str, is_mirrored: bool) -> Scene:
+    volume, _, device = around
+    voxels = voxelize_some(voxelize_radar, points, volume, name)
+    footprint = move(torch.from_numpy(radar_footprint(points, volume)), device)
+    told, beams = _told(around, is_mirrored)
+    cells = told.replace(torch.cat([told.feats, footprint], dim=1))
+    return Scene(stack_voxels([voxels]).to(device), cells, beams, volume)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _told(around: Surroundings, is_mirrored: bool) -> tuple[SparseTensor, Beams]:
+    """What is told of every cell whatever the radar sees, and the beams."""
+    volume, lidar, device = around
+    T_radar_lidar = pose(np.radians(lidar.yaw_pitch_roll_deg), lidar.position_m)
+    if is_mirrored:
+        T_radar_lidar = _FLIP @ T_radar_lidar @ _FLIP
+    beams = Beams.of(lidar.rings_deg, [T_radar_lidar], volume).map(lambda t: move(t, device))
+    cells = lattice(volume, 1, device)
+    return cells.replace(tell_beams(cells, beams)), beams
+
+
+def tell_beams(cells: SparseTensor, beams: Beams) -> Tensor:
+    """Position of lattice cells and which of their parts beams cross, side by side."""
+    crossed = beams.crossed(cells.support, _BEAM_PARTS)
+    return torch.cat([cells.feats, crossed], dim=1)
 
 
 @lru_cache(maxsize=8)

@@ -89,7 +89,7 @@ def test_checkpointing_takes_little_memory_for_a_step(name):
     kept = peak_bytes(lambda: _loss(stage, [pair], volume).backward())
     checkpoint_activations(stage)
     # The state and its errors, 81 channels wide, are kept whatever the blocks do.
-    share = {"vae": 0.5, "edm": 0.65}[name]
+    share = {"vae": 0.55, "edm": 0.7}[name]
     assert peak_bytes(lambda: _loss(stage, [pair], volume).backward()) < share * kept
 
 

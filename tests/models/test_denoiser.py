@@ -15,6 +15,7 @@ from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import BINARY_CHANNELS
 from radarsparse.sparse.ops import parent_support
 from radarsparse.voxels.batch import make_batch
+from radarsparse.voxels.scene import Scene
 from tests.conftest import TINY_VOLUME, tiny_pair
 
 VOLUME = Volume(
@@ -49,7 +50,8 @@ def _condition(network, index):
 
 def _decode(network, state, batch, sampling):
     chosen = network.choose(state, batch.lattice.support, sampling)
-    return network.decode(state, chosen, batch.lattice, batch.radar, sampling)
+    scene = Scene(batch.radar, batch.cells, batch.beams, batch.volume)
+    return network.decode(state, chosen, scene, sampling)
 
 
 @torch.no_grad()

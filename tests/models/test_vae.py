@@ -23,6 +23,10 @@ def parent_keys(x: SparseTensor) -> torch.Tensor:
     return pack_keys(torch.cat([x.coords[:, :1], halved], dim=1))
 
 
+def _hints(vae, batch):
+    return vae.hints(batch.radar, batch.beams)
+
+
 def _tiny_vae(**settings: object) -> Vae:
     torch.manual_seed(0)
     return Vae(VaeSettings(channels=(4, 8, 8, 12), latent_channels=3, **settings)).eval()
@@ -67,9 +71,9 @@ def test_teaching_visits_all_true_voxels_and_scores_every_level():
     fine = batch.lidar.support
     stride2 = parent_support(fine)
     latent, _ = vae.encoder(batch.lidar)
-    pyramid = vae.radar(batch.radar)
+    hints = _hints(vae, batch)
     supports = [parent_support(stride2), stride2, fine]
-    decoded, splits = vae.decoder.teach(latent, supports, pyramid, 10_000)
+    decoded, splits = vae.decoder.teach(latent, supports, hints, 10_000)
     assert decoded.support.find(fine.keys)[1].all()
     assert [split.parents.stride for split in splits] == [8, 4, 2]
     assert [int(split.truth.sum()) for split in splits] == [len(s) for s in supports]
@@ -79,10 +83,10 @@ def test_decoding_onto_known_voxels_gives_each_its_likeliest_child_at_least():
     batch, vae = make_batch([tiny_pair(0), tiny_pair(1)], VOLUME), _tiny_vae()
     latent, support = vae.encode(batch.lidar), parent_support(batch.lidar.support)
     fine = SparseTensor.on(support, torch.full((len(support), 1), 0.5))
-    least = vae.decode_below(latent, fine, batch.radar, 1.0)
+    least = vae.decode_below(latent, fine, _hints(vae, batch), 1.0)
     assert len(least.coords) == len(support)
     assert torch.equal(parent_support(least.support).coords, support.coords)
-    most = vae.decode_below(latent, fine, batch.radar, 1e-9)
+    most = vae.decode_below(latent, fine, _hints(vae, batch), 1e-9)
     assert len(most.coords) == 8 * len(support)
     assert most.support.find(least.support.keys)[1].all()
 
@@ -95,7 +99,7 @@ def test_children_of_likelier_voxels_come_first():
     torch.nn.init.zeros_(vae.decoder.levels[2].child_head.bias)
     likely = torch.arange(len(support)) % 2 == 0
     fine = SparseTensor.on(support, torch.where(likely, 0.9, 0.1)[:, None])
-    found = vae.decode_below(latent, fine, batch.radar, 0.25)
+    found = vae.decode_below(latent, fine, _hints(vae, batch), 0.25)
     row, _ = support.find(parent_keys(found))
     counts = torch.bincount(row, minlength=len(support))
     assert torch.equal(counts, torch.where(likely, 8, 1))
@@ -105,12 +109,12 @@ def test_decoding_nothing_gives_nothing():
     batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae()
     latent = vae.encode(batch.lidar)
     empty = prune(latent, torch.zeros(len(latent.feats), dtype=torch.bool))
-    assert tuple(vae.decode(empty, batch.radar).feats.shape) == (0, 4)
+    assert tuple(vae.decode(empty, _hints(vae, batch)).feats.shape) == (0, 4)
 
 
 def test_decoded_voxels_never_exceed_the_cap():
     batch, vae = make_batch([tiny_pair(0)], VOLUME), _tiny_vae(max_voxels_per_frame=50)
-    assert len(vae.decode(vae.encode(batch.lidar), batch.radar).feats) <= 50
+    assert len(vae.decode(vae.encode(batch.lidar), _hints(vae, batch)).feats) <= 50
 
 
 def test_candidates_are_true_ones_then_the_likeliest():

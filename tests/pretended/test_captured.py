@@ -30,7 +30,7 @@ def captured(device: Pretended) -> CapturedDenoiser:
 @pytest.fixture
 def inputs(captured: CapturedDenoiser) -> Inputs:
     enhancer = Enhancer.load().to("cuda")
-    scene = make_scene(simulate_pair(0, 0).radar, enhancer.volume, enhancer.device)
+    scene = make_scene(simulate_pair(0, 0).radar, enhancer.around)
     with torch.no_grad():
         context = captured.denoiser.see(scene.radar, scene.cells)
     state = torch.randn(len(context.feats), enhancer.network.state_channels)

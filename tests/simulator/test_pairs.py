@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import bisect
 from scipy.spatial import KDTree
 
-from radarsparse.geometry import transform_points
+from radarsparse.geometry import pose, transform_points
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import VLP_16
 from radarsparse.simulator.pairs import SIMULATOR_VERSION, simulate_pair
@@ -18,7 +18,7 @@ from radarsparse.simulator.radar_models import ASTYX_6455
 from radarsparse.simulator.raycast import cast_rays
 from radarsparse.simulator.relief import Relief, Wave, range_to_ground
 from radarsparse.simulator.road import random_world
-from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World, pose
+from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World
 
 RADAR_HEIGHT_M = 1.6
 REACH_M = 400.0

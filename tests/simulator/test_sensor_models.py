@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from radarsparse.geometry import pose
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import LIDARS, LIVOX_HORIZON
 from radarsparse.simulator.pairs import ASTYX_RIG, SensorRig, simulate_pair, simulation_card
@@ -24,7 +25,7 @@ from radarsparse.simulator.radar_models import (
     RadarModel,
 )
 from radarsparse.simulator.road import random_world
-from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World, pose
+from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World
 
 FRAMES = 24
 SEED = 40

@@ -8,7 +8,7 @@ from radarsparse.geometry import Volume
 from radarsparse.scan import ScanPair
 from radarsparse.sparse.ops import parent_support
 from radarsparse.voxels.batch import join_frames, make_batch, voxelize_frame
-from radarsparse.voxels.scene import make_scene
+from radarsparse.voxels.scene import Surroundings, make_scene
 from tests.conftest import TINY_VOLUME, tiny_pair
 
 VOLUME = Volume(
@@ -59,7 +59,7 @@ def test_clouds_outside_the_box_are_named():
     with pytest.raises(InputError, match=rf"frame 000003: LiDAR: none of 550 .* box {box}"):
         make_batch([away], VOLUME)
     with pytest.raises(InputError, match="scan: none of 40 points"):
-        make_scene(far.radar, VOLUME, name="scan")
+        make_scene(far.radar, Surroundings(VOLUME), name="scan")
 
 
 def test_a_batch_that_moves_keeps_what_was_observed():

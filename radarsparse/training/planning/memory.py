@@ -130,9 +130,10 @@ class StepProbe:
         count = len(pairs) * self._accumulate
         samples = tuple(range(len(pairs)))
         microbatch = Microbatch(samples, self._volume.voxel_size_m, 1.0 / self._accumulate)
+        rings_deg = trainer.config.lidar.rings_deg
         try:
             # Each made anew, so that its plans are, too.
-            batches = (make_batch(pairs, self._volume) for _ in range(self._accumulate))
+            batches = (make_batch(pairs, self._volume, rings_deg) for _ in range(self._accumulate))
             trainer.step(Window(trainer.seen, count, (microbatch,) * self._accumulate), batches)
             trainer.report()  # forgets the step's losses
         finally:

@@ -33,6 +33,7 @@ class VaeStage(nn.Module):
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
         self.settings, self.volume = config.model, Volume.from_settings(config.volume)
+        self.rings_deg = config.lidar.rings_deg
         self.network = Vae(config.model)
         self.perceptual = None
         if config.model.perceptual_weight > 0.0:
@@ -53,7 +54,7 @@ class VaeStage(nn.Module):
         decoded, splits = self.network.decoder.teach(
             latent,
             finer_supports(batch.lidar.support),
-            self.network.radar(batch.radar),
+            self.network.hints(batch.radar, batch.beams),
             self.settings.max_voxels_per_frame * batch.lidar.batch_size,
         )
         # Under autocast networks compute in half precision; losses must not.
@@ -68,8 +69,10 @@ class VaeStage(nn.Module):
     @torch.no_grad()
     def predict(self, pair: ScanPair) -> NDArray[np.float32]:
         """The LiDAR cloud through the encoder and back, [n, 4] as `place_points` gives it."""
-        batch = make_batch([pair], self.volume).to(self.network.latent_mean.device)
-        voxels = self.network.decode(self.network.encode(batch.lidar), batch.radar)
+        network = self.network
+        batch = make_batch([pair], self.volume, self.rings_deg).to(network.latent_mean.device)
+        hints = network.hints(batch.radar, batch.beams)
+        voxels = network.decode(network.encode(batch.lidar), hints)
         index, feats = voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy()
         return place_points(index, feats, self.volume)
 

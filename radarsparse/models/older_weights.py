@@ -1,0 +1,42 @@
+"""Checkpoints of older formats, made into what this version builds: the same network."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from radarsparse.voxels.scene import BEAM_FEATURES
+from radarsparse.voxels.voxelize import FOOTPRINT_FEATURES
+
+_LOOK_UP = re.compile(r"(.*decoder\.(?:levels\.\d\.)?)radar\.(weight|bias)")
+
+
+def from_format_1(
+    about: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata and tensors of networks that weren't told of beams, with encoders of single voxels.
+
+    What is told of beams now meets weights of zero.
+    """
+    configs = {name: _with_single_voxels(about[name]) for name in ("config", "vae_config")}
+    return {**about, **configs}, dict(_widen(*item) for item in tensors.items())
+
+
+def _with_single_voxels(config: Any) -> Any:
+    is_vae = isinstance(config, dict) and config.get("stage") == "vae"
+    if not is_vae or not isinstance(config.get("model"), dict):
+        return config
+    return {**config, "model": {**config["model"], "kernel_size": 1}}
+
+
+def _widen(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    if found := _LOOK_UP.fullmatch(name):
+        name = f"{found[1]}hints.{found[2]}"
+        return name, F.pad(tensor, (0, 8)) if tensor.ndim == 2 else tensor
+    if name == "denoiser.context.weight" and tensor.ndim == 2:
+        known, footprint = tensor.tensor_split([-FOOTPRINT_FEATURES], dim=1)
+        return name, torch.cat([F.pad(known, (0, BEAM_FEATURES)), footprint], dim=1)
+    return name, tensor
