@@ -49,9 +49,11 @@ class EnhancedCloud:
         points: float32 [n, 3] x, y, z in metres.
         intensity: float32 [n], 0 to 255.
         probability: float32 [n], how likely the voxel of stride 2 about each point holds LiDAR
-            returns, the mean over all draws.
-        spread: float32 [n], the standard deviation of that probability between draws.
+            returns.
+        spread: float32 [n], the standard deviation of whether it does: between draws where there
+            are several, otherwise what the probability says.
         seconds: that it took to make the cloud.
+        draws: clouds of which each may be what is there, as many as were asked for.
     """
 
     points: NDArray[np.float32]
@@ -59,6 +61,7 @@ class EnhancedCloud:
     probability: NDArray[np.float32]
     spread: NDArray[np.float32]
     seconds: float
+    draws: tuple["EnhancedCloud", ...] = ()
 
     @property
     def table(self) -> NDArray[np.float32]:
@@ -108,6 +111,7 @@ class Enhancer:
         self.network = network.eval()
         self.engine = config.engine
         self.sampling: SamplingSettings = config.sampling
+        self.draw_settings: SamplingSettings = config.draws
         self.lidar, self.volume = config.lidar, Volume.from_settings(config.volume)
 
     @staticmethod
@@ -172,10 +176,10 @@ class Enhancer:
         points: ArrayLike,
         seed: int = 0,
         steps: int | None = None,
-        samples: int | None = None,
+        samples: int = 0,
         name: str = "radar cloud",
     ) -> EnhancedCloud:
-        """Draw a LiDAR-like cloud; the mean of several draws where the config says so.
+        """The likeliest LiDAR-like cloud and, where asked for, draws of what may be there.
 
         Points that no radar measured are left out with a warning, see `radarsparse.scan.BOUNDS`.
 
@@ -183,8 +187,7 @@ class Enhancer:
             points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame; an array or a tensor.
             seed: the same seed gives the same cloud, 0 to `SEED_MOST`.
             steps: noise levels of the sampler, 1 to `COUNT_MOST`; the config's by default.
-            samples: draws whose mean is taken, of each view, 1 to `COUNT_MOST`; the config's by
-                default.
+            samples: clouds in `EnhancedCloud.draws`, 0 to `COUNT_MOST`.
             name: what to call the cloud in errors.
 
         Raises:
@@ -192,20 +195,26 @@ class Enhancer:
                 the volume, or a number is no whole one or out of its bounds.
         """
         started = perf_counter()
-        seed, sampling = check_whole("seed", seed, 0, SEED_MOST), self._sampling(steps, samples)
+        seed = check_whole("seed", seed, 0, SEED_MOST)
+        samples = check_whole("samples", samples, 0, COUNT_MOST)
+        sampling, drawing = (_in_steps(s, steps) for s in (self.sampling, self.draw_settings))
         radar = _look_at(points, name)
         with self._working():
             views = make_views(radar, self.around, sampling.views, name)
             drawn = self.network.draw(views, seed, sampling)
-            cloud = self.decode(drawn.state, drawn.draws, views[0])
-        return replace(cloud, seconds=perf_counter() - started)
+            states = self.network.draw_each(views[0], samples, seed, drawing)
+            between = torch.stack(states) if states else drawn.draws
+            cloud = self.decode(drawn.state, views[0], between)
+            plain = self.with_sampling(drawing)
+            draws = tuple(plain.decode(state, views[0]) for state in states)
+        return replace(cloud, draws=draws, seconds=perf_counter() - started)
 
     def batch(
         self,
         clouds: Sequence[ArrayLike],
         seed: int = 0,
         steps: int | None = None,
-        samples: int | None = None,
+        samples: int = 0,
         workers: int = 2,
     ) -> list[EnhancedCloud]:
         """Draw several clouds side by side; each is what a call for it alone gives.
@@ -230,7 +239,7 @@ class Enhancer:
         clouds: Iterable[ArrayLike],
         seed: int = 0,
         steps: int | None = None,
-        samples: int | None = None,
+        samples: int = 0,
     ) -> Iterator[EnhancedCloud]:
         """Draw clouds one after another as they come; none is kept.
 
@@ -261,7 +270,7 @@ class Enhancer:
         with self._working():
             scene = make_scene(radar, self.around, name)
             state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
-            cloud = self.decode(state, state[None], scene)
+            cloud = self.decode(state, scene)
         return replace(cloud, seconds=perf_counter() - started)
 
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
@@ -271,38 +280,38 @@ class Enhancer:
             batch, vae = self.make_batch(pair).to(self.device), self.network.vae
             hints = vae.hints(batch.radar, batch.beams)
             voxels = vae.decode(vae.encode(batch.lidar), hints)
-            cloud = self._place(voxels, self.network.clean_state(batch)[None], batch.lattice)
+            cloud = self._place(voxels, batch.lattice, self.network.clean_state(batch))
         return replace(cloud, seconds=perf_counter() - started)
 
-    def decode(self, state: torch.Tensor, draws: torch.Tensor, scene: Scene) -> EnhancedCloud:
+    def decode(
+        self, state: torch.Tensor, scene: Scene, draws: torch.Tensor | None = None
+    ) -> EnhancedCloud:
         """The cloud of a state; its `seconds` are 0, since the state came from elsewhere.
 
         Args:
             state: [n, c] on all lattice rows.
-            draws: [k, n, c] whose spread is told of.
             scene: what the state was drawn for.
+            draws: [k, n, c] whose spread is told of; none where there are none.
         """
         chosen = self.network.choose(state, scene.cells.support, self.sampling)
         voxels = self._decode(state, chosen, scene, self.sampling)
-        return self._place(voxels, draws, scene.cells)
+        return self._place(voxels, scene.cells, state, draws)
 
     def _place(
-        self, voxels: SparseTensor, draws: torch.Tensor, cells: SparseTensor
+        self,
+        voxels: SparseTensor,
+        cells: SparseTensor,
+        state: torch.Tensor,
+        draws: torch.Tensor | None = None,
     ) -> EnhancedCloud:
         """Points where voxels say, and how likely each is."""
         index, feats = voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy()
         table = place_points(index, feats, self.volume)
-        flags = flags_at(draws, voxels.coords, cells.support)
-        probability = (0.5 * (flags + 1.0)).clamp(0.0, 1.0).cpu()
-        mean = probability.mean(0)
-        spread = (probability - mean).square().mean(0).sqrt()
-        return EnhancedCloud(table[:, :3], table[:, 3], mean.numpy(), spread.numpy(), 0.0)
-
-    def _sampling(self, steps: int | None, samples: int | None) -> SamplingSettings:
-        asked = {"steps": steps, "samples": samples}
-        given = {name: value for name, value in asked.items() if value is not None}
-        changed = {name: check_whole(name, value, 1, COUNT_MOST) for name, value in given.items()}
-        return self.sampling.model_copy(update=changed)
+        probability = _probabilities(state[None], voxels, cells)[0]
+        spread = (probability * (1.0 - probability)).sqrt()
+        if draws is not None and len(draws) > 1:
+            spread = _probabilities(draws, voxels, cells).std(0, correction=0)
+        return EnhancedCloud(table[:, :3], table[:, 3], probability.numpy(), spread.numpy(), 0.0)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -310,6 +319,18 @@ class Enhancer:
         single = torch.autocast(self.device.type, enabled=False)
         with torch.inference_mode(False), torch.no_grad(), single, use_engine(self.engine):
             yield
+
+
+def _probabilities(states: torch.Tensor, voxels: SparseTensor, cells: SparseTensor) -> torch.Tensor:
+    """How likely each voxel's flag is up by states [k, n, c], [k, m] on the CPU."""
+    flags = flags_at(states, voxels.coords, cells.support)
+    return (0.5 * (flags + 1.0)).clamp(0.0, 1.0).cpu()
+
+
+def _in_steps(sampling: SamplingSettings, steps: int | None) -> SamplingSettings:
+    if steps is None:
+        return sampling
+    return sampling.model_copy(update={"steps": check_whole("steps", steps, 1, COUNT_MOST)})
 
 
 def _named(clouds: Iterable[ArrayLike]) -> Iterator[tuple[str, ArrayLike]]:

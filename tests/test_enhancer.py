@@ -33,7 +33,8 @@ def test_points_lie_in_the_box_and_intensities_in_their_range(enhancer):
 
 def test_steps_and_order_of_points_are_handled(enhancer):
     radar = tiny_pair(6).radar
-    assert not np.array_equal(enhancer(radar, steps=1).table, enhancer(radar, steps=3).table)
+    one, three = (enhancer(radar, steps=steps, samples=1).draws[0].table for steps in (1, 3))
+    assert not np.array_equal(one, three)
     shuffled = np.random.default_rng(0).permutation(radar)
     # Sums over the points of one voxel run in another order: float64 keeps them equal in float32.
     np.testing.assert_allclose(enhancer(radar).table, enhancer(shuffled).table, atol=1e-3)
@@ -65,17 +66,34 @@ def test_a_stream_asks_for_a_cloud_only_when_its_turn_comes(enhancer):
     assert asked == [6]
 
 
-def test_more_samples_are_a_mean_of_more_draws(enhancer):
+def test_draws_come_with_the_cloud_and_do_not_change_it(enhancer):
     radar = tiny_pair(6).radar
-    one, three = enhancer(radar, samples=1), enhancer(radar, samples=3)
-    assert not np.array_equal(one.table, three.table)
-    assert (one.spread == 0).all()
+    alone, two, three = (enhancer(radar, 5, samples=samples) for samples in (0, 2, 3))
+    assert [len(cloud.draws) for cloud in (alone, two, three)] == [0, 2, 3]
+    np.testing.assert_array_equal(alone.table, three.table)
+    np.testing.assert_array_equal(alone.probability, three.probability)
+    for ours, theirs in zip(two.draws, three.draws, strict=False):
+        np.testing.assert_array_equal(ours.table, theirs.table)
+    first, second, _ = (draw.table for draw in three.draws)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, three.table)
 
 
-@pytest.mark.parametrize("name", ["steps", "samples"])
-def test_counts_below_one_are_refused(enhancer, name):
-    with pytest.raises(InputError, match=f"{name} = 0: must be a whole number, 1 to 4096"):
-        enhancer(tiny_pair(6).radar, **{name: 0})
+def test_the_spread_is_that_of_draws_or_what_the_probability_says(enhancer):
+    radar = tiny_pair(6).radar
+    alone, drawn = enhancer(radar), enhancer(radar, samples=4)
+    says = np.sqrt(alone.probability * (1.0 - alone.probability))
+    np.testing.assert_allclose(alone.spread, says, atol=1e-6)
+    assert not np.array_equal(drawn.spread, alone.spread)
+    assert (drawn.spread <= 0.5 + 1e-6).all()
+
+
+def test_counts_out_of_bounds_are_refused(enhancer):
+    for name, low in (("steps", 1), ("samples", 0)):
+        with pytest.raises(InputError, match=f"{name} = -1: must be a whole number, {low} to 4096"):
+            enhancer(tiny_pair(6).radar, **{name: -1})
+    with pytest.raises(InputError, match="steps = 0: must be a whole number, 1 to 4096"):
+        enhancer(tiny_pair(6).radar, steps=0)
     with pytest.raises(InputError, match="workers = 0: must be a whole number, 1 to 4096"):
         enhancer.batch([], workers=0)
 
@@ -233,10 +251,11 @@ def test_tiles_of_no_use_are_refused(edm_run):
 
 def test_a_consensus_of_two_views_and_the_regression(enhancer):
     radar = tiny_pair(6).radar
-    alone = enhancer.sampling.model_copy(update={"samples": 1, "steps": 1})
+    plain = {"steps": 1, "regression_share": 0.0, "detail_sigma": None}
+    alone = enhancer.sampling.model_copy(update=plain)
     both = alone.model_copy(update={"views": 2, "regression_share": 0.5})
     first, second = (enhancer.with_sampling(sampling)(radar) for sampling in (alone, both))
-    assert (first.spread == 0).all()
+    assert not np.array_equal(first.table, second.table)
     assert second.spread.max() > 0
     assert ((second.probability >= 0) & (second.probability <= 1)).all()
     regression = alone.model_copy(update={"regression_share": 1.0})

@@ -31,11 +31,13 @@ from radarsparse.models.weights import SHIPPED, find_model, run_folder
 EXAMPLES = """
 radarsparse enhance --input radar.pcd --out clouds
 radarsparse enhance --checkpoint runs/edm --input DIR --out clouds --format pcd --seed 1
+radarsparse enhance --input radar.pcd --out clouds --samples 4
 radarsparse enhance --input drive.bag --topic /radar_enhanced_pcl --out clouds
 radarsparse enhance --input drive.mcap --format bag --out enhanced.mcap
 """
 BAG_FORMAT = "bag"
 BAG_TOPIC_SUFFIX = "_enhanced"
+DRAWS_FOLDER = "draws"
 
 _log = logging.getLogger("radarsparse")
 
@@ -94,7 +96,9 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
     def enhance(radar: Radar) -> EnhancedCloud:
         points = transform_points(T_radar_sensor, radar.read())
-        return enhancer(points, arguments.seed, arguments.steps, name=radar.source)
+        return enhancer(
+            points, arguments.seed, arguments.steps, arguments.samples, name=radar.source
+        )
 
     with job.unfinished.working() as results:
         skipped = _enhance_all(job, enhance, results, arguments.skip_unusable)
@@ -116,7 +120,10 @@ def _check(arguments: argparse.Namespace) -> None:
     check_whole("--seed", arguments.seed, 0, SEED_MOST)
     if arguments.steps is not None:
         check_whole("--steps", arguments.steps, 1, COUNT_MOST)
+    check_whole("--samples", arguments.samples, 0, COUNT_MOST)
     source, bag = arguments.input, arguments.format == BAG_FORMAT
+    if bag and arguments.samples:
+        raise InputError("--samples: draws are files, which --format bag has no place for")
     if not is_bag(source):
         if bag or arguments.topic:
             raise InputError(f"--input {source}: is no bag, which --format bag and --topic need")
@@ -143,6 +150,7 @@ def _unfinished(
         "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
         "seed": arguments.seed,
         "steps": arguments.steps,
+        "samples": arguments.samples,
         "format": arguments.format,
         "tile_m": arguments.tile_m,
         "tile_overlap_m": arguments.tile_overlap_m,
@@ -164,6 +172,11 @@ def _open_files(arguments: argparse.Namespace, _: NDArray[np.float64]) -> Job:
 
 
 def _write(path: Path, cloud: EnhancedCloud) -> None:
+    """Write a cloud after its draws, so that all are there once it is."""
+    for number, draw in enumerate(cloud.draws):
+        file = path.parent / DRAWS_FOLDER / f"{path.stem}_{number}{path.suffix}"
+        file.parent.mkdir(exist_ok=True)
+        write_cloud(file, draw.table, draw.probability)
     write_cloud(path, cloud.table, cloud.probability)
 
 
@@ -236,7 +249,7 @@ def _enhance_all(
     job: Job, enhance: Callable[[Radar], EnhancedCloud], results: Path, skip_unusable: bool
 ) -> int:
     """Add the results that aren't there yet; returns how many clouds were left out."""
-    skipped, done = 0, sum(1 for _ in results.iterdir())
+    skipped, done = 0, sum(1 for path in results.iterdir() if path.is_file())
     with tqdm(
         total=job.total, initial=done, desc="enhance", unit="cloud", disable=None
     ) as progress:
@@ -274,6 +287,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = ("ply", "pcd", "npz", BAG_FORMAT)
     parser.add_argument("--format", choices=formats, default="ply", help=text)
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps (default: config's)")
+    text = "also draw so many clouds of what may be there, into the folder draws (default: none)"
+    parser.add_argument("--samples", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
     _add_input_arguments(parser)
     text = "device of the network, such as cuda (default: cpu)"

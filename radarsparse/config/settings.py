@@ -193,15 +193,17 @@ class DiffusionSettings(Settings):
 
 
 class SamplingSettings(Settings):
-    """How an enhanced cloud is drawn when the caller says nothing else.
+    """How a cloud is drawn when the caller says nothing else; by default, its regression.
 
     The sampler starts from the regression estimate with noise of level `start_sigma`, by default
     the highest one; `temperature` below 1 is for less noise than that level has. `samples` draws
     are averaged; with two `views` as many are drawn of the mirrored scene, too. The regression
-    takes `regression_share` of the mean. `guidance` above 1 leads away from what would be drawn
-    without the radar, at twice the cost. With a `detail_sigma` latents are drawn anew at that level
-    once it is settled which flags are up. A cell is present where its presence, from -1 to 1,
-    exceeds `presence_threshold`; a voxel exists where it is likelier than `voxel_probability`.
+    takes `regression_share` of the mean; with 1 nothing is drawn. `guidance` above 1 leads away
+    from what would be drawn without the radar, at twice the cost. Flags that the regression finds
+    less likely than `flag_probability_min` are never drawn. With a `detail_sigma` latents are drawn
+    anew at that level once it is settled which flags are up. A cell is present where its presence,
+    from -1 to 1, exceeds `presence_threshold`; a voxel exists where it is likelier than
+    `voxel_probability`.
     """
 
     steps: Few = 18
@@ -209,11 +211,21 @@ class SamplingSettings(Settings):
     start_sigma: Positive | None = None
     temperature: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     guidance: NotNegative = 1.0
+    flag_probability_min: Share = 0.0
     views: Literal[1, 2] = 1
+    regression_share: Share = 1.0
+    detail_sigma: Positive | None = 0.6
+    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
+    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.09
+
+
+class DrawSettings(SamplingSettings):
+    """The same for draws from what may be there, each a cloud of its own."""
+
+    start_sigma: Positive | None = 7.0
+    flag_probability_min: Share = 0.03
     regression_share: Share = 0.0
     detail_sigma: Positive | None = None
-    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
-    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 
 
 class FewStepSamplingSettings(SamplingSettings):
@@ -221,6 +233,9 @@ class FewStepSamplingSettings(SamplingSettings):
 
     steps: Few = 2
     last_sigma: Positive = 10.0
+    regression_share: Share = 0.0
+    detail_sigma: Positive | None = None
+    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 
 
 class EctSettings(Settings):
@@ -334,6 +349,7 @@ class DenoiserConfig(RunSettings):
     model: DenoiserSettings
     diffusion: DiffusionSettings = DiffusionSettings()
     sampling: SamplingSettings = SamplingSettings()
+    draws: DrawSettings = DrawSettings()
 
     @model_validator(mode="after")
     def _views_fit(self) -> "DenoiserConfig":
@@ -359,6 +375,7 @@ class FewStepConfig(DenoiserConfig):
 
     teacher: str
     sampling: FewStepSamplingSettings = FewStepSamplingSettings()  # pyright: ignore[reportIncompatibleVariableOverride] (frozen)
+    draws: FewStepSamplingSettings = FewStepSamplingSettings()  # pyright: ignore[reportIncompatibleVariableOverride] (frozen)
 
 
 class EctConfig(FewStepConfig):

@@ -71,7 +71,7 @@ SINGLE: Mapping[str, Any] = {
     "temperature": 1.0,
     "guidance": 1.0,
     "detail_sigma": None,
-    "voxel_probability": SamplingSettings().voxel_probability,
+    "voxel_probability": 0.05,
 }
 COLD, DETAILED = "1 step, one draw, temperature 0.5", "regression, its details drawn"
 
@@ -163,7 +163,7 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
         calibration of the mean of the draws: by bin of what is said of a flag, how often it is up,
         and the expected calibration error.
     """
-    sampling = ladder.few.sampling.model_copy(update={**SINGLE, "samples": DRAWS})
+    sampling = ladder.few.sampling.model_copy(update=SINGLE)
     scored = [_score_frame(ladder, pair, sampling) for pair in pairs]
     scores = np.stack([scores for scores, _, _ in scored])
     said, up = (torch.cat(parts) for parts in zip(*((s, u) for _, s, u in scored), strict=True))
@@ -188,11 +188,12 @@ def _score_frame(
     batch = enhancer.make_batch(pair)
     scene = Scene(batch.radar, batch.cells, batch.beams, batch.volume)
     with use_engine(enhancer.engine):
-        draws = network.draw([scene], frame_seed(SEED, pair.name), sampling).draws
+        seed = frame_seed(SEED, pair.name)
+        draws = torch.stack(network.draw_each(scene, DRAWS, seed, sampling))
         target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
         scores = []
         for draw in draws:
-            cloud = enhancer.decode(draw, draw[None], scene).table
+            cloud = enhancer.decode(draw, scene).table
             found = evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m)
             scores.append([found[key] for key in DRAW_METRICS])
         said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)

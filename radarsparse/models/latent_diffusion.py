@@ -32,6 +32,7 @@ from radarsparse.models.state import (
     DrawNoise,
     State,
     choose_flags,
+    drop_unlikely,
     flagged_voxels,
     make_noise,
     make_state,
@@ -63,11 +64,11 @@ class Consensus(NamedTuple):
 
     Attributes:
         state: [n, c] which is decoded.
-        draws: [k, n, c] whose mean it is, next to the regression.
+        draws: [k, n, c] whose mean it is, next to the regression; none where it is the regression.
     """
 
     state: Tensor
-    draws: Tensor
+    draws: Tensor | None
 
 
 class LatentDiffusion(nn.Module):
@@ -132,7 +133,24 @@ class LatentDiffusion(nn.Module):
         state = draws.mean(0).lerp(means.mean(0), sampling.regression_share)
         if sampling.detail_sigma is not None:
             state = self.draw_details(state, condition, draw_noise, sampling)
-        return Consensus(state, draws)
+        return Consensus(state, draws if sampling.regression_share < 1.0 else None)
+
+    def draw_each(
+        self, scene: Scene, count: int, seed: int, sampling: SamplingSettings
+    ) -> list[Tensor]:
+        """States [n, c] of which each may be there, not their mean.
+
+        Args:
+            scene: for which.
+            count: how many; more begin with the same ones.
+            seed: of the noise.
+            sampling: how one is drawn.
+        """
+        cells = scene.cells.feats
+        draw_noise = make_noise(seed, cells.new_empty(len(cells), self.state_channels))
+        condition = self.condition_on(scene.radar, scene.cells)
+        mean = self.regress(condition)
+        return [self.sample(condition, mean, draw_noise, sampling) for _ in range(count)]
 
     def _draw_view(
         self, condition: Condition, draw_noise: DrawNoise, sampling: SamplingSettings
@@ -205,17 +223,21 @@ class LatentDiffusion(nn.Module):
             mean: [n, c] estimate about which the sampler starts, of `regress`. Noise alone would
                 say that half of all flags are up, and many cells together would be believed.
             draw_noise: of `make_noise`.
-            sampling: number of noise levels, the first one and how much of its noise.
+            sampling: number of noise levels, the first one and how much of its noise; which flags
+                are left out.
 
-        Source: Meng et al. 2022, SDEdit, for the start at a lower level.
+        Source: Meng et al. 2022, SDEdit, for the start at a lower level; Holtzman et al. 2020, The
+        Curious Case of Neural Text Degeneration, for leaving the unlikely out.
         """
         first = sampling.start_sigma or self.diffusion.sigma_max
         start = mean + first * sampling.temperature * draw_noise()
         denoise = partial(self.denoise_guided, condition=condition, guidance=sampling.guidance)
         if isinstance(sampling, FewStepSamplingSettings):
             sigmas = few_step_sigmas(sampling.steps, first, sampling.last_sigma)
-            return multistep(denoise, start, sigmas, draw_noise)
-        return heun(denoise, start, sampling_sigmas(sampling.steps, first, self.diffusion))
+            drawn = multistep(denoise, start, sigmas, draw_noise)
+        else:
+            drawn = heun(denoise, start, sampling_sigmas(sampling.steps, first, self.diffusion))
+        return drop_unlikely(drawn, mean, sampling.flag_probability_min)
 
     def draw_details(
         self,

@@ -75,6 +75,24 @@ def flagged_voxels(state: Tensor, chosen: Tensor, lattice: SparseTensor) -> Spar
     return SparseTensor.on(support, probability[order, None])
 
 
+def drop_unlikely(state: Tensor, mean: Tensor, probability: float) -> Tensor:
+    """A draw without flags that are unlikely, and without cells that keep none.
+
+    Args:
+        state: [n, c] a draw.
+        mean: [n, c] mean estimate, which says how likely each flag is.
+        probability: below which a flag is lowered; 0 changes nothing.
+    """
+    if probability == 0.0:
+        return state
+    latent, flags, presence = State.split(state)
+    unlikely = State.split(mean).flags < 2.0 * probability - 1.0
+    kept = flags.masked_fill(unlikely, -1.0)
+    lost = (flags > 0).any(1) & ~(kept > 0).any(1)
+    presence = presence.masked_fill(lost, -1.0)
+    return torch.cat([latent, kept, presence[:, None]], dim=1)
+
+
 def choose_flags(state: State, lattice: Support, presence_threshold: float) -> Tensor:
     """The likeliest flags, as many in each sample as their probabilities add up to.
 

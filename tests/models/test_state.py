@@ -8,6 +8,7 @@ from radarsparse.models.state import (
     FLAGS,
     State,
     choose_flags,
+    drop_unlikely,
     flagged_voxels,
     make_state,
     mirror_rows,
@@ -73,6 +74,20 @@ def test_as_many_flags_are_chosen_in_each_sample_as_are_expected_the_likeliest_f
         inside, up = probability[sample == number], chosen[sample == number]
         assert int(up.sum()) == round(inside.sum().item())
         assert inside[up].min() >= inside[~up].max()
+
+
+def test_a_draw_loses_flags_that_are_unlikely_and_cells_that_keep_none():
+    mean = torch.full((3, 2 + BINARY_CHANNELS), -0.98)  # a probability of 0.01
+    mean[0, 2 + 5] = 0.2
+    draw = torch.full_like(mean, -1.0)
+    draw[:, -1] = torch.tensor([1.0, 1.0, -1.0])
+    draw[0, [2 + 5, 2 + 6]] = 1.0
+    draw[1, 2 + 7] = 1.0
+    expected = draw.clone()
+    expected[0, 2 + 6] = expected[1, 2 + 7] = expected[1, -1] = -1.0
+    assert torch.equal(drop_unlikely(draw, mean, 0.03), expected)
+    assert torch.equal(drop_unlikely(draw, mean, 0.01), draw)
+    assert torch.equal(drop_unlikely(draw, mean, 0.0), draw)
 
 
 def test_a_present_cell_keeps_its_likeliest_flag_even_where_none_is_expected():

@@ -71,6 +71,19 @@ def test_a_bag_becomes_clouds_named_by_their_stamps(edm_run, tmp_path, name, mak
     assert not (tmp_path / "clouds.partial").exists()
 
 
+def test_draws_are_files_of_a_folder_beside_the_clouds(edm_run, tmp_path):
+    source = write(tmp_path, "drive.bag", cloud)
+    enhance(edm_run, source, tmp_path / "clouds", "--samples", 2)
+    drawn = Enhancer.load(edm_run)(radar(0), samples=2).draws
+    for number, draw in enumerate(drawn):
+        file = tmp_path / "clouds" / "draws" / f"{stamp_ns(0)}_{number}.ply"
+        np.testing.assert_array_equal(read_rows(file), draw.table)
+    assert len(list((tmp_path / "clouds" / "draws").iterdir())) == 2 * CLOUDS
+    words = ("--format", "bag", "--samples", 2)
+    with pytest.raises(InputError, match="--samples: draws are files"):
+        enhance(edm_run, source, tmp_path / "out.bag", *words)
+
+
 @pytest.mark.parametrize(("name", "make"), [("drive.bag", cloud), ("drive.mcap", cloud)])
 def test_a_bag_becomes_a_bag(edm_run, tmp_path, name, make):
     source, out = write(tmp_path, name, make, c1=FAR), tmp_path / f"enhanced_{name}"
