@@ -22,16 +22,13 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     Returns:
         The file that was written.
     """
-    names = ("data", "vae", "edm", "ect", "release")
-    data, vae, edm, ect, release = (arguments.out / name for name in names)
+    data, vae, edm, release = (arguments.out / name for name in ("data", "vae", "edm", "release"))
     changes = ["--set", f"data.root={data}"]
     call("simulate", "--out", data, "--frames", FRAMES, "--seed", 0)
     call("train", "--config", "release_vae", "--out", vae, *changes)
     changes += ["--set", f"model.vae={vae}"]
     call("train", "--config", "release_edm", "--out", edm, *changes)
-    changes += ["--set", f"teacher={edm}"]
-    call("train", "--config", "release_ect", "--out", ect, *changes)
-    save_half(ect, release)
+    save_half(edm, release)
     file = release / MODEL_FILE
     print(f"wrote {file}")
     return {"weights": str(file)}
