@@ -162,7 +162,11 @@ class Enhancer:
         return Surroundings(self.volume, self.lidar, self.device)
 
     def make_batch(self, pair: ScanPair) -> Batch:
-        """A pair as in training."""
+        """The batch of one pair, told of the beams of its LiDAR as in training.
+
+        Raises:
+            InputError: the pair has no radar or no LiDAR point in the volume.
+        """
         return make_batch([pair], self.volume, self.lidar.rings_deg)
 
     def with_sampling(self, sampling: SamplingSettings) -> "Enhancer":

@@ -47,6 +47,19 @@ def pose(yaw_pitch_roll_rad: ArrayLike, position_m: ArrayLike) -> NDArray[np.flo
     return transform
 
 
+def take_pose_apart(T_parent_body: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The inverse of `pose`: angles [3] about z, y and x in radians, position [3] in metres.
+
+    Args:
+        T_parent_body: rigid [4, 4].
+    """
+    x, y, z = T_parent_body[:3, 0]
+    yaw, pitch = np.arctan2(y, x), np.arctan2(-z, np.hypot(x, y))
+    # Roll is what is left, so that whatever yaw a body gets that looks straight up or down fits it.
+    left = np.linalg.inv(pose((yaw, pitch, 0.0), (0.0, 0.0, 0.0))) @ T_parent_body
+    return np.array([yaw, pitch, np.arctan2(left[2, 1], left[1, 1])]), T_parent_body[:3, 3].copy()
+
+
 def azimuth_rad(points: Floats) -> Floats:
     """Angle of each point to the left of straight ahead, in radians."""
     return np.arctan2(points[:, 1], points[:, 0])

@@ -79,6 +79,22 @@ def test_shipped_configs_load(path):
         ),
         ("train.precision=8", "train.precision = 8: must be '32', '16-mixed' or 'bf16-mixed'"),
         ("train=[]", r"train = \[\]: must be a block of keys"),
+        ("lidar.rings_deg=[0, 91]", r"lidar.rings_deg.1 = 91: must be less than or equal to 90"),
+        ("lidar.rings_deg=[-91]", r"lidar.rings_deg.0 = -91: must be greater than or equal to -90"),
+        ("lidar.rings_deg=3", r"lidar.rings_deg = 3: must be a valid array"),
+        (
+            f"lidar.rings_deg={[0] * 1025}",
+            r"lidar.rings_deg = .*: must have at most 1024 items",
+        ),
+        ("lidar.position_m=[0, 0]", "lidar.position_m.2: is missing"),
+        ("lidar.position_m=[0, 0, 101]", "lidar.position_m.2 = 101: must be less than or equal to"),
+        (
+            "lidar.yaw_pitch_roll_deg=[-181, 0, 0]",
+            "lidar.yaw_pitch_roll_deg.0 = -181: must be greater than or equal to -180",
+        ),
+        ("lidar.yaw_pitch_roll_deg=[0, 0, up]", "lidar.yaw_pitch_roll_deg.2 = 'up': must be"),
+        ("lidar.rings=[0]", r"lidar.rings = \[0\]: is no key here"),
+        ("model.kernel_size=2", "model.kernel_size = 2: must be 1 or 3"),
         ("volume.voxel_size_m=0.001", "box holds .* lattice cells .* must hold at most 4,000,000"),
     ],
 )

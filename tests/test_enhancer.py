@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from radarsparse.config import EdmConfig, VaeSettings
+from radarsparse.config import EdmConfig, LidarSettings, VaeSettings
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.models.latent_diffusion import LatentDiffusion
@@ -212,6 +212,23 @@ def _long_enhancer(tmp_path, tiles):
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     return Enhancer(network, config, tiles)
+
+
+def test_other_rings_give_another_cloud(tmp_path):
+    network, radar = _long_enhancer(tmp_path, None).network, _long_radar()
+    config = tiny_config(tmp_path, "edm", vae="", blocks=1)
+    assert isinstance(config, EdmConfig)
+
+    def draw(rings_deg, yaw_deg=0.0):
+        lidar = LidarSettings(rings_deg=rings_deg, yaw_pitch_roll_deg=(yaw_deg, 5.0, 0.0))
+        volume = config.volume.model_copy(update=LONG)
+        told = config.model_copy(update={"volume": volume, "lidar": lidar})
+        return Enhancer(network, told)(radar).table
+
+    first = draw((-2.0, 1.0))
+    assert np.array_equal(first, draw((1.0, -2.0)))
+    for other in (draw(()), draw((-2.0, 4.0)), draw((-2.0, 1.0), yaw_deg=90.0)):
+        assert other.shape != first.shape or np.abs(other - first).max() > 1e-3
 
 
 def _long_radar():

@@ -4,7 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from radarsparse.geometry import Volume, cartesian, observed_mask, transform_points
+from radarsparse.geometry import (
+    Volume,
+    cartesian,
+    observed_mask,
+    pose,
+    take_pose_apart,
+    transform_points,
+)
 
 VOLUME = Volume((0.0, -3.2, -1.6), (6.4, 3.2, 1.6), 0.2, np.radians(50.0))
 
@@ -25,6 +32,18 @@ def test_transform_and_back_keeps_points_and_further_columns(random):
     np.testing.assert_allclose(moved[:, :3], expected, atol=1e-12)
     np.testing.assert_array_equal(moved[:, 3:], points[:, 3:])
     np.testing.assert_allclose(transform_points(np.linalg.inv(T_to_from), moved), points)
+
+
+@pytest.mark.parametrize("pitch", [-0.5 * np.pi, -0.4, 0.0, 1.2, 0.5 * np.pi])
+def test_a_pose_taken_apart_gives_the_pose_again(random, pitch):
+    for yaw, roll in random.uniform(-np.pi, np.pi, (20, 2)):
+        position_m = random.normal(size=3)
+        angles_rad, found_m = take_pose_apart(pose((yaw, pitch, roll), position_m))
+        np.testing.assert_allclose(
+            pose(angles_rad, found_m), pose((yaw, pitch, roll), position_m), atol=1e-12
+        )
+        if abs(pitch) < 1.5:
+            np.testing.assert_allclose(angles_rad, (yaw, pitch, roll), atol=1e-12)
 
 
 def test_range_and_angles_lead_back_to_the_points(random):

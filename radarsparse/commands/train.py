@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ from radarsparse.errors import InputError
 from radarsparse.training.loop import train
 from radarsparse.training.planning.dry_run import check, suggest_batch_size, suggest_voxel_size
 from radarsparse.training.planning.profile import profile_steps
+from radarsparse.training.target_lidar import tell_lidar
 from radarsparse.viewer.plots import render_clouds
+
+_log = logging.getLogger("radarsparse")
 
 EXAMPLES = """
 radarsparse train --config demo_vae --out runs/vae --set data.root=DIR
@@ -30,9 +35,11 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         The run folder, the samples seen and the last value of every number of `stats.jsonl`; or
         what was asked for instead.
     """
-    config = load_config(arguments.config, arguments.set)
     if arguments.memory_gib is not None and not arguments.find_batch_size:
         raise InputError(f"--memory-gib {arguments.memory_gib:g}: goes with --find-batch-size")
+    config, line = tell_lidar(load_config(arguments.config, arguments.set))
+    if line and os.environ.get("RANK", "0") == "0":
+        _log.info("%s", line)
     folder = arguments.out or Path("runs") / arguments.config.stem
     if arguments.dry_run:
         found = check(config, folder)

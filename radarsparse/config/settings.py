@@ -15,6 +15,7 @@ Few = Annotated[int, Field(gt=0, le=4096)]
 Angle = Annotated[float, Field(ge=-180.0, le=180.0)]
 Elevation = Annotated[float, Field(ge=-90.0, le=90.0)]
 Place = Annotated[float, Field(ge=-100.0, le=100.0)]
+RingsDeg = Annotated[tuple[Elevation, ...], Field(max_length=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 EngineName = Literal["auto", "torch", "spconv"]
@@ -69,9 +70,16 @@ class LidarSettings(Settings):
     told of it.
     """
 
-    rings_deg: Annotated[tuple[Elevation, ...], Field(max_length=1024)] = ()
+    rings_deg: RingsDeg = ()
     position_m: tuple[Place, Place, Place] = (0.0, 0.0, 0.0)
     yaw_pitch_roll_deg: tuple[Angle, Angle, Angle] = (0.0, 0.0, 0.0)
+
+    @property
+    def mirrored(self) -> "LidarSettings":
+        """The same LiDAR with left and right exchanged."""
+        (x, y, z), (yaw, pitch, roll) = self.position_m, self.yaw_pitch_roll_deg
+        change = {"position_m": (x, -y, z), "yaw_pitch_roll_deg": (-yaw, pitch, -roll)}
+        return self.model_copy(update=change)
 
 
 class AugmentSettings(Settings):

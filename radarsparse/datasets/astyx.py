@@ -11,6 +11,7 @@ from radarsparse.datasets.kitti import list_numbers
 from radarsparse.datasets.native import source_of_files, usable_lidar
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import DatasetCard, frame_name, rigid_transform
+from radarsparse.formats.rings import VLP_16_DEG
 from radarsparse.formats.tables import read_named, read_text
 from radarsparse.geometry import azimuth_rad, transform_points
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
@@ -38,6 +39,7 @@ _CARD = DatasetCard(
         "M. Meyer, G. Kuschk: Automotive Radar Dataset for Deep Learning Based 3D Object"
         " Detection. European Radar Conference (EuRAD), 2019 (Astyx HiRes2019)."
     ),
+    lidar_rings_deg=VLP_16_DEG,
 )
 
 

@@ -30,6 +30,7 @@ from radarsparse.formats.bags.decoding import POINT_CLOUD2
 from radarsparse.formats.bags.point_cloud2 import columns_of_point_cloud2
 from radarsparse.formats.bags.recording import Message, list_bags
 from radarsparse.formats.prepared import DatasetCard, rigid_transform
+from radarsparse.formats.rings import OS1_128_DEG
 from radarsparse.formats.tables import read_text
 from radarsparse.scan import LIDAR_COLUMNS, RADAR_COLUMNS, usable_points
 
@@ -59,6 +60,7 @@ _CARD = DatasetCard(
         " Automotive Dataset With 4D Radar. IEEE Robotics and Automation Letters,"
         " 2023 (MSC-RAD4R)."
     ),
+    lidar_rings_deg=OS1_128_DEG,
 )
 
 

@@ -14,6 +14,7 @@ from radarsparse.datasets.native import (
     usable_lidar,
 )
 from radarsparse.formats.prepared import DatasetCard, frame_name
+from radarsparse.formats.rings import HDL_64_DEG
 from radarsparse.formats.tables import read_float32
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 
@@ -52,6 +53,7 @@ _CARD = DatasetCard(
         " With 3+1D Radar in the View-of-Delft Dataset. IEEE Robotics and Automation Letters,"
         " 2022 (View-of-Delft)."
     ),
+    lidar_rings_deg=HDL_64_DEG,
 )
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
-from radarsparse.config import read_yaml, to_yaml
+from radarsparse.config import LidarSettings, describe_faults, read_yaml, to_yaml
+from radarsparse.config.settings import RingsDeg
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.formats.content import array_names, read_npz
@@ -25,6 +26,8 @@ TRANSLATION_MAX_M = 1e4
 TIME_GAP_MAX_S = 1e6
 TIME_GAP = "time_gap_s"
 INTENSITY_MAX = 255.0
+
+_RINGS = "lidar_rings_deg"
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
@@ -41,6 +44,8 @@ class DatasetCard:
         field_of_view_deg: the radar's full azimuth and elevation angles.
         licence: under which terms the points may be used.
         provenance: what the frames were made from; two cards differ if this differs.
+        lidar_rings_deg: elevations of the rings of the LiDAR of all frames, in its own frame; none
+            where it has no rings, they aren't known or the frames are of several LiDARs.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -54,6 +59,7 @@ class DatasetCard:
     licence: str
     citation: str
     provenance: Mapping[str, str | int] = field(default_factory=dict)
+    lidar_rings_deg: RingsDeg = ()
 
 
 def write_frame(folder: Path, pair: ScanPair) -> None:
@@ -213,6 +219,21 @@ class PreparedFrames(Sequence[ScanPair]):
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         return f"{len(self.names)} frames, {digest}"
 
+    @property
+    def lidar_rings_deg(self) -> tuple[float, ...]:
+        """As of the `DatasetCard`; none where there is no card, or an older one.
+
+        Raises:
+            InputError: the card can't be read.
+        """
+        path = self.root / CARD_FILE
+        found = read_yaml(path).get(_RINGS, ()) if path.is_file() else ()
+        try:
+            raw = json.dumps({"rings_deg": found})
+            return LidarSettings.model_validate_json(raw, strict=True).rings_deg
+        except ValidationError as error:
+            raise InputError(f"{path}: lidar_{describe_faults(error)}") from error
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -238,8 +259,9 @@ def frame_names(root: Path) -> tuple[str, ...]:
 
 def holds_card(folder: Path, card: DatasetCard) -> bool:
     """Whether a folder's `dataset.yaml` says exactly this."""
-    path = folder / CARD_FILE
-    return path.is_file() and read_yaml(path) == _plain_card(card)
+    path, plain = folder / CARD_FILE, _plain_card(card)
+    # Older cards say nothing of rings.
+    return path.is_file() and {_RINGS: plain[_RINGS], **read_yaml(path)} == plain
 
 
 def _plain_card(card: DatasetCard) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from radarsparse.models.older_weights import from_format_1
 from radarsparse.models.vae import Vae
 
 MODEL_FILE = "model.safetensors"
-# Raised whenever the meaning of stored weights changes, so that old ones are refused.
+# Raised whenever the meaning of stored weights changes: older ones are then brought up or refused.
 FORMAT = "2"
 METADATA_KEY = "radarsparse"
 STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

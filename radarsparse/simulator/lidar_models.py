@@ -1,11 +1,12 @@
 """LiDARs as numbers: where their beams point, how far and how well they see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from radarsparse.formats.rings import HDL_64_DEG, OS1_128_DEG, VLP_16_DEG
 from radarsparse.geometry import Floats, cartesian
 
 # Worlds end a few metres behind the car, so that no more of a turn is worth casting.
@@ -19,6 +20,7 @@ class LidarModel:
     Attributes:
         directions: where the beams of one sweep point, [n, 3] unit vectors, LiDAR frame; takes
             where the sweep starts, 0 to 1, within what repeats.
+        rings_deg: elevations of beams that turn about the vertical, LiDAR frame; else none.
 
     Source: the makers' data sheets, and what the comment at each sensor names.
     """
@@ -29,48 +31,50 @@ class LidarModel:
     range_max_m: float
     range_noise_std_m: float
     rate_hz: float = 10.0
+    rings_deg: tuple[float, ...] = ()
 
 
-def _rings(azimuth_step_deg: float, elevation_deg: Floats, phase: float) -> Floats:
+def _rings(azimuth_step_deg: float, rings_deg: Sequence[float], phase: float) -> Floats:
     """Beams that turn about the vertical, of which the part ahead is kept; a step repeats."""
     azimuth_deg = np.arange(-AHEAD_DEG, AHEAD_DEG, azimuth_step_deg) + phase * azimuth_step_deg
-    return _unit_vectors(azimuth_deg, elevation_deg[:, None])
+    return _unit_vectors(azimuth_deg, np.array(rings_deg)[:, None])
 
 
 def _unit_vectors(azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
     return cartesian(1.0, np.radians(azimuth_deg), np.radians(elevation_deg)).reshape(-1, 3)
 
 
-# Data sheet: +-15 deg, azimuth step 0.2 deg, 100 m, 3 cm. The nearest return is chosen.
+# Data sheet: azimuth step 0.2 deg, 100 m, 3 cm. The nearest return is chosen.
 VLP_16 = LidarModel(
     name="Velodyne VLP-16",
-    directions=partial(_rings, 0.2, np.linspace(-15.0, 15.0, 16)),
+    directions=partial(_rings, 0.2, VLP_16_DEG),
     range_min_m=1.0,
     range_max_m=100.0,
     range_noise_std_m=0.03,
+    rings_deg=VLP_16_DEG,
 )
 
-# Manual: +2.0 to -24.9 deg, 120 m, at most 2 cm; the two blocks of 32 beams, 1/3 and 1/2 deg apart,
-# are recalled from it. The azimuth step is chosen to match the 84,000 to 95,000 points a sweep of
-# View-of-Delft: steps of the stated 0.09 deg would give over twice as many. The nearest return is
-# chosen.
-_HDL_64_DEG = np.append(np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.9, 32))
+# Manual: 120 m, at most 2 cm. The azimuth step is chosen to match the 84,000 to 95,000 points a
+# sweep of View-of-Delft: steps of the stated 0.09 deg would give over twice as many. The nearest
+# return is chosen.
 HDL_64 = LidarModel(
     name="Velodyne HDL-64E S3",
-    directions=partial(_rings, 0.22, _HDL_64_DEG),
+    directions=partial(_rings, 0.22, HDL_64_DEG),
     range_min_m=1.0,
     range_max_m=120.0,
     range_noise_std_m=0.02,
+    rings_deg=HDL_64_DEG,
 )
 
-# Captures of ouster-lidar/ouster-sdk: +20.95 to -21.82 deg, 1,024 columns (131,072 slots). Data
-# sheet: 170 m, 1 to 3 cm. The rate is that of MSC-RAD4R; the nearest return is chosen.
+# Captures of ouster-lidar/ouster-sdk: 1,024 columns (131,072 slots). Data sheet: 170 m, 1 to 3 cm.
+# The rate is that of MSC-RAD4R; the nearest return is chosen.
 OS1_128 = LidarModel(
     name="Ouster OS1-128",
-    directions=partial(_rings, 360.0 / 1024, np.linspace(20.95, -21.82, 128)),
+    directions=partial(_rings, 360.0 / 1024, OS1_128_DEG),
     range_min_m=0.5,
     range_max_m=170.0,
     range_noise_std_m=0.02,
+    rings_deg=OS1_128_DEG,
 )
 
 # Data sheet: 81.7 x 25.1 deg, 24,000 points in 0.1 s on 5 lines, 260 m at 80 % reflectivity, 2 cm

@@ -83,6 +83,7 @@ def simulation_card(
             "radar": rig.radar.name,
             "lidar": rig.lidar.name,
         },
+        lidar_rings_deg=rig.lidar.rings_deg,
     )
 
 
@@ -96,6 +97,11 @@ class SimulatedFrames(Sequence[ScanPair]):
     def fingerprint(self) -> str:
         """What the frames are, in a line."""
         return f"simulated, version {SIMULATOR_VERSION}, seed {self.seed}"
+
+    @property
+    def lidar_rings_deg(self) -> tuple[float, ...]:
+        """As of a `DatasetCard`."""
+        return ASTYX_RIG.lidar.rings_deg
 
     def __len__(self) -> int:
         return FRAMES_MAX

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
@@ -200,7 +201,10 @@ class Trainer:
         self.stage.end_window()
         self._stepper.step()
         self._stepper.zero_grad()
-        self._schedule.step()
+        with warnings.catch_warnings():
+            # Where the scaler leaves out the very first step, torch thinks it forgotten.
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+            self._schedule.step()
         self.average.follow()
         self._sum_up(learnt)
 

@@ -64,6 +64,8 @@ class Beams:
         Returns:
             float32 [n, parts^3], 1 where crossed, parts in the order of x, y, z.
         """
+        if not len(self.rings_rad):
+            return self.rings_rad.new_zeros(len(support), parts**3)
         low, high = self._elevations(support, parts)
         raised = _APART_RAD * support.coords[:, :1]
         below = torch.searchsorted(self.rings_rad, low + (raised - _TOLERANCE_RAD))
@@ -73,10 +75,11 @@ class Beams:
     def _elevations(self, support: Support, parts: int) -> tuple[Tensor, Tensor]:
         """Of the lowest and the highest corner of each part, [n, parts^3]."""
         sample, first = support.coords[:, 0], support.coords[:, 1:] * support.stride
-        turn, start = self.T_lidar_voxels[:, :3, :3], self.T_lidar_voxels[:, :3, 3]
-        first_m = (turn.index_select(0, sample) @ first[:, :, None].to(turn.dtype))[..., 0]
         steps = constant(tuple(product(range(parts + 1), repeat=3)), first.device)
-        steps_m = turn @ (steps.T * (support.stride / parts)).to(turn.dtype)
+        turn, start = self.T_lidar_voxels[:, :3, :3], self.T_lidar_voxels[:, :3, 3]
+        # No products of matrices: autocast would round them to half precision, which is too coarse.
+        first_m = (turn.index_select(0, sample) * first[:, None, :]).sum(2)
+        steps_m = (turn[:, :, None, :] * (steps * (support.stride / parts))).sum(3)
         corners_m = (first_m + start.index_select(0, sample))[:, :, None] + steps_m[sample]
         x, y, z = corners_m.unbind(1)
         elevation = torch.atan2(z, (x.square() + y.square()).sqrt())

@@ -29,7 +29,6 @@ CELL_FEATURES = POSITION_FEATURES + BEAM_FEATURES + FOOTPRINT_FEATURES
 _CPU = torch.device("cpu")
 # Left for right: of x, y, z, doppler_mps, power_db.
 _MIRROR = np.array([1.0, -1.0, 1.0, 1.0, 1.0], dtype=np.float32)
-_FLIP = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
 class Scene(NamedTuple):
@@ -55,19 +54,29 @@ class Surroundings(NamedTuple):
     lidar: LidarSettings = LidarSettings()
     device: torch.device = _CPU
 
+    @property
+    def mirrored(self) -> "Surroundings":
+        """The same with left and right exchanged, of a volume that is as far to both sides."""
+        return self._replace(lidar=self.lidar.mirrored)
+
 
 def make_scene(points: Floats, around: Surroundings, name: str = "radar") -> Scene:
     """Voxelise a radar cloud.
 
     Args:
         points: [n, 5] x, y, z [m], doppler_mps, power_db, radar frame.
-        around: where.
+        around: where, and which LiDAR is imitated.
         name: what to call the cloud in errors.
 
     Raises:
         InputError: no point lies in the volume.
     """
-    return _make_scene(points, around, name, is_mirrored=False)
+    volume, _, device = around
+    voxels = voxelize_some(voxelize_radar, points, volume, name)
+    footprint = move(torch.from_numpy(radar_footprint(points, volume)), device)
+    told, beams = _tell(around)
+    cells = told.replace(torch.cat([told.feats, footprint], dim=1))
+    return Scene(stack_voxels([voxels]).to(device), cells, beams, volume)
 
 
 def make_views(points: Floats, around: Surroundings, count: int, name: str) -> list[Scene]:
@@ -75,34 +84,23 @@ def make_views(points: Floats, around: Surroundings, count: int, name: str) -> l
 
     Args:
         points: as for `make_scene`.
-        around: where; for two views a volume that reaches as far to the left as to the right.
+        around: as there; for two views a volume that reaches as far to the left as to the right.
         count: 1 or 2.
         name: what to call the cloud in errors.
 
     Raises:
         InputError: no point lies in the volume.
     """
-    views = [(points, False), (points * _MIRROR, True)][:count]
-    return [_make_scene(cloud, around, name, is_mirrored) for cloud, is_mirrored in views]
-
-
-def _make_scene(points: Floats, around: Surroundings, name: str, is_mirrored: bool) -> Scene:
-    volume, _, device = around
-    voxels = voxelize_some(voxelize_radar, points, volume, name)
-    footprint = move(torch.from_numpy(radar_footprint(points, volume)), device)
-    told, beams = _told(around, is_mirrored)
-    cells = told.replace(torch.cat([told.feats, footprint], dim=1))
-    return Scene(stack_voxels([voxels]).to(device), cells, beams, volume)
+    views = [(points, around), (points * _MIRROR, around.mirrored)][:count]
+    return [make_scene(cloud, where, name) for cloud, where in views]
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _told(around: Surroundings, is_mirrored: bool) -> tuple[SparseTensor, Beams]:
+def _tell(around: Surroundings) -> tuple[SparseTensor, Beams]:
     """What is told of every cell whatever the radar sees, and the beams."""
     volume, lidar, device = around
     T_radar_lidar = pose(np.radians(lidar.yaw_pitch_roll_deg), lidar.position_m)
-    if is_mirrored:
-        T_radar_lidar = _FLIP @ T_radar_lidar @ _FLIP
     beams = Beams.of(lidar.rings_deg, [T_radar_lidar], volume).map(lambda t: move(t, device))
     cells = lattice(volume, 1, device)
     return cells.replace(tell_beams(cells, beams)), beams

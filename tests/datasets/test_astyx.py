@@ -9,6 +9,7 @@ import pytest
 from radarsparse.datasets.astyx import open_astyx
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import read_frame
+from radarsparse.formats.rings import VLP_16_DEG
 from radarsparse.scan import ScanPair
 from tests.formats.test_tables import frame_of
 
@@ -100,6 +101,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     write_native(tmp_path, "000012")
     write_native(tmp_path, "000003")
     assert open_astyx(tmp_path).names == ("000003", "000012")
+    assert open_astyx(tmp_path).card.lidar_rings_deg == VLP_16_DEG
     for path in ("lidar_vlp16/000003.txt", "calibration/000003.json"):
         (tmp_path / path).rename(tmp_path / "away")
         with pytest.raises(InputError, match=f"{path}: no such file"):

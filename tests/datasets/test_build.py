@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from radarsparse.config import read_yaml
 from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each, read_skipped
 from radarsparse.errors import InputError
-from radarsparse.formats.prepared import frame_names, write_yaml
+from radarsparse.formats.prepared import CARD_FILE, frame_names, write_yaml
 from radarsparse.scan import ScanPair
 from tests.formats.test_prepared import CARD, make_pair
 
@@ -39,6 +40,23 @@ def test_an_interrupted_build_is_resumed(tmp_path: Path) -> None:
     assert made == ["000000", "000001", "000001"]
     assert plan.is_built()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_whose_card_says_nothing_of_rings_is_built_and_one_of_other_rings_is_not(
+    tmp_path: Path,
+) -> None:
+    plan = make_plan(tmp_path / "out", 1)
+    ringed = replace(plan.source, card=replace(CARD, lidar_rings_deg=(-1.0, 1.0)))
+    plan = replace(plan, source=ringed)
+    build_prepared(plan)
+    assert plan.is_built()
+    card = read_yaml(plan.target / CARD_FILE)
+    write_yaml(plan.target / CARD_FILE, card | {"lidar_rings_deg": [0.0]})
+    with pytest.raises(InputError, match="exists with other contents"):
+        plan.is_built()
+    del card["lidar_rings_deg"]
+    write_yaml(plan.target / CARD_FILE, card)
+    assert plan.is_built()
 
 
 def make_even(name: str) -> ScanPair:

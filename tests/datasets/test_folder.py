@@ -62,6 +62,9 @@ def test_a_pair_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame.lidar, LIDAR * (1, 1, 1, 255))
     np.testing.assert_array_equal(frame.T_radar_lidar, LAYOUT["T_radar_lidar"])
     assert source.card.field_of_view_deg == (120.0, 30.0)
+    assert source.card.lidar_rings_deg == ()
+    ringed = write_layout(tmp_path, card=CARD | {"lidar_rings_deg": [-1, 0.5]})
+    assert open_folder(ringed).card.lidar_rings_deg == (-1.0, 0.5)
 
 
 @pytest.mark.parametrize("suffix", [".pcd", ".ply", ".npy", ".bin"])
@@ -124,6 +127,7 @@ MIRRORED = [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         ({"rader": 1}, "rader = 1: is no key here"),
         ({"card": CARD | {"colour": "red"}}, "card.colour = .red."),
         ({"card": CARD | {"radar_rate_hz": 0}}, "card.radar_rate_hz = 0: must be .* 0"),
+        ({"card": CARD | {"lidar_rings_deg": [0, -91]}}, r"card.lidar_rings_deg.1 = -91: must be"),
         ({"card": None}, "card = None: "),
         (
             {"radar": LAYOUT["radar"] | {"suffix": ".las"}},

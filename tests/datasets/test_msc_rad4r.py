@@ -13,6 +13,7 @@ from radarsparse.datasets.build import PreparedPlan, Source, Unusable, build_pre
 from radarsparse.datasets.msc_rad4r import LIDAR_TOPIC, RADAR_TOPIC, open_msc_rad4r
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import read_frame
+from radarsparse.formats.rings import OS1_128_DEG
 from radarsparse.scan import ScanPair
 from tests.formats.bags.bag_files import (
     T0_S,
@@ -161,6 +162,7 @@ def test_a_folder_is_prepared_without_its_unusable_frames(tmp_path: Path) -> Non
 def test_the_card_tells_sources_apart(tmp_path: Path) -> None:
     card = open_msc_rad4r(write_native(tmp_path)).card
     assert (card.radar_rate_hz, card.lidar_rate_hz) == (15.0, 10.0)
+    assert card.lidar_rings_deg == OS1_128_DEG
     assert open_msc_rad4r(tmp_path).card == card
     path = tmp_path / "calib/T_radar_lidar.txt"
     path.write_text(path.read_text().replace("1.5", "1.6"))

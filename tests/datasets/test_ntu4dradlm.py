@@ -344,6 +344,7 @@ def test_the_card_tells_sources_apart(small_root: Path, root: Path) -> None:
     assert (card.radar_rate_hz, card.lidar_rate_hz) == (15.0, 10.0)
     assert card.field_of_view_deg == (113.0, 45.0)
     assert "2309.00962" in card.citation
+    assert card.lidar_rings_deg == ()
     assert card.provenance["lidar_window_ms"] == 500
     assert open_ntu4dradlm(small_root).card == card
     assert open_ntu4dradlm(root).card != card

@@ -8,6 +8,7 @@ import pytest
 from radarsparse.datasets.view_of_delft import open_view_of_delft
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import read_split, write_split
+from radarsparse.formats.rings import HDL_64_DEG
 from tests.formats.test_tables import frame_of, fuzz, write_float32
 
 #        x     y     z    RCS    v_r  v_r_compensated  time
@@ -63,6 +64,7 @@ def test_frames_are_named_and_the_card_tells_them_apart(tmp_path: Path) -> None:
     assert two.names == ("000003", "000012")
     assert one.card != two.card
     assert one.card.licence.startswith("View-of-Delft licence: research institutions only")
+    assert one.card.lidar_rings_deg == HDL_64_DEG
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,9 @@ def test_lidars_see_as_far_and_wide_as_published(
     name: str, azimuth_deg: float, lowest_deg: float, highest_deg: float, range_max_m: float
 ) -> None:
     _, azimuth, elevation = polar(LIDARS[name].directions(0.5))
+    if rings_deg := LIDARS[name].rings_deg:
+        found = np.unique(np.round(elevation, 6))
+        np.testing.assert_allclose(found, np.sort(rings_deg), atol=1e-6)
     assert np.abs(azimuth).max() == pytest.approx(azimuth_deg, rel=0.01)
     assert elevation.min() == pytest.approx(lowest_deg, abs=0.1)
     assert elevation.max() == pytest.approx(highest_deg, abs=0.1)
@@ -332,7 +335,9 @@ def test_the_card_tells_the_sensors() -> None:
     assert card.lidar_sensor == "simulated, after Livox Horizon"
     assert card.field_of_view_deg == pytest.approx((112.8, 44.8))
     assert (card.radar_rate_hz, card.lidar_rate_hz) == (12.0, 10.0)
+    assert card.lidar_rings_deg == ()
     default = simulation_card(1, 5, 1)
+    assert default.lidar_rings_deg == tuple(np.arange(-15.0, 16.0, 2.0))
     assert default == simulation_card(1, 5, 1, ASTYX_RIG)
     assert default.field_of_view_deg == (110.0, 20.0)
     assert default.provenance != card.provenance

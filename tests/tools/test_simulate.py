@@ -42,6 +42,7 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     counts = {"simulator_version": 2, "seed": 7, "frames": 5, "radar_sweeps": 1}
     sensors = {"radar": "Astyx 6455 HiRes", "lidar": "Velodyne VLP-16"}
     assert card["provenance"] == counts | sensors
+    assert card["lidar_rings_deg"] == list(range(-15, 16, 2))
     assert [path.name for path in out.parent.iterdir()] == ["sim"]
 
     before = (out / "frames/000000.npz").stat().st_mtime_ns

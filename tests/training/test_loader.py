@@ -15,6 +15,7 @@ from radarsparse.scan import ScanPair
 from radarsparse.training.devices import Rank
 from radarsparse.training.loader import Microbatch, TrainingSamples, load_batches, plan_windows
 from radarsparse.voxels.batch import Batch
+from radarsparse.voxels.beams import Beams
 from tests.conftest import tiny_config
 
 
@@ -195,6 +196,23 @@ def test_frames_that_augmentation_changes_are_voxelised_anew(
     )
     assert torch.equal(kept.radar.feats, plain.radar.feats)
     assert not (tmp_path / "voxels").exists()
+
+
+@pytest.mark.parametrize("stage", ["vae", "edm"])
+def test_networks_in_training_are_told_of_the_beams_of_each_changed_frame(
+    stage: str, frames: Path
+) -> None:
+    model = {} if stage == "vae" else {"vae": "unused"}
+    raw = tiny_config(frames, stage, **model).model_dump(mode="json")
+    raw["lidar"] = {"rings_deg": (-20.0, -5.0, 5.0), "position_m": (9.0, 9.0, 9.0)}
+    samples = TrainingSamples(PreparedFrames.open(frames, "train"), validate_config(raw, "test"))
+    (batch,) = load_batches(samples, iter(MICROBATCHES[:1]), 0)
+    mounts = [pair.T_radar_lidar for pair in batch.pairs]
+    assert not np.array_equal(*mounts)
+    expected = Beams.of((-20.0, -5.0, 5.0), mounts, batch.volume)
+    assert torch.equal(batch.beams.rings_rad, expected.rings_rad)
+    assert torch.equal(batch.beams.T_lidar_voxels, expected.T_lidar_voxels)
+    assert batch.beams.crossed(batch.lattice.support, 4).any()
 
 
 def drawn(samples: TrainingSamples, numbers: Iterable[int]) -> list[ScanPair]:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from radarsparse.config import EdmConfig, VaeConfig
+from radarsparse.config import EdmConfig, LidarSettings, VaeConfig
 from radarsparse.errors import InputError
 from radarsparse.geometry import Volume
-from radarsparse.models.weights import load_vae
+from radarsparse.models.weights import load_vae, save_model
 from radarsparse.sparse import SparseTensor
 from radarsparse.training.random import SampleRandom
-from radarsparse.training.stages import EdmStage, TrainingBatch, VaeStage
+from radarsparse.training.stages import EdmStage, TrainingBatch, VaeStage, make_stage
 from radarsparse.training.stages.denoiser_stage import Task
 from radarsparse.voxels.batch import make_batch
 from tests.conftest import tiny_config, tiny_pair
@@ -117,6 +117,17 @@ def test_the_perceptual_network_is_random_by_seed_or_that_of_a_run(vae_run):
     encoder = load_vae(vae_run)[0].encoder
     for name, value in encoder.pyramid.state_dict().items():
         assert torch.equal(given.pyramid.state_dict()[name], value)
+
+
+def test_who_builds_on_a_network_that_was_told_of_beams_must_tell_of_them(vae_run, tmp_path):
+    network, config = load_vae(vae_run)
+    told = config.model_copy(update={"lidar": LidarSettings(rings_deg=(-1.0, 1.0))})
+    save_model(tmp_path / "told", network, told, told)
+    config = tiny_config(Path(), "edm", vae=str(tmp_path / "told"))
+    with pytest.raises(InputError, match=r"lidar.rings_deg = \[\]: model.vae .*told of 2 rings"):
+        make_stage(config)
+    other = LidarSettings(rings_deg=(0.0,))
+    assert make_stage(config.model_copy(update={"lidar": other}))
 
 
 def test_a_perceptual_network_does_not_change_what_training_starts_from():

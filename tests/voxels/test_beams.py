@@ -85,3 +85,10 @@ def test_the_order_of_rings_does_not_matter():
         for rings in (RINGS_DEG, sorted(RINGS_DEG))
     )
     assert torch.equal(first, second)
+
+
+def test_half_precision_changes_nothing():
+    support, beams = lattice(VOLUME, 2).support, Beams.of(RINGS_DEG, MOUNTS, VOLUME)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = beams.crossed(support, 4)
+    assert torch.equal(found, beams.crossed(support, 4))

@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from radarsparse.config import AugmentSettings
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import PreparedFrames, read_frame, write_frame, write_split
-from radarsparse.geometry import Volume
+from radarsparse.geometry import Volume, pose
 from radarsparse.scan import ScanPair
 from radarsparse.voxels import cache
+from radarsparse.voxels.augment import augment
 from radarsparse.voxels.batch import Batch, make_batch, voxelize_frame
 from radarsparse.voxels.cache import VOXELS_VERSION, VoxelCache
+from radarsparse.voxels.scene import BEAM_FEATURES, POSITION_FEATURES
 from tests.conftest import TINY_VOLUME, tiny_pair
 from tests.processes import small_disk
 
 BOX = (tuple(TINY_VOLUME["minimum_m"]), tuple(TINY_VOLUME["maximum_m"]))
 VOLUME = Volume(*BOX, 0.2, math.radians(60))
+BEAM_COLUMNS = slice(POSITION_FEATURES, POSITION_FEATURES + BEAM_FEATURES)
 COARSE = Volume(*BOX, 0.4, math.radians(60))
 
 
@@ -35,6 +39,8 @@ def assert_equal(one: Batch, other: Batch) -> None:
         assert torch.equal(x.feats, y.feats)
         assert x.feats.dtype == y.feats.dtype
         assert (x.support.stride, x.batch_size) == (y.support.stride, y.batch_size)
+    for name in ("rings_rad", "T_lidar_voxels"):
+        assert torch.equal(getattr(one.beams, name), getattr(other.beams, name))
     assert torch.equal(one.observed, other.observed)
     assert one.volume == other.volume
 
@@ -56,6 +62,25 @@ def test_a_batch_from_the_cache_is_the_one_that_is_made_anew(kept: VoxelCache, v
     assert entries(kept.folder) == before
     assert [pair.name for pair in again.pairs] == ["000005", "000000", "000003"]
     assert_equal(make_batch(again.pairs, volume), anew)
+
+
+def test_beams_from_the_cache_are_those_of_each_frame_however_it_was_moved(tmp_path: Path):
+    settings = AugmentSettings(mirror=1.0, yaw_max_deg=30.0, shift_std_m=0.3, quarter_turn=0.0)
+    mount = pose(np.radians((20.0, -4.0, 3.0)), (-0.2, 0.1, 0.4))
+    for index in range(3):
+        pair = replace(tiny_pair(index), T_radar_lidar=mount)
+        moved = augment(pair, settings, VOLUME, np.random.default_rng(index))
+        assert not np.array_equal(moved.T_radar_lidar, mount)
+        # A mirrored transform lies in memory column by column.
+        write_frame(tmp_path, replace(moved, T_radar_lidar=np.asfortranarray(moved.T_radar_lidar)))
+    kept = VoxelCache(tmp_path / "voxels", PreparedFrames.open_all(tmp_path))
+    for rings_deg in ((), (-9.0, -3.0, 1.0)):
+        anew = make_batch([kept.frames[number] for number in (2, 0, 1)], VOLUME, rings_deg)
+        for _ in range(2):
+            found = kept.make_batch([2, 0, 1], VOLUME, rings_deg)
+            assert_equal(found, anew)
+        assert bool(found.cells.feats[:, BEAM_COLUMNS].any()) == bool(rings_deg)
+    assert len(entries(kept.folder)) == 3
 
 
 def write(root: Path, shift_m: float) -> PreparedFrames:

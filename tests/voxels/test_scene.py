@@ -6,6 +6,7 @@ import torch
 
 from radarsparse.config import LidarSettings
 from radarsparse.geometry import Volume, pose
+from radarsparse.sparse.tensor import pack_keys
 from radarsparse.voxels.batch import make_batch
 from radarsparse.voxels.scene import Surroundings, lattice, make_scene, make_views
 from tests.conftest import TINY_VOLUME, tiny_pair
@@ -47,8 +48,21 @@ def test_the_second_view_is_the_scene_of_points_with_left_and_right_exchanged():
     assert torch.equal(mirrored.radar.feats, expected.radar.feats)
     assert torch.equal(mirrored.cells.feats, expected.cells.feats)
     assert not torch.equal(mirrored.cells.feats, scene.cells.feats)
-    found, wanted = (b.T_lidar_voxels for b in (mirrored.beams, expected.beams))
-    torch.testing.assert_close(found, wanted)
+    for name in ("rings_rad", "T_lidar_voxels"):
+        assert torch.equal(getattr(mirrored.beams, name), getattr(expected.beams, name))
+
+
+def test_mirrored_beams_cross_the_mirrored_cells():
+    scene, mirrored = make_views(tiny_pair(0).radar, AROUND, 2, "scan")
+    support = scene.cells.support
+    cells = mirrored.beams.crossed(support, 1)[:, 0]
+    index = support.coords.clone()
+    index[:, 2] = VOLUME.shape[1] // 8 - 1 - index[:, 2]
+    row, there = support.find(pack_keys(index))
+    assert there.all()
+    assert cells.any()
+    assert torch.equal(scene.beams.crossed(support, 1)[row, 0], cells)
+    assert not torch.equal(scene.beams.crossed(support, 1)[:, 0], cells)
 
 
 def test_lattice_is_shared_between_calls():

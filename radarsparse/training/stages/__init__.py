@@ -35,6 +35,7 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
         if not isinstance(taught, EdmConfig):
             raise InputError(f"teacher = {config.teacher}: needed is a run of stage 'edm'")
         _check_equal(config, taught, ("volume", "model", "diffusion"), f"teacher {config.teacher}")
+        _check_told(config, taught, f"teacher {config.teacher}")
         if isinstance(config, EctConfig):
             stage = EctStage(config, teacher)
         else:
@@ -42,6 +43,7 @@ def make_stage(config: Config) -> tuple[Stage, VaeConfig]:
     else:
         vae, vae_config = load_vae_of(config.model.vae)
         _check_equal(config, vae_config, ("volume",), f"model.vae {config.model.vae}")
+        _check_told(config, vae_config, f"model.vae {config.model.vae}")
         stage = EdmStage(config, vae)
     if config.train.checkpoint_activations:
         checkpoint_activations(stage)
@@ -58,3 +60,12 @@ def _check_equal(ours: Config, theirs: Config, blocks: Sequence[str], source: st
                     f"{block}.{key} = {value}: that of {source} is {before[key]}; they must be"
                     " equal"
                 )
+
+
+def _check_told(ours: Config, theirs: Config, source: str) -> None:
+    """Refuse to tell nothing of beams to a network that learnt to rely on them."""
+    if theirs.lidar.rings_deg and not ours.lidar.rings_deg:
+        raise InputError(
+            f"lidar.rings_deg = []: {source} was told of {len(theirs.lidar.rings_deg)} rings; name"
+            " those of the LiDAR that took the training data"
+        )
