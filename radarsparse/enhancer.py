@@ -22,7 +22,7 @@ from radarsparse.config import (
 )
 from radarsparse.errors import InputError
 from radarsparse.formats.content import check_count
-from radarsparse.geometry import Volume
+from radarsparse.geometry import Volume, take_pose_apart
 from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.models.state import flags_at
@@ -160,6 +160,17 @@ class Enhancer:
     def around(self) -> Surroundings:
         """Where scenes are, and which LiDAR is imitated."""
         return Surroundings(self.volume, self.lidar, self.device)
+
+    def mounted_as(self, T_radar_lidar: NDArray[np.float64]) -> "Enhancer":
+        """The same network that imitates its LiDAR where another one stands, [4, 4]."""
+        angles_rad, position_m = take_pose_apart(T_radar_lidar)
+        mount = {
+            "position_m": tuple(position_m.tolist()),
+            "yaw_pitch_roll_deg": tuple(np.degrees(angles_rad).tolist()),
+        }
+        other = copy(self)
+        other.lidar = self.lidar.model_copy(update=mount)
+        return other
 
     def make_batch(self, pair: ScanPair) -> Batch:
         """The batch of one pair, told of the beams of its LiDAR as in training.

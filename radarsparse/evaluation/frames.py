@@ -87,17 +87,26 @@ def frames_of_rows(
 def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
     """What one run is scored by: raw radar, regression, enhanced cloud, VAE reconstruction.
 
+    The LiDAR that is imitated stands where the frame's own does.
+
     Args:
         enhancer: the run.
         seed: of the noise, from which every frame gets its own.
     """
     volume = enhancer.volume
+
+    def regress(pair: ScanPair) -> Cloud:
+        there = enhancer.mounted_as(pair.T_radar_lidar)
+        return there.regress(pair.radar, _name_radar(pair)).table
+
+    def enhance(pair: ScanPair) -> Cloud:
+        there = enhancer.mounted_as(pair.T_radar_lidar)
+        return there(pair.radar, frame_seed(seed, pair.name), name=_name_radar(pair)).table
+
     return {
         RAW: lambda pair: crop(pair.radar, volume, _name_radar(pair))[:, :3],
-        "regression": lambda pair: enhancer.regress(pair.radar, _name_radar(pair)).table,
-        PREDICTION: lambda pair: (
-            enhancer(pair.radar, frame_seed(seed, pair.name), name=_name_radar(pair)).table
-        ),
+        "regression": regress,
+        PREDICTION: enhance,
         "reconstruction": lambda pair: enhancer.reconstruct(pair).table,
     }
 

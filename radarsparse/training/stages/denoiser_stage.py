@@ -97,7 +97,8 @@ class DenoiserStage(nn.Module, ABC):
 
     def predict(self, pair: ScanPair) -> NDArray[np.float32]:
         """A cloud drawn for the radar, x, y, z, intensity [n, 4]; always the same one."""
-        return Enhancer(self.network, self.config)(pair.radar, name=f"frame {pair.name}").table
+        enhancer = Enhancer(self.network, self.config).mounted_as(pair.T_radar_lidar)
+        return enhancer(pair.radar, name=f"frame {pair.name}").table
 
     def _regress_instead(self, task: Task, clean: Tensor, regression: Tensor, rows: Tensor) -> Task:
         """Ask for the clean state, [n, c], and show nothing at all in the chosen samples.
