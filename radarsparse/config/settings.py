@@ -231,7 +231,7 @@ class DrawSettings(SamplingSettings):
     """The same for draws from what may be there, each a cloud of its own."""
 
     start_sigma: Positive | None = 7.0
-    flag_probability_min: Share = 0.03
+    flag_probability_min: Share = 0.02
     regression_share: Share = 0.0
     detail_sigma: Positive | None = None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from radarsparse.config import SamplingSettings
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.crop import Cloud
@@ -73,7 +72,16 @@ SINGLE: Mapping[str, Any] = {
     "detail_sigma": None,
     "voxel_probability": 0.05,
 }
-COLD, DETAILED = "1 step, one draw, temperature 0.5", "regression, its details drawn"
+LIKELY, CONSENSUS = "one draw, without unlikely flags", "consensus of eight one-step draws"
+# Of the few-step run: four draws of each view with the regression, details drawn anew.
+TOGETHER: Mapping[str, Any] = {
+    "steps": 1,
+    "samples": 4,
+    "views": 2,
+    "regression_share": 0.5,
+    "detail_sigma": 0.6,
+    "voxel_probability": 0.09,
+}
 
 SEED = 0  # of the noise
 # Seeds of simulated frames that no training run draws.
@@ -96,24 +104,20 @@ class Ladder:
 
     def rows(self) -> dict[str, MakeRow]:
         """What makes each row's cloud of a pair; `PREDICTION` is what ships."""
-        ships = self.few.sampling
         drawn = {
             **{f"{count_of(steps, 'step')}, one draw": {"steps": steps} for steps in FEW_STEPS},
-            COLD: {"steps": 1, "temperature": 0.5},
-            DETAILED: {
-                "regression_share": 1.0,
-                "detail_sigma": ships.detail_sigma,
-                "voxel_probability": ships.voxel_probability,
-            },
+            CONSENSUS: TOGETHER,
         }
+        likely = rows_of_run(self.many.with_sampling(self.many.draw_settings), SEED)
         volume, plain = self.many.volume, self._rows(self.many, {"steps": HEUN_STEPS})
         return {
             RAW: plain[RAW],
             GROWN: lambda pair: grow(plain[RAW](pair), volume),
             "regression": plain["regression"],
             HEUN: plain[PREDICTION],
+            LIKELY: likely[PREDICTION],
             **{name: self._rows(self.few, each)[PREDICTION] for name, each in drawn.items()},
-            PREDICTION: rows_of_run(self.few, SEED)[PREDICTION],
+            PREDICTION: rows_of_run(self.many, SEED)[PREDICTION],
             WRONG: lambda pair: reconstruct_wrongly(self.many, pair, frame_seed(SEED, pair.name)),
             "reconstruction": plain["reconstruction"],
         }
@@ -155,24 +159,25 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
     """How much draws differ, and whether flags are as likely as they say.
 
     Args:
-        ladder: whose few-step run draws.
+        ladder: whose run of stage `edm` draws.
         pairs: frames.
 
     Returns:
         Means over frames: of the first draw and of the best of `DRAWS`, by Chamfer and by F-score;
-        calibration of the mean of the draws: by bin of what is said of a flag, how often it is up,
-        and the expected calibration error.
+        the variance of flags between draws over that which their probabilities ask for;
+        calibration of the regression: by bin of what is said of a flag, how often it is up, and the
+        expected calibration error.
     """
-    sampling = ladder.few.sampling.model_copy(update=SINGLE)
-    scored = [_score_frame(ladder, pair, sampling) for pair in pairs]
-    scores = np.stack([scores for scores, _, _ in scored])
-    said, up = (torch.cat(parts) for parts in zip(*((s, u) for _, s, u in scored), strict=True))
+    scored = [_score_frame(ladder.many, pair) for pair in pairs]
+    scores = np.stack([each.scores for each in scored])
+    said, up = torch.cat([s.said for s in scored]), torch.cat([s.up for s in scored])
     found = occupancy_calibration(said, up, CALIBRATION_BINS)
     best = np.stack([scores[:, :, 0].min(1), scores[:, :, 1].max(1)], axis=1)
     return {
         "draws": DRAWS,
         "first": dict(zip(DRAW_METRICS, scores[:, 0].mean(0).tolist(), strict=True)),
         "best": dict(zip(DRAW_METRICS, best.mean(0).tolist(), strict=True)),
+        "variance_ratio": float(np.mean([each.variance_ratio for each in scored])),
         "said": found.mean_probability.tolist(),
         "found": found.share_occupied.tolist(),
         "flags": found.count.tolist(),
@@ -180,26 +185,32 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
     }
 
 
-def _score_frame(
-    ladder: Ladder, pair: ScanPair, sampling: SamplingSettings
-) -> tuple[NDArray[np.float64], Tensor, Tensor]:
-    """Chamfer and F-score of each draw; what the mean says of observed flags, and the truth."""
-    enhancer, network = ladder.few.with_sampling(sampling), ladder.few.network
-    batch = enhancer.make_batch(pair)
+class _ScoredDraws(NamedTuple):
+    """Draws of a frame: Chamfer and F-score of each [k, 2], and what is said of observed flags."""
+
+    scores: NDArray[np.float64]
+    said: Tensor
+    up: Tensor
+    variance_ratio: float
+
+
+def _score_frame(enhancer: Enhancer, pair: ScanPair) -> _ScoredDraws:
+    plain, network = enhancer.with_sampling(enhancer.draw_settings), enhancer.network
+    batch, seed = enhancer.make_batch(pair), frame_seed(SEED, pair.name)
     scene = Scene(batch.radar, batch.cells, batch.beams, batch.volume)
     with use_engine(enhancer.engine):
-        seed = frame_seed(SEED, pair.name)
-        draws = torch.stack(network.draw_each(scene, DRAWS, seed, sampling))
-        target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
-        scores = []
-        for draw in draws:
-            cloud = enhancer.decode(draw, scene).table
-            found = evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m)
-            scores.append([found[key] for key in DRAW_METRICS])
-        said = (0.5 * (State.split(draws.mean(0)).flags + 1.0)).clamp(0.0, 1.0)
+        draws = network.draw_each(scene, DRAWS, seed, enhancer.draw_settings)
+        mean = network.regress(network.condition_on(scene.radar, scene.cells))
+        clouds = [plain.decode(draw, scene).table for draw in draws]
         up = State.split(network.clean_state(batch)).flags > 0
+    target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
+    found = [evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m) for cloud in clouds]
+    scores = np.array([[each[key] for key in DRAW_METRICS] for each in found])
+    said = (0.5 * (State.split(mean).flags + 1.0)).clamp(0.0, 1.0)
+    drawn = torch.stack([(State.split(draw).flags > 0).to(said) for draw in draws])
+    ratio = drawn.var(0).sum() / (said * (1.0 - said)).sum()
     rows = batch.observed
-    return np.array(scores), said[rows].flatten(), up[rows].flatten()
+    return _ScoredDraws(scores, said[rows].flatten(), up[rows].flatten(), float(ratio))
 
 
 def _open_ladder(text: str) -> Ladder:

@@ -126,7 +126,10 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         f"Chamfer {mean(pick, 'chamfer_sum_m'):.3f} m, F@0.5 m {mean(pick, 'fscore@0.5m'):.3f}"
         for pick in ("first", "best")
     )
-    error = float(np.mean([draw["calibration_error"] for draw in draws]))
+    error, ratio = (
+        float(np.mean([draw[key] for draw in draws]))
+        for key in ("calibration_error", "variance_ratio")
+    )
     flags = np.array([draw["flags"] for draw in draws])
     counts = flags.sum(axis=0)
     said, found = (
@@ -139,7 +142,8 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         for n in counts.nonzero()[0]
     ]
     return [
-        f"Of {draws[0]['draws']} draws of the few-step model: the first {first}; the best {best}."
-        f" Flags of the mean of the draws, expected calibration error {error:.4f}:",
+        f"Of {draws[0]['draws']} draws without unlikely flags: the first {first}; the best {best};"
+        f" variance between them over p (1 - p) {ratio:.2f}."
+        f" Flags of the regression, expected calibration error {error:.4f}:",
         _markdown(["said", "found", "share of flags"], lines),
     ]

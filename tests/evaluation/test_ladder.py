@@ -9,10 +9,10 @@ from radarsparse.errors import InputError
 from radarsparse.evaluation import ladder as ladder_module
 from radarsparse.evaluation.frames import PREDICTION, frames_of_rows
 from radarsparse.evaluation.ladder import (
-    COLD,
-    DETAILED,
+    CONSENSUS,
     GROWN,
     HEUN,
+    LIKELY,
     WRONG,
     Ladder,
     grow,
@@ -57,7 +57,7 @@ def test_every_rung_is_there_in_order(ladder, frames):
     clouds = scored.read(prepared.names[0]).clouds
     few = [f"{steps}, one draw" for steps in ("1 step", "2 steps", "4 steps")]
     assert list(clouds) == [
-        *("raw", GROWN, "regression", HEUN, *few, COLD, DETAILED),
+        *("raw", GROWN, "regression", HEUN, LIKELY, *few, CONSENSUS),
         *(PREDICTION, WRONG, "reconstruction"),
     ]
     assert len(clouds[GROWN]) > len(clouds["raw"])
@@ -80,6 +80,7 @@ def test_the_best_of_several_draws_is_no_worse_than_the_first(ladder):
     assert scores["best"]["fscore@0.5m"] >= scores["first"]["fscore@0.5m"]
     assert sum(scores["flags"]) > 0
     assert 0 <= scores["calibration_error"] <= 1
+    assert scores["variance_ratio"] > 0
 
 
 def test_the_document_holds_both_sets_and_its_pictures(
