@@ -49,10 +49,9 @@ def time_enhance(repeats: int) -> Iterator[dict[str, Any]]:
 
 
 def ways_to_draw(enhancer: Enhancer) -> dict[str, Draw]:
-    """By name: the regression alone, with one draw on top (two passes), and what ships."""
-    plain = {"samples": 1, "views": 1, "regression_share": 0.0, "detail_sigma": None}
-    two_passes = enhancer.with_sampling(enhancer.sampling.model_copy(update=plain))
-    return {"regression": enhancer.regress, "two passes": two_passes, "as shipped": enhancer}
+    """By name: the regression alone, one draw of what may be there, and what ships."""
+    one_draw = enhancer.with_sampling(enhancer.draw_settings)
+    return {"regression": enhancer.regress, "one draw": one_draw, "as shipped": enhancer}
 
 
 def _time(draw: Draw, frames: list[NDArray[np.float32]], repeats: int) -> dict[str, float]:
