@@ -121,7 +121,7 @@ class TrainingSamples(Dataset["Batch | InputError"]):
             if self._cache:
                 numbers = [self._number(n) for n in microbatch.samples]
                 return self._cache.make_batch(numbers, volume, rings_deg)
-            pairs = [self._draw(n, volume) for n in microbatch.samples]
+            pairs = [self.draw_pair(n, volume) for n in microbatch.samples]
             batch = make_batch(pairs, volume, rings_deg)
             if self._config.stage != "vae":
                 _ = batch.observed, batch.footprint  # found here, where no step waits for them
@@ -133,7 +133,12 @@ class TrainingSamples(Dataset["Batch | InputError"]):
         epoch, position = divmod(sample, len(self._frames))
         return int(_order(self._config.seed, epoch, len(self._frames))[position])
 
-    def _draw(self, sample: int, volume: Volume) -> ScanPair:
+    def draw_pair(self, sample: int, volume: Volume) -> ScanPair:
+        """The augmented frame of the run's number of a sample.
+
+        Raises:
+            InputError: the frame can't be used.
+        """
         settings, frames, number = self._config.data.augment, self._frames, self._number(sample)
         if settings.is_off:
             return frames[number]

@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 LIDAR_FEATURES = 5
 RADAR_FEATURES = 11
 FOOTPRINT_FEATURES = 2
-_DOPPLER_SCALE_MPS = 5.0
+DOPPLER_SCALE_MPS = 5.0
 POWER_CENTER_DB = 60.0
 POWER_SCALE_DB = 10.0
 
@@ -63,7 +63,7 @@ def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
     points = points[volume.contains(points)]
     groups = _Groups(volume.voxel_index(points))
     # In float32 the difference of squares would lose a small spread about a large mean.
-    doppler = points[:, 3:4].astype(np.float64) / _DOPPLER_SCALE_MPS
+    doppler = points[:, 3:4].astype(np.float64) / DOPPLER_SCALE_MPS
     power = (points[:, 4:5] - POWER_CENTER_DB) / POWER_SCALE_DB
     doppler_mean = groups.mean(doppler)
     variance = groups.mean(doppler**2) - doppler_mean**2

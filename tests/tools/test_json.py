@@ -103,6 +103,19 @@ def test_benchmark_gives_its_numbers(answer, monkeypatch, tmp_path):
     assert result["numbers"] == json.loads(out.read_text())
 
 
+def test_benchmark_scores_what_it_trained(answer, frames, tmp_path):
+    words = ("birds-eye", "--root", frames, "--minutes", 0.02, "--out", tmp_path / "found.json")
+    numbers = answer("benchmark", *words)["numbers"]
+    assert numbers == json.loads((tmp_path / "found.json").read_text())
+    assert (numbers["train_frames"], numbers["frames"]) == (6, 2)
+    assert min(numbers[key] for key in ("samples", "parameters", "frame_ms")) > 0
+    for row in ("raw", "pred", "LiDAR's own voxels"):
+        assert numbers[row]["chamfer_sum_m"] > 0
+    # Centres of its own voxels are half a voxel off at most along each axis.
+    assert numbers["LiDAR's own voxels"]["fscore@0.5m"] == 1
+    assert numbers["LiDAR's own voxels"]["iou@0.4m"] == 1
+
+
 def test_an_error_is_the_answer_too(capsys, vae_yaml):
     command = import_module("radarsparse.commands.train").COMMAND
     with pytest.raises(SystemExit) as caught:
