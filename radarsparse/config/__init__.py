@@ -9,6 +9,8 @@ from radarsparse.config.reading import parse_yaml as parse_yaml
 from radarsparse.config.reading import read_yaml as read_yaml
 from radarsparse.config.reading import to_yaml as to_yaml
 from radarsparse.config.reading import validate_config as validate_config
+from radarsparse.config.sampling import FewStepSamplingSettings as FewStepSamplingSettings
+from radarsparse.config.sampling import SamplingSettings as SamplingSettings
 from radarsparse.config.settings import LATTICE_STRIDE as LATTICE_STRIDE
 from radarsparse.config.settings import AugmentSettings as AugmentSettings
 from radarsparse.config.settings import Config as Config
@@ -20,10 +22,8 @@ from radarsparse.config.settings import EctConfig as EctConfig
 from radarsparse.config.settings import EdmConfig as EdmConfig
 from radarsparse.config.settings import EngineName as EngineName
 from radarsparse.config.settings import FewStepConfig as FewStepConfig
-from radarsparse.config.settings import FewStepSamplingSettings as FewStepSamplingSettings
 from radarsparse.config.settings import LidarSettings as LidarSettings
 from radarsparse.config.settings import PrecisionName as PrecisionName
-from radarsparse.config.settings import SamplingSettings as SamplingSettings
 from radarsparse.config.settings import TrainSettings as TrainSettings
 from radarsparse.config.settings import VaeConfig as VaeConfig
 from radarsparse.config.settings import VaeSettings as VaeSettings

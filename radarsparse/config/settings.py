@@ -4,19 +4,22 @@ from itertools import pairwise
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Vector3 = tuple[float, float, float]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(gt=0, lt=2**31)]
-Few = Annotated[int, Field(gt=0, le=4096)]
-Angle = Annotated[float, Field(ge=-180.0, le=180.0)]
-Elevation = Annotated[float, Field(ge=-90.0, le=90.0)]
-Place = Annotated[float, Field(ge=-100.0, le=100.0)]
-RingsDeg = Annotated[tuple[Elevation, ...], Field(max_length=1024)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+from radarsparse.config.base import (
+    Angle,
+    Count,
+    Few,
+    NotNegative,
+    Place,
+    Positive,
+    RingsDeg,
+    Seed,
+    Settings,
+    Share,
+    Vector3,
+)
+from radarsparse.config.sampling import DrawSettings, FewStepSamplingSettings, SamplingSettings
 
 EngineName = Literal["auto", "torch", "spconv"]
 PrecisionName = Literal["32", "16-mixed", "bf16-mixed"]
@@ -24,12 +27,6 @@ ScheduleName = Literal["constant", "cosine", "one_cycle", "inverse_sqrt"]
 
 LATTICE_STRIDE = 8
 _CELLS_MAX = 4_000_000
-
-
-class Settings(BaseModel):
-    """Base of every block of settings: immutable, unknown keys and infinite numbers refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class VolumeSettings(Settings):
@@ -198,52 +195,6 @@ class DiffusionSettings(Settings):
     latent_weight: Positive = 1.0
     unobserved_weight: Share = 0.0
     absent_weight: Share = 0.1
-
-
-class SamplingSettings(Settings):
-    """How a cloud is drawn when the caller says nothing else; by default, its regression.
-
-    The sampler starts from the regression estimate with noise of level `start_sigma`, by default
-    the highest one; `temperature` below 1 is for less noise than that level has. `samples` draws
-    are averaged; with two `views` as many are drawn of the mirrored scene, too. The regression
-    takes `regression_share` of the mean; with 1 nothing is drawn. `guidance` above 1 leads away
-    from what would be drawn without the radar, at twice the cost. Flags that the regression finds
-    less likely than `flag_probability_min` are never drawn. With a `detail_sigma` latents are drawn
-    anew at that level once it is settled which flags are up. A cell is present where its presence,
-    from -1 to 1, exceeds `presence_threshold`; a voxel exists where it is likelier than
-    `voxel_probability`.
-    """
-
-    steps: Few = 18
-    samples: Few = 1
-    start_sigma: Positive | None = None
-    temperature: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
-    guidance: NotNegative = 1.0
-    flag_probability_min: Share = 0.0
-    views: Literal[1, 2] = 1
-    regression_share: Share = 1.0
-    detail_sigma: Positive | None = 0.6
-    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
-    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.09
-
-
-class DrawSettings(SamplingSettings):
-    """The same for draws from what may be there, each a cloud of its own."""
-
-    start_sigma: Positive | None = 7.0
-    flag_probability_min: Share = 0.02
-    regression_share: Share = 0.0
-    detail_sigma: Positive | None = None
-
-
-class FewStepSamplingSettings(SamplingSettings):
-    """The same for a network that jumps to clean features; the last jump is from `last_sigma`."""
-
-    steps: Few = 2
-    last_sigma: Positive = 10.0
-    regression_share: Share = 0.0
-    detail_sigma: Positive | None = None
-    voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 
 
 class EctSettings(Settings):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from radarsparse.config import describe_faults, parse_yaml
-from radarsparse.config.settings import Settings
+from radarsparse.config.base import Settings
 from radarsparse.datasets.build import Source
 from radarsparse.datasets.native import check_bounds, source_of_files
 from radarsparse.errors import InputError

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
 from radarsparse.config import LidarSettings, describe_faults, read_yaml, to_yaml
-from radarsparse.config.settings import RingsDeg
+from radarsparse.config.base import RingsDeg
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.formats.content import array_names, read_npz
