@@ -1,3 +1,5 @@
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from radarsparse.config import EdmConfig, LidarSettings, VaeSettings
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
+from radarsparse.geometry import pose
 from radarsparse.models.latent_diffusion import LatentDiffusion
 from radarsparse.sparse.plan import strided_plan
 from radarsparse.voxels.scene import lattice
@@ -303,3 +306,15 @@ def test_modes_of_the_caller_change_nothing_and_are_left_to_the_caller(edm_run):
     # A training on the same volume, which shares them, couldn't save what inference mode made.
     kept = lattice(enhancer.volume, 1).support
     assert not any(part.is_inference() for part in (kept.coords, strided_plan(kept, 2, 2)[1].keys))
+
+
+def test_a_mount_is_taken_from_its_transform_and_rings_stay(enhancer):
+    lidar = LidarSettings(rings_deg=(-3.0, 1.0), position_m=(9.0, 9.0, 9.0))
+    told = copy(enhancer)
+    told.lidar = lidar
+    T_radar_lidar = pose(np.radians((20.0, -4.0, 7.0)), (-0.2, 0.1, 0.4))
+    other = told.mounted_as(T_radar_lidar)
+    assert other.lidar.rings_deg == lidar.rings_deg
+    found = pose(np.radians(other.lidar.yaw_pitch_roll_deg), other.lidar.position_m)
+    np.testing.assert_allclose(found, T_radar_lidar, atol=1e-12)
+    assert told.lidar == lidar
