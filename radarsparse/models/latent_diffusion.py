@@ -146,6 +146,8 @@ class LatentDiffusion(nn.Module):
             seed: of the noise.
             sampling: how one is drawn.
         """
+        if count == 0:
+            return []
         cells = scene.cells.feats
         draw_noise = make_noise(seed, cells.new_empty(len(cells), self.state_channels))
         condition = self.condition_on(scene.radar, scene.cells)

@@ -12,7 +12,7 @@ from tests.conftest import tiny_pair
 from tests.pretended.device import Pretended
 
 # Of a call of the weights that ship, after the first; they may only fall.
-LAUNCHES_PER_FRAME_MOST = 815
+LAUNCHES_PER_FRAME_MOST = 740
 WAITS_PER_FRAME_MOST = 18
 COPIES_PER_FRAME_MOST = 15
 

@@ -145,7 +145,7 @@ def test_a_run_that_goes_on_does_not_begin_again(
 def test_a_denoiser_is_built_on_the_vae_that_ships(frames: Path) -> None:
     vae, config = load_vae_of(SHIPPED)
     edm = tiny_config(frames, "edm", vae=SHIPPED)
-    edm = edm.model_copy(update={"volume": config.volume})
+    edm = edm.model_copy(update={"volume": config.volume, "lidar": config.lidar})
     assert isinstance(edm, EdmConfig)
     built = make_stage(edm)[0].network.state_dict()
     assert all(
