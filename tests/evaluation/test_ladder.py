@@ -87,6 +87,7 @@ def test_the_document_holds_both_sets_and_its_pictures(
     ladder, frames, edm_run, few_run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ladder_module, "SIMULATED_FRAMES", 1)
+    monkeypatch.setattr(ladder_module, "DRAWS", 2)
     monkeypatch.setattr(ladder_module, "simulate_pair", lambda _seed, number: tiny_pair(number))
     document = tmp_path / "results.md"
     document.write_text(f"old numbers\n{KEPT}\n\n## Notes\n\nby hand\n")

@@ -22,16 +22,16 @@ MOUNTS = [
 
 
 def _cross_slowly(T_radar_lidar, stride, parts):
-    """Indices of the parts that rays along the rings meet, by steps of a centimetre."""
-    azimuth = np.radians(np.arange(-180.0, 180.0, 0.1))
-    points = [
-        cartesian(range_m, azimuth, np.radians(ring))
-        for ring, range_m in product(RINGS_DEG, np.arange(0.05, 20.0, 0.01))
-    ]
-    points = transform_points(T_radar_lidar, np.concatenate(points))
-    size_m = stride * VOLUME.voxel_size_m / parts
-    index = np.floor((points - VOLUME.minimum_m) / size_m).astype(int)
-    return {tuple(row) for row in np.unique(index, axis=0).tolist()}
+    """Indices of the parts that rays along the rings meet, by steps of two centimetres."""
+    azimuth = np.radians(np.arange(-120.0, 120.0, 0.15))
+    shape = np.array(VOLUME.shape) * parts // stride
+    met = np.zeros(shape, dtype=bool)
+    for ring, range_m in product(RINGS_DEG, np.arange(0.05, 17.0, 0.02)):
+        points = cartesian(range_m, azimuth, np.radians(ring))
+        points = transform_points(T_radar_lidar, points) - VOLUME.minimum_m
+        index = np.floor(points * parts / (stride * VOLUME.voxel_size_m)).astype(int)
+        met[tuple(index[((index >= 0) & (index < shape)).all(1)].T)] = True
+    return {tuple(row) for row in np.argwhere(met).tolist()}
 
 
 def _crossed_parts(beams, support, parts):
