@@ -286,7 +286,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "of --out (default ply); bag: of the kind that --input is"
     formats = ("ply", "pcd", "npz", BAG_FORMAT)
     parser.add_argument("--format", choices=formats, default="ply", help=text)
-    parser.add_argument("--steps", type=int, metavar="N", help="sampler steps (default: config's)")
+    text = "sampler steps of whatever is drawn (default: config's); a regression has none"
+    parser.add_argument("--steps", type=int, metavar="N", help=text)
     text = "also draw so many clouds of what may be there, into the folder draws (default: none)"
     parser.add_argument("--samples", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
