@@ -14,29 +14,27 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from radarsparse.config import (
-    LATTICE_STRIDE,
     DenoiserConfig,
     SamplingSettings,
-    VolumeSettings,
     check_whole,
 )
 from radarsparse.errors import InputError
 from radarsparse.formats.content import check_count
-from radarsparse.geometry import Volume, take_pose_apart
+from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
-from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.models.latent_diffusion import Drawn, LatentDiffusion
 from radarsparse.models.state import flags_at
-from radarsparse.models.tiled import ALIGNMENT, TiledDenoiser, decode_tiles, denoiser_reach
+from radarsparse.models.tiled import TiledDenoiser, decode_tiles, denoiser_reach, whole_cells
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
 from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
 from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.voxels.batch import Batch, make_batch
-from radarsparse.voxels.scene import Scene, Surroundings, make_scene, make_views
+from radarsparse.voxels.returns import find_returns
+from radarsparse.voxels.scene import Scene, Surroundings, make_scene, make_views, mount
 from radarsparse.voxels.voxelize import place_points
 
 SEED_MOST = 2**63 - 1
 COUNT_MOST = 4096
-LENGTH_MAX_M = 1e6
 # Of a radar cloud: so many take about a gigabyte.
 RADAR_POINTS_MAX = 2**20
 
@@ -48,7 +46,7 @@ class EnhancedCloud:
     Attributes:
         points: float32 [n, 3] x, y, z in metres.
         intensity: float32 [n], 0 to 255.
-        probability: float32 [n], how likely the voxel of stride 2 about each point holds LiDAR
+        probability: float32 [n], how likely the voxel of stride 2 that each point is of holds LiDAR
             returns.
         spread: float32 [n], the standard deviation of whether it does: between draws where there
             are several, otherwise what the probability says.
@@ -102,16 +100,15 @@ class Enhancer:
         if not isinstance(tiles, Tiles | None):
             raise InputError(f"tiles {tiles!r:.40}: must be Tiles(side_m, overlap_m)")
         if tiles is not None:
-            side = _whole_cells("side of tiles", tiles.side_m, config.volume, 1)
+            side = whole_cells("side of tiles", tiles.side_m, config.volume, 1)
             overlap = denoiser_reach(denoiser)
             if tiles.overlap_m is not None:
-                overlap = _whole_cells("overlap of tiles", tiles.overlap_m, config.volume, 0)
+                overlap = whole_cells("overlap of tiles", tiles.overlap_m, config.volume, 0)
             network.run_denoiser = TiledDenoiser(denoiser, side, overlap)
             self._decode = partial(decode_tiles, network.decode, side)
         self.network = network.eval()
         self.engine = config.engine
         self.sampling: SamplingSettings = config.sampling
-        self.draw_settings: SamplingSettings = config.draws
         self.lidar, self.volume = config.lidar, Volume.from_settings(config.volume)
 
     @staticmethod
@@ -163,13 +160,8 @@ class Enhancer:
 
     def mounted_as(self, T_radar_lidar: NDArray[np.float64]) -> "Enhancer":
         """The same network that imitates its LiDAR where another one stands, [4, 4]."""
-        angles_rad, position_m = take_pose_apart(T_radar_lidar)
-        mount = {
-            "position_m": tuple(position_m.tolist()),
-            "yaw_pitch_roll_deg": tuple(np.degrees(angles_rad).tolist()),
-        }
         other = copy(self)
-        other.lidar = self.lidar.model_copy(update=mount)
+        other.lidar = mount(self.lidar, T_radar_lidar)
         return other
 
     def make_batch(self, pair: ScanPair) -> Batch:
@@ -185,6 +177,22 @@ class Enhancer:
         other = copy(self)
         other.sampling = sampling
         return other
+
+    def with_steps(self, steps: int | None) -> "Enhancer":
+        """The same network with another number of noise levels; None for the config's.
+
+        Raises:
+            InputError: it is no whole number, 1 to `COUNT_MOST`, or the cloud is a regression.
+        """
+        if steps is None:
+            return self
+        steps = check_whole("steps", steps, 1, COUNT_MOST)
+        if self.sampling.regression_share == 1.0:
+            raise InputError(
+                f"steps = {steps}: these weights take none; their cloud is a regression"
+                " (sampling.regression_share = 1)"
+            )
+        return self.with_sampling(self.sampling.model_copy(update={"steps": steps}))
 
     def __call__(
         self,
@@ -212,16 +220,16 @@ class Enhancer:
         started = perf_counter()
         seed = check_whole("seed", seed, 0, SEED_MOST)
         samples = check_whole("samples", samples, 0, COUNT_MOST)
-        sampling, drawing = (_in_steps(s, steps) for s in (self.sampling, self.draw_settings))
+        sampling = self.with_steps(steps).sampling
         radar = _look_at(points, name)
         with self._working():
-            views = make_views(radar, self.around, sampling.views, name)
-            drawn = self.network.draw(views, seed, sampling)
-            states = self.network.draw_each(views[0], samples, seed, drawing)
-            between = torch.stack(states) if states else drawn.draws
-            cloud = self.decode(drawn.state, views[0], between)
-            plain = self.with_sampling(drawing)
-            draws = tuple(plain.decode(state, views[0]) for state in states)
+            scenes = make_views(radar, self.around, sampling.views, name)
+            views = self.network.look(scenes)
+            likeliest = self.network.draw(views, seed, sampling)
+            drawn = self.network.draw_each(views, samples, seed, sampling)
+            between = torch.stack([each.state for each in drawn]) if drawn else likeliest.draws
+            cloud = self.decode(likeliest.state, scenes[0], between)
+            draws = tuple(self.decode_draw(each, scenes[0]) for each in drawn)
         return replace(cloud, draws=draws, seconds=perf_counter() - started)
 
     def batch(
@@ -295,7 +303,8 @@ class Enhancer:
             batch, vae = self.make_batch(pair).to(self.device), self.network.vae
             hints = vae.hints(batch.radar, batch.beams)
             voxels = vae.decode(vae.encode(batch.lidar), hints)
-            cloud = self._place(voxels, batch.lattice, self.network.clean_state(batch))
+            there, state = self.mounted_as(pair.T_radar_lidar), self.network.clean_state(batch)
+            cloud = there._place(voxels, batch.lattice, state, self.sampling.return_share)
         return replace(cloud, seconds=perf_counter() - started)
 
     def decode(
@@ -308,25 +317,36 @@ class Enhancer:
             scene: what the state was drawn for.
             draws: [k, n, c] whose spread is told of; none where there are none.
         """
+        voxels = self._decode_state(state, scene)
+        return self._place(voxels, scene.cells, state, self.sampling.return_share, draws)
+
+    def decode_draw(self, drawn: Drawn, scene: Scene) -> EnhancedCloud:
+        """The cloud of one draw, in which each beam returns once."""
+        voxels = self._decode_state(drawn.state, scene)
+        return self._place(voxels, scene.cells, drawn.agreed, 1.0)
+
+    def _decode_state(self, state: torch.Tensor, scene: Scene) -> SparseTensor:
         chosen = self.network.choose(state, scene.cells.support, self.sampling)
-        voxels = self._decode(state, chosen, scene, self.sampling)
-        return self._place(voxels, scene.cells, state, draws)
+        return self._decode(state, chosen, scene, self.sampling)
 
     def _place(
         self,
         voxels: SparseTensor,
         cells: SparseTensor,
-        state: torch.Tensor,
+        agreed: torch.Tensor,
+        share: float,
         draws: torch.Tensor | None = None,
     ) -> EnhancedCloud:
-        """Points where voxels say, and how likely each is."""
+        """Points where the LiDAR's beams meet voxels, and how likely each is."""
         index, feats = voxels.coords[:, 1:].cpu().numpy(), voxels.feats.cpu().numpy()
         table = place_points(index, feats, self.volume)
-        probability = _probabilities(state[None], voxels, cells)[0]
-        spread = (probability * (1.0 - probability)).sqrt()
+        said = _probabilities(agreed[None], voxels, cells)[0]
+        spread = (said * (1.0 - said)).sqrt()
         if draws is not None and len(draws) > 1:
             spread = _probabilities(draws, voxels, cells).std(0, correction=0)
-        return EnhancedCloud(table[:, :3], table[:, 3], probability.numpy(), spread.numpy(), 0.0)
+        points, source = find_returns(table[:, :3], said.numpy(), self.around, share)
+        of_voxels = table[:, 3], said.numpy(), spread.numpy()
+        return EnhancedCloud(points, *(each[source] for each in of_voxels), seconds=0.0)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -340,12 +360,6 @@ def _probabilities(states: torch.Tensor, voxels: SparseTensor, cells: SparseTens
     """How likely each voxel's flag is up by states [k, n, c], [k, m] on the CPU."""
     flags = flags_at(states, voxels.coords, cells.support)
     return (0.5 * (flags + 1.0)).clamp(0.0, 1.0).cpu()
-
-
-def _in_steps(sampling: SamplingSettings, steps: int | None) -> SamplingSettings:
-    if steps is None:
-        return sampling
-    return sampling.model_copy(update={"steps": check_whole("steps", steps, 1, COUNT_MOST)})
 
 
 def _named(clouds: Iterable[ArrayLike]) -> Iterator[tuple[str, ArrayLike]]:
@@ -374,16 +388,3 @@ def _look_at(points: ArrayLike, name: str) -> NDArray[np.float32]:
         )
     check_count(len(table), name, RADAR_POINTS_MAX, "points")
     return usable_points(table.astype(np.float64), RADAR_COLUMNS, name)
-
-
-def _whole_cells(name: str, length_m: float, volume: VolumeSettings, least: int) -> int:
-    """A length in lattice cells, rounded down to what tiles are aligned to."""
-    step_m = ALIGNMENT * LATTICE_STRIDE * volume.voxel_size_m
-    try:
-        steps = int(length_m / step_m + 1e-6) if 0.0 <= length_m <= LENGTH_MAX_M else -1
-    except (TypeError, ValueError):
-        steps = -1
-    if steps < least:
-        bounds = f"{least * step_m:g} to {LENGTH_MAX_M:g} m (steps of {ALIGNMENT} lattice cells)"
-        raise InputError(f"{name} = {length_m!r:.60} m: must be {bounds}")
-    return steps * ALIGNMENT

@@ -36,7 +36,8 @@ def test_points_lie_in_the_box_and_intensities_in_their_range(enhancer):
 
 def test_steps_and_order_of_points_are_handled(enhancer):
     radar = tiny_pair(6).radar
-    one, three = (enhancer(radar, steps=steps, samples=1).draws[0].table for steps in (1, 3))
+    drawing = enhancer.with_sampling(enhancer.sampling.model_copy(update={"regression_share": 0.0}))
+    one, three = (drawing(radar, steps=steps).table for steps in (1, 3))
     assert not np.array_equal(one, three)
     shuffled = np.random.default_rng(0).permutation(radar)
     # Sums over the points of one voxel run in another order: float64 keeps them equal in float32.
@@ -113,6 +114,11 @@ def test_seeds_that_no_generator_takes_are_refused(enhancer, seed):
 def test_steps_that_are_no_count_are_refused(enhancer, steps):
     with pytest.raises(InputError, match=r"steps = .*: must be a whole number, 1 to 4096"):
         enhancer(tiny_pair(6).radar, steps=steps)
+
+
+def test_steps_of_a_regression_are_refused(enhancer):
+    with pytest.raises(InputError, match="steps = 3: these weights take none; their cloud is a"):
+        enhancer(tiny_pair(6).radar, steps=3)
 
 
 def test_points_that_no_radar_measured_change_nothing_but_are_told_of(enhancer, caplog):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, pairwise
 from typing import NamedTuple
@@ -23,10 +23,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from radarsparse.benchmark.measure import find_device
-from radarsparse.config import DenoiserConfig, TrainSettings
+from radarsparse.config import DenoiserConfig, LidarSettings, SamplingSettings, TrainSettings
 from radarsparse.geometry import Volume, observed_mask
 from radarsparse.scan import ScanPair
 from radarsparse.training.loader import TrainingSamples
+from radarsparse.voxels.returns import find_returns
+from radarsparse.voxels.scene import Surroundings, mount
 from radarsparse.voxels.voxelize import DOPPLER_SCALE_MPS, POWER_CENTER_DB, POWER_SCALE_DB
 
 STRIDE = 2
@@ -36,6 +38,7 @@ COLUMN_CHANNELS = 3
 _GROUPS = 8
 # Of a voxel before anything is learnt: few are occupied. Source: Lin et al. 2017, focal loss.
 _OCCUPIED_AT_FIRST = 0.01
+_RETURN_SHARE = SamplingSettings().return_share
 
 Mask = NDArray[np.bool_]
 
@@ -133,7 +136,7 @@ def voxel_centers(voxels: Mask, volume: Volume) -> NDArray[np.floating]:
 def choose_likeliest(probability: Tensor) -> Tensor:
     """The likeliest voxels, as many as their probabilities add up to.
 
-    So are flags chosen in `radarsparse.models.state.choose_flags`.
+    So are flags chosen in `radarsparse.models.flags.choose_flags`.
 
     Args:
         probability: of any shape.
@@ -213,22 +216,36 @@ class BirdsEye:
     Attributes:
         network: gives logits of `radar_grid`s.
         volume: where.
+        lidar: whose beams return from its voxels.
         losses: of each step of its training.
     """
 
     network: BirdsEyeUnet
     volume: Volume
+    lidar: LidarSettings
     losses: Sequence[float]
 
-    @torch.no_grad()
     def draw(self, pair: ScanPair) -> NDArray[np.floating]:
         """Centres of the likeliest voxels in view, [n, 3] metres, radar frame."""
+        return self._choose(pair)[0]
+
+    def scan(self, pair: ScanPair) -> NDArray[np.floating]:
+        """Where the beams of the frame's LiDAR meet these voxels, as for our own clouds."""
+        centers, probability = self._choose(pair)
+        coarse = replace(self.volume, voxel_size_m=STRIDE * self.volume.voxel_size_m)
+        around = Surroundings(coarse, mount(self.lidar, pair.T_radar_lidar))
+        return find_returns(centers, probability, around, _RETURN_SHARE).points
+
+    @torch.no_grad()
+    def _choose(self, pair: ScanPair) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Centres of the likeliest voxels in view and how likely they are."""
         device = _bias(self.network.head).device
         grid = torch.from_numpy(radar_grid(pair.radar, self.volume))
         probability = self.network(grid[None].to(device))[0].sigmoid().cpu()
         in_view = torch.from_numpy(view_grid(self.volume).copy())
-        chosen = choose_likeliest(probability * in_view)
-        return voxel_centers(chosen.numpy(), self.volume)
+        chosen = choose_likeliest(probability * in_view).numpy()
+        said = np.moveaxis(probability.numpy(), 0, 2)[np.moveaxis(chosen, 0, 2)]
+        return voxel_centers(chosen, self.volume), said
 
 
 def shares_of_time(minutes: float) -> Iterator[float]:
@@ -272,7 +289,7 @@ def train_birds_eye(
     # Shares are asked first, so that nothing is made after the last.
     steps = zip(shares, _ahead(make), strict=False)
     losses = [learner.step(Example(*(x.to(device) for x in each)), share) for share, each in steps]
-    return BirdsEye(learner.average, volume, losses)
+    return BirdsEye(learner.average, volume, config.lidar, losses)
 
 
 def _ahead(make: Callable[[int], Example]) -> Iterator[Example]:

@@ -50,8 +50,13 @@ from radarsparse.training.validate import choose_frames
 BATCH_SIZES, FRAMES, WORKERS = (1, 2, 4), 16, 2
 MINUTES_MOST = 10_000.0
 # Rows of `birds-eye` as its table calls them; the last is what no choice of voxels can beat.
-OWN_VOXELS = "LiDAR's own voxels"
-TITLES = {RAW: title_of(RAW), PREDICTION: "bird's-eye U-Net", OWN_VOXELS: OWN_VOXELS}
+OWN_VOXELS, BEAMS = "LiDAR's own voxels", "bird's-eye U-Net, along beams"
+TITLES = {
+    RAW: title_of(RAW),
+    PREDICTION: "bird's-eye U-Net",
+    BEAMS: BEAMS,
+    OWN_VOXELS: OWN_VOXELS,
+}
 EXAMPLES = """
 radarsparse benchmark vae --repeats 9 --dense-repeats 3
 radarsparse benchmark nearest --out nearest.json
@@ -184,6 +189,7 @@ def _score_birds_eye(trained: BirdsEye, unseen: PreparedFrames) -> dict[str, Any
     rows: dict[str, MakeRow] = {
         RAW: lambda pair: crop(pair.radar, volume, f"frame {pair.name}: radar")[:, :3],
         PREDICTION: trained.draw,
+        BEAMS: trained.scan,
         OWN_VOXELS: lambda pair: voxel_centers(
             lidar_grid(pair.lidar_in_radar_frame, volume), volume
         ),

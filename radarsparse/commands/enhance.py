@@ -88,6 +88,7 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     if arguments.tile_m is not None:
         tiles = Tiles(arguments.tile_m, arguments.tile_overlap_m)
     enhancer = Enhancer.load(arguments.checkpoint, tiles).to(arguments.device)
+    enhancer = enhancer.with_steps(arguments.steps)
     result = {"out": str(arguments.out), "topic": job.unfinished.claim.get("topic")}
     if arguments.dry_run:
         _try_first(job, arguments.skip_unusable)
@@ -96,9 +97,7 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
     def enhance(radar: Radar) -> EnhancedCloud:
         points = transform_points(T_radar_sensor, radar.read())
-        return enhancer(
-            points, arguments.seed, arguments.steps, arguments.samples, name=radar.source
-        )
+        return enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
 
     with job.unfinished.working() as results:
         skipped = _enhance_all(job, enhance, results, arguments.skip_unusable)
@@ -286,7 +285,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "of --out (default ply); bag: of the kind that --input is"
     formats = ("ply", "pcd", "npz", BAG_FORMAT)
     parser.add_argument("--format", choices=formats, default="ply", help=text)
-    text = "sampler steps of whatever is drawn (default: config's); a regression has none"
+    text = "sampler steps (default: the config's); weights whose cloud is a regression take none"
     parser.add_argument("--steps", type=int, metavar="N", help=text)
     text = "also draw so many clouds of what may be there, into the folder draws (default: none)"
     parser.add_argument("--samples", type=int, default=0, metavar="N", help=text)

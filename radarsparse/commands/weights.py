@@ -9,7 +9,7 @@ from radarsparse.cli import Command
 from radarsparse.commands._calls import add_out, call
 from radarsparse.models.weights import MODEL_FILE, save_half
 
-FRAMES = 3000
+FRAMES = 9600
 EXAMPLES = """
 radarsparse weights
 radarsparse weights --out out/weights

@@ -19,7 +19,7 @@ from radarsparse.config.base import (
     Share,
     Vector3,
 )
-from radarsparse.config.sampling import DrawSettings, FewStepSamplingSettings, SamplingSettings
+from radarsparse.config.sampling import FewStepSamplingSettings, SamplingSettings
 
 EngineName = Literal["auto", "torch", "spconv"]
 PrecisionName = Literal["32", "16-mixed", "bf16-mixed"]
@@ -61,13 +61,15 @@ class VolumeSettings(Settings):
 
 
 class LidarSettings(Settings):
-    """The LiDAR that is imitated: elevation of its rings, and its pose in the radar frame.
+    """The LiDAR that is imitated: its beams, and its pose in the radar frame.
 
-    It is turned about z, then y, then x; positive pitch looks down. Without rings the network isn't
-    told of it.
+    Beams go out at the elevations of its rings, at steps of the azimuth. It is turned about z, then
+    y, then x; positive pitch looks down. Without rings the network isn't told of it, and a cloud
+    has one point for each voxel.
     """
 
     rings_deg: RingsDeg = ()
+    azimuth_step_deg: Annotated[float, Field(ge=0.01, le=10.0)] = 0.2
     position_m: tuple[Place, Place, Place] = (0.0, 0.0, 0.0)
     yaw_pitch_roll_deg: tuple[Angle, Angle, Angle] = (0.0, 0.0, 0.0)
 
@@ -308,7 +310,6 @@ class DenoiserConfig(RunSettings):
     model: DenoiserSettings
     diffusion: DiffusionSettings = DiffusionSettings()
     sampling: SamplingSettings = SamplingSettings()
-    draws: DrawSettings = DrawSettings()
 
     @model_validator(mode="after")
     def _views_fit(self) -> "DenoiserConfig":
@@ -334,7 +335,6 @@ class FewStepConfig(DenoiserConfig):
 
     teacher: str
     sampling: FewStepSamplingSettings = FewStepSamplingSettings()  # pyright: ignore[reportIncompatibleVariableOverride] (frozen)
-    draws: FewStepSamplingSettings = FewStepSamplingSettings()  # pyright: ignore[reportIncompatibleVariableOverride] (frozen)
 
 
 class EctConfig(FewStepConfig):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from radarsparse.enhancer import Enhancer
+from radarsparse.enhancer import EnhancedCloud, Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.crop import Cloud
 from radarsparse.geometry import Volume
@@ -17,12 +17,14 @@ MakeRow = Callable[[ScanPair], Cloud]
 """Makes a row's cloud of a pair."""
 
 PREDICTION = "pred"
+DRAW = "draw"
 RAW = "raw"
 REAL = "real"  # real clouds beside others, where rows are compared as sets
 ROW_NAMES = {
     RAW: "raw radar",
     "regression": "regression",
     PREDICTION: "enhanced",
+    DRAW: "one draw",
     "reconstruction": "VAE reconstruction",
 }
 
@@ -85,7 +87,7 @@ def frames_of_rows(
 
 
 def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
-    """What one run is scored by: raw radar, regression, enhanced cloud, VAE reconstruction.
+    """What one run is scored by, from raw radar to the VAE's reconstruction.
 
     The LiDAR that is imitated stands where the frame's own does.
 
@@ -99,14 +101,15 @@ def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
         there = enhancer.mounted_as(pair.T_radar_lidar)
         return there.regress(pair.radar, _name_radar(pair)).table
 
-    def enhance(pair: ScanPair) -> Cloud:
-        there = enhancer.mounted_as(pair.T_radar_lidar)
-        return there(pair.radar, frame_seed(seed, pair.name), name=_name_radar(pair)).table
+    def enhance(pair: ScanPair, samples: int = 0) -> EnhancedCloud:
+        there, own_seed = enhancer.mounted_as(pair.T_radar_lidar), frame_seed(seed, pair.name)
+        return there(pair.radar, own_seed, samples=samples, name=_name_radar(pair))
 
     return {
         RAW: lambda pair: crop(pair.radar, volume, _name_radar(pair))[:, :3],
         "regression": regress,
-        PREDICTION: enhance,
+        PREDICTION: lambda pair: enhance(pair).table,
+        DRAW: lambda pair: enhance(pair, samples=1).draws[0].table,
         "reconstruction": lambda pair: enhancer.reconstruct(pair).table,
     }
 

@@ -22,6 +22,7 @@ from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation.crop import Cloud
 from radarsparse.evaluation.frames import (
+    DRAW,
     PREDICTION,
     RAW,
     MakeRow,
@@ -49,7 +50,8 @@ from radarsparse.sparse.ops import union_support
 from radarsparse.training.planning.memory import read_peak_gib
 from radarsparse.training.validate import choose_frames
 from radarsparse.viewer.plots import save_levels, save_report
-from radarsparse.voxels.scene import Scene
+from radarsparse.voxels.returns import find_returns
+from radarsparse.voxels.scene import Scene, make_views
 from radarsparse.voxels.voxelize import place_points
 
 GROWN = "raw radar grown by one voxel"
@@ -59,6 +61,7 @@ MISSING_SHARE, FALSE_SHARE = 0.05, 0.1
 HEUN_STEPS, FEW_STEPS = 18, (1, 2, 4)
 # Draws of which the best is reported, and shares of the curve of calibration.
 DRAWS, CALIBRATION_BINS = 8, 10
+SQUARE = 4  # cells, 6.4 m where a voxel has 0.2 m
 DRAW_METRICS = ("chamfer_sum_m", "fscore@0.5m")
 
 # What one plain draw is, and the regression.
@@ -72,7 +75,7 @@ SINGLE: Mapping[str, Any] = {
     "detail_sigma": None,
     "voxel_probability": 0.05,
 }
-LIKELY, CONSENSUS = "one draw, without unlikely flags", "consensus of eight one-step draws"
+CONSENSUS = "consensus of eight one-step draws"
 # Of the few-step run: four draws of each view with the regression, details drawn anew.
 TOGETHER: Mapping[str, Any] = {
     "steps": 1,
@@ -108,16 +111,16 @@ class Ladder:
             **{f"{count_of(steps, 'step')}, one draw": {"steps": steps} for steps in FEW_STEPS},
             CONSENSUS: TOGETHER,
         }
-        likely = rows_of_run(self.many.with_sampling(self.many.draw_settings), SEED)
+        shipped = rows_of_run(self.many, SEED)
         volume, plain = self.many.volume, self._rows(self.many, {"steps": HEUN_STEPS})
         return {
             RAW: plain[RAW],
             GROWN: lambda pair: grow(plain[RAW](pair), volume),
             "regression": plain["regression"],
             HEUN: plain[PREDICTION],
-            LIKELY: likely[PREDICTION],
             **{name: self._rows(self.few, each)[PREDICTION] for name, each in drawn.items()},
-            PREDICTION: rows_of_run(self.many, SEED)[PREDICTION],
+            PREDICTION: shipped[PREDICTION],
+            DRAW: shipped[DRAW],
             WRONG: lambda pair: reconstruct_wrongly(self.many, pair, frame_seed(SEED, pair.name)),
             "reconstruction": plain["reconstruction"],
         }
@@ -142,7 +145,10 @@ def reconstruct_wrongly(enhancer: Enhancer, pair: ScanPair, seed: int) -> Cloud:
         support = union_support(kept.support, prune(batch.lattice, added).support)
         # A cell that was never there has the mean latent, which is 0.
         voxels = vae.decode(fill(kept, support), vae.hints(batch.radar, batch.beams))
-    return place_points(voxels.coords[:, 1:].numpy(), voxels.feats.numpy(), enhancer.volume)
+    table = place_points(voxels.coords[:, 1:].numpy(), voxels.feats.numpy(), enhancer.volume)
+    around = enhancer.mounted_as(pair.T_radar_lidar).around
+    points, source = find_returns(table[:, :3], np.ones(len(table)), around, share=0.0)
+    return np.c_[points, table[source, 3]]
 
 
 def grow(points: Cloud, volume: Volume) -> NDArray[np.floating]:
@@ -164,9 +170,9 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
 
     Returns:
         Means over frames: of the first draw and of the best of `DRAWS`, by Chamfer and by F-score;
-        the variance of flags between draws over that which their probabilities ask for;
-        calibration of the regression: by bin of what is said of a flag, how often it is up, and the
-        expected calibration error.
+        the variance of flags between draws over that which their probabilities ask for, and of the
+        number of flags in a square over its mean squared error; calibration of what is said of a
+        flag: by bin, how often it is up, and the expected calibration error.
     """
     scored = [_score_frame(ladder.many, pair) for pair in pairs]
     scores = np.stack([each.scores for each in scored])
@@ -178,6 +184,7 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
         "first": dict(zip(DRAW_METRICS, scores[:, 0].mean(0).tolist(), strict=True)),
         "best": dict(zip(DRAW_METRICS, best.mean(0).tolist(), strict=True)),
         "variance_ratio": float(np.mean([each.variance_ratio for each in scored])),
+        "count_variance_ratio": float(np.mean([each.count_variance_ratio for each in scored])),
         "said": found.mean_probability.tolist(),
         "found": found.share_occupied.tolist(),
         "flags": found.count.tolist(),
@@ -186,31 +193,46 @@ def score_draws(ladder: Ladder, pairs: Sequence[ScanPair]) -> dict[str, Any]:
 
 
 class _ScoredDraws(NamedTuple):
-    """Draws of a frame: Chamfer and F-score of each [k, 2], and what is said of observed flags."""
+    """Draws of a frame: Chamfer and F-score of each [k, 2], what is said of observed flags."""
 
     scores: NDArray[np.float64]
     said: Tensor
     up: Tensor
     variance_ratio: float
+    count_variance_ratio: float
 
 
 def _score_frame(enhancer: Enhancer, pair: ScanPair) -> _ScoredDraws:
-    plain, network = enhancer.with_sampling(enhancer.draw_settings), enhancer.network
+    network, sampling = enhancer.network, enhancer.sampling
     batch, seed = enhancer.make_batch(pair), frame_seed(SEED, pair.name)
-    scene = Scene(batch.radar, batch.cells, batch.beams, batch.volume)
+    there = enhancer.mounted_as(pair.T_radar_lidar)
+    scenes = make_views(pair.radar, there.around, sampling.views, pair.name)
     with use_engine(enhancer.engine):
-        draws = network.draw_each(scene, DRAWS, seed, enhancer.draw_settings)
-        mean = network.regress(network.condition_on(scene.radar, scene.cells))
-        clouds = [plain.decode(draw, scene).table for draw in draws]
+        views = network.look(scenes)
+        draws = network.draw_each(views, DRAWS, seed, sampling)
+        mean = network.draw(views, seed, sampling).state
+        clouds = [there.decode_draw(draw, scenes[0]).table for draw in draws]
         up = State.split(network.clean_state(batch)).flags > 0
     target = crop(pair.lidar_in_radar_frame, enhancer.volume, pair.name)
     found = [evaluate(cloud, target, diagonal_m=enhancer.volume.diagonal_m) for cloud in clouds]
     scores = np.array([[each[key] for key in DRAW_METRICS] for each in found])
     said = (0.5 * (State.split(mean).flags + 1.0)).clamp(0.0, 1.0)
-    drawn = torch.stack([(State.split(draw).flags > 0).to(said) for draw in draws])
+    drawn = torch.stack([(State.split(draw.state).flags > 0).to(said) for draw in draws])
     ratio = drawn.var(0).sum() / (said * (1.0 - said)).sum()
-    rows = batch.observed
-    return _ScoredDraws(scores, said[rows].flatten(), up[rows].flatten(), float(ratio))
+    counts, wrong = (_count_in_squares(each, scenes[0]) for each in (drawn, up.to(said) - said))
+    count_ratio = counts.var(0).sum() / wrong.square().sum()
+    seen = batch.observed
+    return _ScoredDraws(
+        scores, said[seen].flatten(), up[seen].flatten(), float(ratio), float(count_ratio)
+    )
+
+
+def _count_in_squares(flags: Tensor, scene: Scene) -> Tensor:
+    """Sums of flags [..., n, FLAGS] over squares of `SQUARE` cells, all heights, [..., squares]."""
+    x, y = torch.div(scene.cells.support.coords[:, 1:3], SQUARE, rounding_mode="floor").T
+    square = (x * (int(y.max()) + 1) + y).unique(return_inverse=True)[1]
+    sums = flags.new_zeros(*flags.shape[:-2], int(square.max()) + 1)
+    return sums.index_add_(-1, square, flags.sum(-1))
 
 
 def _open_ladder(text: str) -> Ladder:

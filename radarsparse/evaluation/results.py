@@ -126,9 +126,9 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         f"Chamfer {mean(pick, 'chamfer_sum_m'):.3f} m, F@0.5 m {mean(pick, 'fscore@0.5m'):.3f}"
         for pick in ("first", "best")
     )
-    error, ratio = (
+    error, ratio, count_ratio = (
         float(np.mean([draw[key] for draw in draws]))
-        for key in ("calibration_error", "variance_ratio")
+        for key in ("calibration_error", "variance_ratio", "count_variance_ratio")
     )
     flags = np.array([draw["flags"] for draw in draws])
     counts = flags.sum(axis=0)
@@ -142,8 +142,8 @@ def _draws(draws: Sequence[Mapping[str, Any]]) -> list[str]:
         for n in counts.nonzero()[0]
     ]
     return [
-        f"Of {draws[0]['draws']} draws without unlikely flags: the first {first}; the best {best};"
-        f" variance between them over p (1 - p) {ratio:.2f}."
-        f" Flags of the regression, expected calibration error {error:.4f}:",
+        f"Of {draws[0]['draws']} draws: the first {first}; the best {best}; variance between them"
+        f" over p (1 - p) {ratio:.2f}, that of counts in squares of 6.4 m over their squared error"
+        f" {count_ratio:.3f}. Flags, expected calibration error {error:.4f}:",
         _markdown(["said", "found", "share of flags"], lines),
     ]

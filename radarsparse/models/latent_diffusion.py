@@ -27,12 +27,11 @@ from radarsparse.diffusion.precondition import (
 from radarsparse.diffusion.samplers import heun, multistep
 from radarsparse.diffusion.schedule import few_step_sigmas, sampling_sigmas
 from radarsparse.models.denoiser import Denoiser
+from radarsparse.models.flags import choose_flags, draw_flags, settle
 from radarsparse.models.state import (
     BINARY_CHANNELS,
     DrawNoise,
     State,
-    choose_flags,
-    drop_unlikely,
     flagged_voxels,
     make_noise,
     make_state,
@@ -59,6 +58,20 @@ class Condition(NamedTuple):
     blind: SparseTensor
 
 
+class View(NamedTuple):
+    """One side of the mirror.
+
+    Attributes:
+        scene: what is there.
+        condition: what is known of its cells.
+        mean: [n, c] regression, what a pass without noise says.
+    """
+
+    scene: Scene
+    condition: Condition
+    mean: Tensor
+
+
 class Consensus(NamedTuple):
     """One state from several draws: of a scene, of its mirror image, and from the regression.
 
@@ -69,6 +82,18 @@ class Consensus(NamedTuple):
 
     state: Tensor
     draws: Tensor | None
+
+
+class Drawn(NamedTuple):
+    """A draw.
+
+    Attributes:
+        state: [n, c], whose flags are certain.
+        agreed: [n, c] what it was drawn from, whose flags say how likely each was.
+    """
+
+    state: Tensor
+    agreed: Tensor
 
 
 class LatentDiffusion(nn.Module):
@@ -108,63 +133,75 @@ class LatentDiffusion(nn.Module):
         fine = parent_support(batch.lidar.support)
         return make_state(scaled, fine, batch.lattice.support)
 
-    def draw(self, views: Sequence[Scene], seed: int, sampling: SamplingSettings) -> Consensus:
+    def look(self, scenes: Sequence[Scene]) -> list[View]:
+        """What all draws of a scene and of its mirror image begin with, one pass each."""
+        conditions = [self.condition_on(scene.radar, scene.cells) for scene in scenes]
+        return [
+            View(scene, condition, self.regress(condition))
+            for scene, condition in zip(scenes, conditions, strict=True)
+        ]
+
+    def draw(self, views: Sequence[View], seed: int, sampling: SamplingSettings) -> Consensus:
         """The state that `sampling` asks for; the same seed gives the same one.
 
         Args:
-            views: a scene and, where `sampling` asks for two views, its mirror image.
+            views: of a scene and, where `sampling` asks for two views, of its mirror image.
             seed: of the noise.
             sampling: how many draws, the regression's share, and whether details are drawn anew.
         """
-        scene, *mirrored = views
-        cells = scene.cells.feats
-        draw_noise = make_noise(seed, cells.new_empty(len(cells), self.state_channels))
-        condition = self.condition_on(scene.radar, scene.cells)
-        means, draws = self._draw_view(condition, draw_noise, sampling)
+        draw_noise = make_noise(seed, views[0].mean)
+        agreed = self._agree(views, draw_noise, sampling)
+        state = self.draw_details(agreed.state, views[0].condition, draw_noise, sampling)
+        return agreed._replace(state=state)
+
+    def draw_each(
+        self, views: Sequence[View], count: int, seed: int, sampling: SamplingSettings
+    ) -> list[Drawn]:
+        """States of which each may be there: what is unsure is decided at random.
+
+        Args:
+            views: as for `draw`.
+            count: how many; more begin with the same ones.
+            seed: of the noise.
+            sampling: as for `draw`, and which flags are too unlikely.
+        """
+        draw_noise = make_noise(seed, views[0].mean)
+        random = torch.Generator().manual_seed(seed)
+        drawn = []
+        for _ in range(count):
+            agreed = self._agree(views, draw_noise, sampling).state
+            chosen = draw_flags(State.split(agreed), sampling.flag_probability_min, random)
+            settled = settle(agreed, chosen)
+            state = self.draw_details(settled, views[0].condition, draw_noise, sampling)
+            drawn.append(Drawn(state, agreed))
+        return drawn
+
+    def _agree(
+        self, views: Sequence[View], draw_noise: DrawNoise, sampling: SamplingSettings
+    ) -> Consensus:
+        """The mean of regressions and draws of all views, on the rows of the first one."""
+        (scene, _, mean), *mirrored = views
+        means, draws = mean[None], self._draw_view(views[0], draw_noise, sampling)
         for view in mirrored:
-            seen = self.condition_on(view.radar, view.cells)
-            others = self._draw_view(seen, draw_noise, sampling)
+            theirs = self._draw_view(view, draw_noise, sampling)
             rows = mirror_rows(scene.cells.support, scene.volume.shape[1] // LATTICE_STRIDE)
             latent = State.split(draws.mean(0)).latent
             means, draws = (
-                torch.cat([ours, mirror_states(theirs, rows, latent)])
-                for ours, theirs in zip((means, draws), others, strict=True)
+                torch.cat([ours, mirror_states(others, rows, latent)])
+                for ours, others in ((means, view.mean[None]), (draws, theirs))
             )
         state = draws.mean(0).lerp(means.mean(0), sampling.regression_share)
-        if sampling.detail_sigma is not None:
-            state = self.draw_details(state, condition, draw_noise, sampling)
         return Consensus(state, draws if sampling.regression_share < 1.0 else None)
 
-    def draw_each(
-        self, scene: Scene, count: int, seed: int, sampling: SamplingSettings
-    ) -> list[Tensor]:
-        """States [n, c] of which each may be there, not their mean.
-
-        Args:
-            scene: for which.
-            count: how many; more begin with the same ones.
-            seed: of the noise.
-            sampling: how one is drawn.
-        """
-        if count == 0:
-            return []
-        cells = scene.cells.feats
-        draw_noise = make_noise(seed, cells.new_empty(len(cells), self.state_channels))
-        condition = self.condition_on(scene.radar, scene.cells)
-        mean = self.regress(condition)
-        return [self.sample(condition, mean, draw_noise, sampling) for _ in range(count)]
-
-    def _draw_view(
-        self, condition: Condition, draw_noise: DrawNoise, sampling: SamplingSettings
-    ) -> tuple[Tensor, Tensor]:
-        """Of one side of the mirror: the regression, [1, n, c], and draws, [k, n, c]."""
-        mean = self.regress(condition)
-        if sampling.regression_share == 1.0:  # no draw would count
-            return mean[None], mean[None]
+    def _draw_view(self, view: View, draw_noise: DrawNoise, sampling: SamplingSettings) -> Tensor:
+        """Draws of one side of the mirror, [k, n, c]; its regression where none would count."""
+        if sampling.regression_share == 1.0:
+            return view.mean[None]
         draws = [
-            self.sample(condition, mean, draw_noise, sampling) for _ in range(sampling.samples)
+            self.sample(view.condition, view.mean, draw_noise, sampling)
+            for _ in range(sampling.samples)
         ]
-        return mean[None], torch.stack(draws)
+        return torch.stack(draws)
 
     def denoise(self, noisy: Tensor, sigma: Tensor, context: SparseTensor) -> Tensor:
         """Estimate the clean state.
@@ -225,21 +262,17 @@ class LatentDiffusion(nn.Module):
             mean: [n, c] estimate about which the sampler starts, of `regress`. Noise alone would
                 say that half of all flags are up, and many cells together would be believed.
             draw_noise: of `make_noise`.
-            sampling: number of noise levels, the first one and how much of its noise; which flags
-                are left out.
+            sampling: number of noise levels, the first one and how much of its noise.
 
-        Source: Meng et al. 2022, SDEdit, for the start at a lower level; Holtzman et al. 2020, The
-        Curious Case of Neural Text Degeneration, for leaving the unlikely out.
+        Source: Meng et al. 2022, SDEdit, for the start at a lower level.
         """
         first = sampling.start_sigma or self.diffusion.sigma_max
         start = mean + first * sampling.temperature * draw_noise()
         denoise = partial(self.denoise_guided, condition=condition, guidance=sampling.guidance)
         if isinstance(sampling, FewStepSamplingSettings):
             sigmas = few_step_sigmas(sampling.steps, first, sampling.last_sigma)
-            drawn = multistep(denoise, start, sigmas, draw_noise)
-        else:
-            drawn = heun(denoise, start, sampling_sigmas(sampling.steps, first, self.diffusion))
-        return drop_unlikely(drawn, mean, sampling.flag_probability_min)
+            return multistep(denoise, start, sigmas, draw_noise)
+        return heun(denoise, start, sampling_sigmas(sampling.steps, first, self.diffusion))
 
     def draw_details(
         self,
@@ -256,13 +289,12 @@ class LatentDiffusion(nn.Module):
             state: [n, c] mean estimate.
             condition: of `condition_on`.
             draw_noise: of `make_noise`.
-            sampling: `detail_sigma` is the noise level of one jump.
+            sampling: `detail_sigma` is the noise level of one jump; None leaves the state as it is.
         """
-        chosen = self.choose(state, condition.seen.support, sampling)
-        decided = torch.cat([chosen, chosen.any(1, keepdim=True)], dim=1)
-        latent = state[:, :-BINARY_CHANNELS]
-        certain = torch.cat([latent, 2.0 * decided.to(state) - 1.0], dim=1)
-        sigma = torch.tensor(sampling.detail_sigma or 0.0, dtype=state.dtype)
+        if sampling.detail_sigma is None:
+            return state
+        certain = settle(state, self.choose(state, condition.seen.support, sampling))
+        sigma = torch.tensor(sampling.detail_sigma, dtype=state.dtype)
         noisy = certain + sigma * draw_noise()
         drawn = self.denoise_guided(noisy, sigma, condition, sampling.guidance)
         return torch.cat([drawn[:, :-BINARY_CHANNELS], state[:, -BINARY_CHANNELS:]], dim=1)

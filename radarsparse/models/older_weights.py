@@ -1,7 +1,7 @@
 """Checkpoints of older formats, made into what this version builds: the same network."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,15 +14,35 @@ from radarsparse.voxels.voxelize import FOOTPRINT_FEATURES
 _LOOK_UP = re.compile(r"(.*decoder\.(?:levels\.\d\.)?)radar\.(weight|bias)")
 
 
-def from_format_1(
-    about: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors of networks that weren't told of beams, with encoders of single voxels.
+About = Mapping[str, Any]
+Tensors = Mapping[str, Tensor]
+
+
+def _from_format_1(about: About, tensors: Tensors) -> tuple[About, Tensors]:
+    """Networks that weren't told of beams, with encoders of single voxels.
 
     What is told of beams now meets weights of zero.
     """
     configs = {name: _with_single_voxels(about[name]) for name in ("config", "vae_config")}
-    return {**about, **configs}, dict(_widen(*item) for item in tensors.items())
+    return {**about, **configs, "format": "2"}, dict(_widen(*item) for item in tensors.items())
+
+
+def _from_format_2(about: About, tensors: Tensors) -> tuple[About, Tensors]:
+    """Configs with settings of their own for draws, which left unlikely flags out otherwise."""
+    config = about["config"]
+    if isinstance(config, dict):
+        config = {key: value for key, value in config.items() if key != "draws"}
+        if isinstance(config.get("sampling"), dict):
+            kept = {k: v for k, v in config["sampling"].items() if k != "flag_probability_min"}
+            config["sampling"] = kept
+    return {**about, "config": config, "format": "3"}, tensors
+
+
+UPGRADES: Mapping[str, Callable[[About, Tensors], tuple[About, Tensors]]] = {
+    "1": _from_format_1,
+    "2": _from_format_2,
+}
+"""By format: what makes metadata and tensors of it into those of the next one."""
 
 
 def _with_single_voxels(config: Any) -> Any:

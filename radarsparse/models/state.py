@@ -75,55 +75,6 @@ def flagged_voxels(state: Tensor, chosen: Tensor, lattice: SparseTensor) -> Spar
     return SparseTensor.on(support, probability[order, None])
 
 
-def drop_unlikely(state: Tensor, mean: Tensor, probability: float) -> Tensor:
-    """A draw without flags that are unlikely, and without cells that keep none.
-
-    Args:
-        state: [n, c] a draw.
-        mean: [n, c] mean estimate, which says how likely each flag is.
-        probability: below which a flag is lowered; 0 changes nothing.
-    """
-    if probability == 0.0:
-        return state
-    latent, flags, presence = State.split(state)
-    unlikely = State.split(mean).flags < 2.0 * probability - 1.0
-    kept = flags.masked_fill(unlikely, -1.0)
-    lost = (flags > 0).any(1) & ~(kept > 0).any(1)
-    presence = presence.masked_fill(lost, -1.0)
-    return torch.cat([latent, kept, presence[:, None]], dim=1)
-
-
-def choose_flags(state: State, lattice: Support, presence_threshold: float) -> Tensor:
-    """The likeliest flags, as many in each sample as their probabilities add up to.
-
-    Every present cell keeps its likeliest flag, whatever the others'.
-
-    Args:
-        state: mean estimate, or a draw.
-        lattice: the cells.
-        presence_threshold: above which a cell is present.
-
-    Returns:
-        bool [n, FLAGS].
-    """
-    chosen = torch.zeros_like(state.flags, dtype=torch.bool)
-    present = state.presence > presence_threshold
-    chosen.scatter_(1, state.flags.argmax(1, keepdim=True), present[:, None])
-    probability = 0.5 * (state.flags + 1.0)
-    counts = lattice.sample_counts
-    for rows, believed in zip(chosen.split(counts), probability.split(counts), strict=True):
-        _add_likeliest(rows, believed)
-    return chosen
-
-
-def _add_likeliest(chosen: Tensor, probability: Tensor) -> None:
-    """Raise flags of one sample in place."""
-    expected, there = torch.stack([probability.sum().double(), chosen.sum().double()]).tolist()
-    rank = probability.masked_fill(chosen, -torch.inf).flatten()
-    wanted = max(0, min(round(expected) - int(there), len(rank)))
-    chosen.view(-1).index_fill_(0, rank.topk(wanted).indices, True)
-
-
 def flags_at(states: Tensor, coords: Tensor, lattice: Support) -> Tensor:
     """The flags of the voxels of `FLAG_STRIDE` about given voxels of stride 1.
 

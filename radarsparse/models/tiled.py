@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from radarsparse.config import SamplingSettings
+from radarsparse.config import LATTICE_STRIDE, SamplingSettings, VolumeSettings
+from radarsparse.errors import InputError
 from radarsparse.models.denoiser import Denoiser
 from radarsparse.sparse import SparseTensor, prune
 from radarsparse.voxels.scene import Scene
@@ -19,6 +21,7 @@ ALIGNMENT = 4
 # A voxel sees 2 neighbours at strides 1, 2 and 4, that is less than 2 cells of stride 8, and 2
 # there.
 _DECODER_REACH = 4
+LENGTH_MAX_M = 1e6
 
 
 @dataclass(frozen=True)
@@ -122,3 +125,26 @@ def decode_tiles(
         feats.append(voxels.feats[inner])
         coords.append(voxels.coords[inner])
     return SparseTensor(torch.cat(feats), torch.cat(coords), cells.batch_size)
+
+
+def whole_cells(name: str, length_m: Any, volume: VolumeSettings, least: int) -> int:
+    """A length in lattice cells, rounded down to what tiles are aligned to.
+
+    Args:
+        name: what to call it in errors.
+        length_m: in metres.
+        volume: whose cells.
+        least: steps that it must have.
+
+    Raises:
+        InputError: it is no number, or out of bounds.
+    """
+    step_m = ALIGNMENT * LATTICE_STRIDE * volume.voxel_size_m
+    try:
+        steps = int(length_m / step_m + 1e-6) if 0.0 <= length_m <= LENGTH_MAX_M else -1
+    except (TypeError, ValueError):
+        steps = -1
+    if steps < least:
+        bounds = f"{least * step_m:g} to {LENGTH_MAX_M:g} m (steps of {ALIGNMENT} lattice cells)"
+        raise InputError(f"{name} = {length_m!r:.60} m: must be {bounds}")
+    return steps * ALIGNMENT

@@ -16,12 +16,12 @@ from radarsparse.config import Config, DenoiserConfig, VaeConfig, validate_confi
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.models.latent_diffusion import LatentDiffusion
-from radarsparse.models.older_weights import from_format_1
+from radarsparse.models.older_weights import UPGRADES
 from radarsparse.models.vae import Vae
 
 MODEL_FILE = "model.safetensors"
 # Raised whenever the meaning of stored weights changes: older ones are then brought up or refused.
-FORMAT = "2"
+FORMAT = "3"
 METADATA_KEY = "radarsparse"
 STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SHIPPED = "weights"
@@ -202,7 +202,7 @@ def _digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _read_model(file: Path) -> tuple[dict[str, Tensor], Config, Config]:
+def _read_model(file: Path) -> tuple[Mapping[str, Tensor], Config, Config]:
     try:
         with safe_open(file, framework="pt") as opened:
             text = (opened.metadata() or {}).get(METADATA_KEY, "{}")
@@ -215,8 +215,8 @@ def _read_model(file: Path) -> tuple[dict[str, Tensor], Config, Config]:
         raise InputError(
             f"{file}: is damaged: its contents have SHA-256 {found}, stored is {stored!r:.66}"
         )
-    if about["format"] == "1":
-        about, tensors = from_format_1(about, tensors)
+    while about["format"] != FORMAT:
+        about, tensors = UPGRADES[about["format"]](about, tensors)
     config, vae = (validate_config(about[k], f"{file}: {k}") for k in ("config", "vae_config"))
     return tensors, config, vae
 
@@ -229,10 +229,10 @@ def _read_metadata(text: str, file: Path) -> dict[str, Any]:
         about = None
     if not isinstance(about, dict):
         raise InputError(f"{file}: its metadata is no JSON object")
-    if about.get("format") not in ("1", FORMAT):
+    if about.get("format") not in (*UPGRADES, FORMAT):
         raise InputError(
             f"{file}: checkpoint format {about.get('format')!r:.40}"
-            f" (radarsparse {about.get('version')!r:.40}), needed is {FORMAT!r} or '1'"
+            f" (radarsparse {about.get('version')!r:.40}), needed is '1' to {FORMAT!r}"
         )
     needed = {"format", "version", "config", "vae_config"}
     if about.keys() - {"sha256"} != needed:
@@ -241,7 +241,7 @@ def _read_metadata(text: str, file: Path) -> dict[str, Any]:
     return about
 
 
-def _build(make: Callable[[], Network], tensors: dict[str, Tensor], file: Path) -> Network:
+def _build(make: Callable[[], Network], tensors: Mapping[str, Tensor], file: Path) -> Network:
     """The network with these weights; what doesn't fit is found before memory is taken."""
     with torch.device("meta"):
         needed = make().state_dict()

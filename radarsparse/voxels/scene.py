@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from radarsparse.config import LATTICE_STRIDE, LidarSettings
 from radarsparse.errors import InputError
-from radarsparse.geometry import Volume, pose
+from radarsparse.geometry import Volume, pose, take_pose_apart
 from radarsparse.sparse.tensor import SparseTensor, Support, move
 from radarsparse.voxels.beams import Beams
 from radarsparse.voxels.voxelize import (
@@ -55,9 +56,24 @@ class Surroundings(NamedTuple):
     device: torch.device = _CPU
 
     @property
+    def T_radar_lidar(self) -> NDArray[np.float64]:
+        """Pose of the LiDAR that is imitated, [4, 4]."""
+        return pose(np.radians(self.lidar.yaw_pitch_roll_deg), self.lidar.position_m)
+
+    @property
     def mirrored(self) -> "Surroundings":
         """The same with left and right exchanged, of a volume that is as far to both sides."""
         return self._replace(lidar=self.lidar.mirrored)
+
+
+def mount(lidar: LidarSettings, T_radar_lidar: NDArray[np.float64]) -> LidarSettings:
+    """The same LiDAR where another one stands, [4, 4]."""
+    angles_rad, position_m = take_pose_apart(T_radar_lidar)
+    place = {
+        "position_m": tuple(position_m.tolist()),
+        "yaw_pitch_roll_deg": tuple(np.degrees(angles_rad).tolist()),
+    }
+    return lidar.model_copy(update=place)
 
 
 def make_scene(points: Floats, around: Surroundings, name: str = "radar") -> Scene:
@@ -100,8 +116,7 @@ def make_views(points: Floats, around: Surroundings, count: int, name: str) -> l
 def _tell(around: Surroundings) -> tuple[SparseTensor, Beams]:
     """What is told of every cell whatever the radar sees, and the beams."""
     volume, lidar, device = around
-    T_radar_lidar = pose(np.radians(lidar.yaw_pitch_roll_deg), lidar.position_m)
-    beams = Beams.of(lidar.rings_deg, [T_radar_lidar], volume).map(lambda t: move(t, device))
+    beams = Beams.of(lidar.rings_deg, [around.T_radar_lidar], volume).map(lambda t: move(t, device))
     cells = lattice(volume, 1, device)
     return cells.replace(tell_beams(cells, beams)), beams
 

@@ -4,6 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from radarsparse.benchmark.birds_eye import (
     COLUMN_CHANNELS,
@@ -20,11 +21,12 @@ from radarsparse.benchmark.birds_eye import (
     view_grid,
     voxel_centers,
 )
-from radarsparse.config import AugmentSettings, DenoiserConfig
+from radarsparse.config import AugmentSettings, DenoiserConfig, LidarSettings
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import PreparedFrames
-from radarsparse.geometry import Volume, observed_mask
-from radarsparse.models.state import State, choose_flags
+from radarsparse.geometry import Volume, observed_mask, transform_points
+from radarsparse.models.flags import choose_flags
+from radarsparse.models.state import State
 from radarsparse.scan import ScanPair
 from radarsparse.voxels.scene import lattice
 from tests.conftest import TINY_VOLUME, tiny_config, tiny_pair
@@ -148,12 +150,27 @@ def test_points_are_centres_of_likely_voxels_in_view() -> None:
     network = BirdsEyeUnet(SHAPE[2])
     torch.nn.init.zeros_(network.head.weight)
     torch.nn.init.constant_(network.head.bias, -2.0)
-    points = BirdsEye(network, VOLUME, ()).draw(tiny_pair(0))
+    points = BirdsEye(network, VOLUME, LidarSettings(), ()).draw(tiny_pair(0))
     view = view_grid(VOLUME)
     assert len(points) == round(view.sum() / (1 + np.exp(2.0)))
     cells = VOLUME.voxel_index(points) // STRIDE
     assert view[cells[:, 2], cells[:, 0], cells[:, 1]].all()
     assert np.allclose(points, VOLUME.voxel_center(cells, STRIDE))
+
+
+def test_a_scan_has_the_rings_of_the_lidar_and_keeps_to_the_voxels() -> None:
+    network = BirdsEyeUnet(SHAPE[2])
+    torch.nn.init.zeros_(network.head.weight)
+    torch.nn.init.constant_(network.head.bias, -2.0)
+    trained = BirdsEye(network, VOLUME, LidarSettings(rings_deg=(-4.0, 1.0)), ())
+    pair = tiny_pair(0)
+    points, centers = trained.scan(pair), trained.draw(pair)
+    own = transform_points(np.linalg.inv(pair.T_radar_lidar), points.astype(np.float64))
+    elevation_deg = np.degrees(np.arctan2(own[:, 2], np.hypot(own[:, 0], own[:, 1])))
+    assert len(points) > 50
+    assert np.abs(elevation_deg[:, None] - (-4.0, 1.0)).min(axis=1).max() < 1e-3
+    # Half a voxel of 0.4 m up and half of one aside.
+    assert KDTree(centers).query(points)[0].max() < 0.2 * np.sqrt(2) + 1e-3
 
 
 def config(frames, **train) -> DenoiserConfig:

@@ -7,12 +7,11 @@ import torch
 from radarsparse.enhancer import Enhancer
 from radarsparse.errors import InputError
 from radarsparse.evaluation import ladder as ladder_module
-from radarsparse.evaluation.frames import PREDICTION, frames_of_rows
+from radarsparse.evaluation.frames import DRAW, PREDICTION, frames_of_rows
 from radarsparse.evaluation.ladder import (
     CONSENSUS,
     GROWN,
     HEUN,
-    LIKELY,
     WRONG,
     Ladder,
     grow,
@@ -57,8 +56,8 @@ def test_every_rung_is_there_in_order(ladder, frames):
     clouds = scored.read(prepared.names[0]).clouds
     few = [f"{steps}, one draw" for steps in ("1 step", "2 steps", "4 steps")]
     assert list(clouds) == [
-        *("raw", GROWN, "regression", HEUN, LIKELY, *few, CONSENSUS),
-        *(PREDICTION, WRONG, "reconstruction"),
+        *("raw", GROWN, "regression", HEUN, *few, CONSENSUS),
+        *(PREDICTION, DRAW, WRONG, "reconstruction"),
     ]
     assert len(clouds[GROWN]) > len(clouds["raw"])
 

@@ -7,14 +7,12 @@ from radarsparse.models.state import (
     BINARY_CHANNELS,
     FLAGS,
     State,
-    choose_flags,
-    drop_unlikely,
     flagged_voxels,
     make_state,
     mirror_rows,
     mirror_states,
 )
-from radarsparse.sparse import SparseTensor, Support
+from radarsparse.sparse import SparseTensor
 from radarsparse.sparse.ops import parent_support
 from radarsparse.voxels.batch import make_batch
 from radarsparse.voxels.scene import lattice
@@ -28,10 +26,6 @@ def _clean():
     occupied = parent_support(parent_support(fine))
     latent = SparseTensor.on(occupied, torch.randn(len(occupied), 3))
     return batch, fine, latent, make_state(latent, fine, batch.lattice.support)
-
-
-def _state(flags: torch.Tensor, presence: torch.Tensor) -> State:
-    return State(torch.zeros(len(flags), 3), flags, presence)
 
 
 def test_flags_tell_which_voxels_of_stride_2_are_occupied():
@@ -56,49 +50,6 @@ def test_a_flag_stands_for_its_own_place_in_the_cell():
     voxel = flagged_voxels(state, chosen, cells)
     assert torch.equal(voxel.coords[0, 1:], 4 * cells.coords[5, 1:] + torch.tensor([1, 2, 3]))
     assert voxel.feats.tolist() == [[0.25]]
-
-
-def test_choosing_flags_of_a_true_state_changes_nothing():
-    batch, _, _, state = _clean()
-    parts = State.split(state)
-    assert torch.equal(choose_flags(parts, batch.lattice.support, 0.0), parts.flags > 0)
-
-
-def test_as_many_flags_are_chosen_in_each_sample_as_are_expected_the_likeliest_first():
-    torch.manual_seed(0)
-    sample = torch.arange(2).repeat_interleave(50)
-    probability = torch.rand(100, FLAGS) ** 4
-    cells = Support.of(torch.stack([sample, *torch.arange(300).view(3, 100)], dim=1), 2, 8)
-    chosen = choose_flags(_state(2 * probability - 1, -torch.ones(100)), cells, 0.0)
-    for number in (0, 1):
-        inside, up = probability[sample == number], chosen[sample == number]
-        assert int(up.sum()) == round(inside.sum().item())
-        assert inside[up].min() >= inside[~up].max()
-
-
-def test_a_draw_loses_flags_that_are_unlikely_and_cells_that_keep_none():
-    mean = torch.full((3, 2 + BINARY_CHANNELS), -0.98)  # a probability of 0.01
-    mean[0, 2 + 5] = 0.2
-    draw = torch.full_like(mean, -1.0)
-    draw[:, -1] = torch.tensor([1.0, 1.0, -1.0])
-    draw[0, [2 + 5, 2 + 6]] = 1.0
-    draw[1, 2 + 7] = 1.0
-    expected = draw.clone()
-    expected[0, 2 + 6] = expected[1, 2 + 7] = expected[1, -1] = -1.0
-    assert torch.equal(drop_unlikely(draw, mean, 0.03), expected)
-    assert torch.equal(drop_unlikely(draw, mean, 0.01), draw)
-    assert torch.equal(drop_unlikely(draw, mean, 0.0), draw)
-
-
-def test_a_present_cell_keeps_its_likeliest_flag_even_where_none_is_expected():
-    flags = torch.full((3, FLAGS), -1.0)
-    flags[1, 7] = -0.999
-    presence = torch.tensor([-0.5, 0.2, -0.1])
-    cells = Support.of(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 2]]), 1, 8)
-    chosen = choose_flags(_state(flags, presence), cells, 0.0)
-    assert chosen.nonzero().tolist() == [[1, 7]]
-    nothing = choose_flags(_state(flags, presence), cells, 0.5)
-    assert not nothing.any()
 
 
 def test_a_mirrored_state_is_that_of_the_mirrored_scene():

@@ -112,7 +112,7 @@ def test_several_steps_and_draws_agree_with_the_whole(start_sigma):
     network, scene = _network(), _frame()
     sampling = SamplingSettings(steps=3, samples=2, start_sigma=start_sigma, detail_sigma=0.5)
     whole, tiled = (
-        one.draw([scene], 7, sampling).state
+        one.draw(one.look([scene]), 7, sampling).state
         for one in (network, _tiled(network, denoiser_reach(network.denoiser)))
     )
     # 12 passes, each with the rounding of one.

@@ -163,7 +163,6 @@ def test_other_settings_do_not_go_on(edm_run, vae_run, tmp_path):
     assert len(before) == 2
     for words, found, asked in (
         (("--seed", 1), "seed 0", "seed 1"),
-        (("--steps", 1), "steps None", "steps 1"),
         (("--format", "pcd"), "format ply", "format pcd"),
     ):
         expected = f"out.partial: was begun with {found}; now it is {asked}; .*remove the folder"

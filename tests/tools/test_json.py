@@ -49,7 +49,7 @@ def test_train_says_what_it_found_out(answer, vae_yaml, tmp_path):
 
 def test_enhance_counts_clouds(answer, edm_run, frames, tmp_path):
     source, out = frames / "frames/000000.npz", tmp_path / "clouds"
-    words = ("--checkpoint", edm_run, "--input", source, "--out", out, "--steps", 1)
+    words = ("--checkpoint", edm_run, "--input", source, "--out", out)
     assert answer("enhance", *words)["clouds"] == len(list(out.iterdir())) == 1
 
 
@@ -109,7 +109,7 @@ def test_benchmark_scores_what_it_trained(answer, frames, tmp_path):
     assert numbers == json.loads((tmp_path / "found.json").read_text())
     assert (numbers["train_frames"], numbers["frames"]) == (6, 2)
     assert min(numbers[key] for key in ("samples", "parameters", "frame_ms")) > 0
-    for row in ("raw", "pred", "LiDAR's own voxels"):
+    for row in ("raw", "pred", "bird's-eye U-Net, along beams", "LiDAR's own voxels"):
         assert numbers[row]["chamfer_sum_m"] > 0
     # Centres of its own voxels are half a voxel off at most along each axis.
     assert numbers["LiDAR's own voxels"]["fscore@0.5m"] == 1

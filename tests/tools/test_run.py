@@ -30,7 +30,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> bool:
 def clouds(edm_run, frames, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("clouds") / "ply"
     arguments = ("--checkpoint", edm_run, "--input", frames, "--out", out)
-    result = call("enhance", *arguments, "--steps", 2)
+    result = call("enhance", *arguments)
     assert result.returncode == 0, result.stderr
     return out
 
@@ -44,7 +44,7 @@ def test_enhance_writes_one_cloud_per_frame(clouds):
 
 def test_enhance_in_tiles_gives_the_same_clouds(clouds, edm_run, frames, tmp_path):
     file, out = frames / "frames" / "000000.npz", tmp_path / "tiles"
-    arguments = ("--checkpoint", edm_run, "--input", file, "--steps", 2, "--out", out)
+    arguments = ("--checkpoint", edm_run, "--input", file, "--out", out)
     assert refused(
         call("enhance", *arguments, "--tile-m", 1), "side of tiles = 1.0 m", "must be 6.4 to"
     )
@@ -66,6 +66,7 @@ def test_enhance_refuses_what_it_can_not_use(clouds, edm_run, frames, tmp_path):
     assert refused(enhance(tmp_path / "none"), "none", "no such")
     words = "--steps = 0", "must be a whole number, 1 to 4096"
     assert refused(enhance(frames, "--steps", 0), *words)
+    assert refused(enhance(frames, "--steps", 4), "steps = 4", "a regression")
     far = tmp_path / "far.npy"
     np.save(far, np.full((3, 5), -40.0, dtype=np.float32))
     assert refused(enhance(far), "far.npy", "none of 3 points", "box")
