@@ -33,7 +33,7 @@ class SamplingSettings(Settings):
     detail_sigma: Positive | None = 0.6
     presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
     voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.09
-    return_share: Share = 0.8
+    return_share: Share = 0.7
 
 
 class FewStepSamplingSettings(SamplingSettings):

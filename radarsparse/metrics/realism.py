@@ -22,7 +22,8 @@ PATCH_SIZE_M, PATCH_POINTS = 4.0, 32
 
 # Edges of histograms; what lies beyond them counts in the outermost bins.
 EDGES = {
-    "elevation": np.linspace(-30.0, 30.0, 301),  # degrees
+    # Degrees; rings of whole degrees lie amid bins, where a rounding doesn't move them to the next.
+    "elevation": np.linspace(-30.1, 30.1, 302),
     "spacing": np.linspace(0.0, 1.0, 51),  # metres to the nearest other point
     "planarity": np.linspace(0.0, 1.0, 21),
     "verticality": np.linspace(0.0, 1.0, 21),
