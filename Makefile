@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 help:
 	@echo 'make demo        evaluate the weights that ship on simulated frames and draw; into out/demo'
 	@echo 'make demo-train  the same with weights that are trained before; into out/demo_train'
-	@echo 'make weights     make the weights that ship anew, in about 70 minutes; into out/weights'
+	@echo 'make weights     make the weights that ship anew, in some hours; into out/weights'
 	@echo 'make test        lint, types and tests'
 	@echo 'make lint        ruff and basedpyright'
 	@echo 'make clean       remove .venv, caches and demos; runs/, data/ and out/weights stay'
