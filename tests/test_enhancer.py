@@ -92,6 +92,23 @@ def test_the_spread_is_that_of_draws_or_what_the_probability_says(enhancer):
     assert (drawn.spread <= 0.5 + 1e-6).all()
 
 
+def test_points_lie_on_the_rings_of_the_lidar_and_a_beam_of_a_draw_returns_once(enhancer):
+    told = copy(enhancer)
+    told.lidar = LidarSettings(rings_deg=(-6.0, -1.0, 2.0), position_m=(0.2, -0.1, 0.4))
+    cloud = told(tiny_pair(6).radar, samples=1)
+    beams = []
+    for each in (cloud, cloud.draws[0]):
+        x, y, z = (each.points.astype(np.float64) - told.lidar.position_m).T
+        elevation_deg = np.degrees(np.arctan2(z, np.hypot(x, y)))
+        ring = np.abs(elevation_deg[:, None] - told.lidar.rings_deg).argmin(axis=1)
+        np.testing.assert_allclose(elevation_deg, np.take(told.lidar.rings_deg, ring), atol=1e-3)
+        columns = np.degrees(np.arctan2(y, x)) / told.lidar.azimuth_step_deg
+        np.testing.assert_allclose(columns, columns.round(), atol=1e-2)
+        beams.append(ring * 10_000 + columns.round())
+    assert len(beams[0]) > len(np.unique(beams[0])) > 0
+    assert len(beams[1]) == len(np.unique(beams[1])) > 0
+
+
 def test_counts_out_of_bounds_are_refused(enhancer):
     for name, low in (("steps", 1), ("samples", 0)):
         with pytest.raises(InputError, match=f"{name} = -1: must be a whole number, {low} to 4096"):
