@@ -148,7 +148,7 @@ def _birds_eye(arguments: argparse.Namespace) -> Any:
         minutes = f"{arguments.minutes:g} min on {count_of(len(train), 'frame')}"
         print(f"would train a bird's-eye U-Net for {minutes} and score {len(unseen)} others")
         return None
-    # It begins from nothing, so it learns as fast as the weights that ship did.
+    # It begins from nothing, so it learns faster than runs that go on from weights.
     config = _config("edm", f"seed={arguments.seed}", "train.learning_rate=2e-3")
     assert isinstance(config, EdmConfig)
     trained = train_birds_eye(config, train, shares_of_time(arguments.minutes))

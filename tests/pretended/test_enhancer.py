@@ -29,12 +29,13 @@ def assert_alike(found: EnhancedCloud, expected: EnhancedCloud) -> None:
     np.testing.assert_allclose(found.spread, expected.spread, atol=1e-4)
 
 
-def share_alike(found: EnhancedCloud, expected: EnhancedCloud) -> float:
-    """Of all points, those that both clouds have; a network that learnt nothing may draw none."""
-    if len(found.points) == len(expected.points) == 0:
-        return 1.0
-    near = KDTree(found.points).query(expected.points)[0] < TOLERANCE
-    return 2.0 * float(near.sum()) / (len(found.points) + len(expected.points))
+def assert_mostly_alike(found: EnhancedCloud, expected: EnhancedCloud) -> None:
+    """Whether a flag comes up turns on the last digit where a sum is next to a whole number."""
+    missed = abs(len(found.points) - len(expected.points))
+    assert missed <= 0.02 * len(expected.points)
+    if len(expected.points):
+        near = KDTree(found.points).query(expected.points)[0] < TOLERANCE
+        assert near.mean() > 0.98
 
 
 def test_the_weights_that_ship_draw_what_the_cpu_draws_at_a_bounded_cost(
@@ -90,8 +91,7 @@ def test_steps_of_heun_draw_what_the_cpu_draws(
     expected = enhancer(RADAR, samples=1)
     found = enhancer.to("cuda")(RADAR, samples=1)
     assert_alike(found, expected)
-    # Whether a flag comes up turns on the last digit where a sum is next to a whole number.
-    assert share_alike(found.draws[0], expected.draws[0]) > 0.98
+    assert_mostly_alike(found.draws[0], expected.draws[0])
 
 
 @pytest.mark.parametrize(
