@@ -42,6 +42,8 @@ class ScanPair:
         lidar: float32 [m, 4], `LIDAR_COLUMNS`, LiDAR frame, intensity 0 to 255.
         T_radar_lidar: float64 [4, 4], `p_radar = T_radar_lidar @ p_lidar`.
         time_gap_s: seconds between both stamps, not negative; None where they aren't known.
+        rings_deg: elevations of the rings of its LiDAR, LiDAR frame, where they aren't those of all
+            frames of its data set.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ScanPair:
     lidar: NDArray[np.float32]
     T_radar_lidar: NDArray[np.float64]
     time_gap_s: float | None = None
+    rings_deg: tuple[float, ...] | None = None
 
     @property
     def lidar_in_radar_frame(self) -> NDArray[np.float32]:

@@ -11,13 +11,15 @@ from radarsparse.config import check_whole
 from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each
 from radarsparse.formats.prepared import frame_name
 from radarsparse.simulator.lidar_models import LIDARS
-from radarsparse.simulator.pairs import SensorRig, simulate_pair, simulation_card
+from radarsparse.simulator.mounts import ASTYX_PLACES, CAR_PLACES
+from radarsparse.simulator.pairs import VARIED, SensorRig, simulate_pair, simulation_card
 from radarsparse.simulator.radar_models import RADARS
 
 # At least one frame for each split.
 BOUNDS = {"--frames": (3, 999_999), "--seed": (0, 2**63 - 1), "--radar-sweeps": (1, 20)}
 EXAMPLES = """
 radarsparse simulate --out data/sim --frames 200 --seed 0
+radarsparse simulate --out data/any --frames 200 --seed 0 --radar varied --lidar varied
 radarsparse simulate --out data/ars --frames 200 --seed 0 --radar ars548 --lidar livox-horizon
 """
 
@@ -44,7 +46,8 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
 def _plan(arguments: argparse.Namespace) -> PreparedPlan:
     frames, seed, radar_sweeps = arguments.frames, arguments.seed, arguments.radar_sweeps
-    rig = SensorRig(RADARS[arguments.radar], LIDARS[arguments.lidar])
+    radar, lidar = RADARS.get(arguments.radar), LIDARS.get(arguments.lidar)
+    rig = SensorRig(radar, lidar, ASTYX_PLACES if radar else CAR_PLACES)
     names = tuple(frame_name(index) for index in range(frames))
     card = simulation_card(seed, frames, radar_sweeps, rig)
     read = partial(read_each, lambda name: simulate_pair(seed, int(name), radar_sweeps, rig))
@@ -74,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_sensor(
     parser: argparse.ArgumentParser, option: str, default: str, names: Collection[str]
 ) -> None:
-    text = f"{', '.join(names)} (default: {default})"
+    names = [*names, VARIED]
+    text = f"{', '.join(names)} (another one in each drive) (default: {default})"
     parser.add_argument(option, default=default, choices=names, metavar="NAME", help=text)
 
 

@@ -13,7 +13,8 @@ Few = Annotated[int, Field(gt=0, le=4096)]
 Angle = Annotated[float, Field(ge=-180.0, le=180.0)]
 Elevation = Annotated[float, Field(ge=-90.0, le=90.0)]
 Place = Annotated[float, Field(ge=-100.0, le=100.0)]
-RingsDeg = Annotated[tuple[Elevation, ...], Field(max_length=1024)]
+RINGS_MAX = 1024
+RingsDeg = Annotated[tuple[Elevation, ...], Field(max_length=RINGS_MAX)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError
 
 from radarsparse.config import LidarSettings, describe_faults, read_yaml, to_yaml
-from radarsparse.config.base import RingsDeg
+from radarsparse.config.base import RINGS_MAX, RingsDeg
 from radarsparse.errors import InputError
 from radarsparse.files import replacing
 from radarsparse.formats.content import array_names, read_npz
@@ -73,6 +73,8 @@ def write_frame(folder: Path, pair: ScanPair) -> None:
     }
     if pair.time_gap_s is not None:
         arrays[TIME_GAP] = np.float64(pair.time_gap_s)
+    if pair.rings_deg is not None:
+        arrays[_RINGS] = np.array(pair.rings_deg, dtype=np.float64)
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -84,13 +86,14 @@ def read_frame(path: Path) -> ScanPair:
         InputError: the file is missing or corrupt, an array is missing or has the wrong shape, the
             transform is not rigid, most points are implausible or none is left.
     """
-    arrays = read_npz(path, ("radar", "lidar", "T_radar_lidar"), (TIME_GAP,))
+    arrays = read_npz(path, ("radar", "lidar", "T_radar_lidar"), (TIME_GAP, _RINGS))
     return ScanPair(
         name=path.stem,
         radar=_read_points(arrays["radar"], RADAR_COLUMNS, f"{path}: radar"),
         lidar=_read_points(arrays["lidar"], LIDAR_COLUMNS, f"{path}: lidar"),
         T_radar_lidar=rigid_transform(arrays["T_radar_lidar"], f"{path}: T_radar_lidar"),
         time_gap_s=_read_time_gap_s(arrays.get(TIME_GAP), f"{path}: {TIME_GAP}"),
+        rings_deg=_read_rings_deg(arrays.get(_RINGS), f"{path}: {_RINGS}"),
     )
 
 
@@ -98,6 +101,17 @@ def _read_points(points: NDArray[Any], columns: Sequence[str], source: str) -> N
     if points.ndim != 2 or points.shape[1] != len(columns):
         raise InputError(f"{source} has shape {points.shape}; must be (n, {len(columns)})")
     return usable_points(points, columns, source)
+
+
+def _read_rings_deg(value: NDArray[Any] | None, source: str) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    found = value.tolist() if value.ndim == 1 and value.dtype.kind in "iuf" else None
+    if not found or len(found) > RINGS_MAX or not all(-90.0 <= deg <= 90.0 for deg in found):
+        raise InputError(
+            f"{source} = {value!s:.80}; must be 1 to {RINGS_MAX} elevations, -90 to 90 degrees"
+        )
+    return tuple(map(float, found))
 
 
 def _read_time_gap_s(value: NDArray[Any] | None, source: str) -> float | None:

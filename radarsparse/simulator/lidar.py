@@ -13,17 +13,16 @@ from radarsparse.simulator.world import Floats, Material, World, by_material
 REFLECTIVITY = by_material(
     road=0.035, building=0.08, vehicle=0.1, metal=0.15, vegetation=0.07, person=0.1
 )
-ROUGHNESS_STD_M = by_material(vegetation=1.0)
 
 PAINT_SPREAD = 0.4
 SPECKLE_SPREAD = 0.15
 RETROREFLECTOR_SHARE = 0.02
 RETROREFLECTOR_INTENSITY = (120.0, INTENSITY_MAX)
 
-# A return is lost with 1 - exp(-(range / reach)^2); the reach, in shares of the farthest return,
+# A return is lost with 1 - exp(-(range / reach)^4); the reach, in shares of the farthest return,
 # grows with the light sent back.
-REACH_DARK = 0.35
-REACH_BRIGHT = 5.0
+REACH_DARK = 0.30
+REACH_BRIGHT = 3.0
 DROPOUT_BASE = 0.02
 
 
@@ -35,7 +34,7 @@ def scan_lidar(world: World, model: LidarModel, rng: np.random.Generator) -> NDA
     """
     directions = model.directions(rng.random())
     T_world_lidar = world.T_world_lidar
-    hits = cast_rays(world, T_world_lidar[:3, 3], directions @ T_world_lidar[:3, :3].T)
+    hits = cast_rays(world, T_world_lidar[:3, 3], directions @ T_world_lidar[:3, :3].T, rng)
     kept = _returned(hits, model, rng)
     range_m = _noisy_range(hits, model.range_noise_std_m, rng)
     intensity = _intensity(hits, rng)
@@ -46,16 +45,14 @@ def scan_lidar(world: World, model: LidarModel, rng: np.random.Generator) -> NDA
 def _returned(hits: Hits, model: LidarModel, rng: np.random.Generator) -> NDArray[np.bool_]:
     light = REFLECTIVITY[hits.material] * hits.cos_incidence
     reach_m = model.range_max_m * REACH_DARK + model.range_max_m * REACH_BRIGHT * light
-    share = (1.0 - DROPOUT_BASE) * np.exp(-((hits.range_m / reach_m) ** 2))
+    share = (1.0 - DROPOUT_BASE) * np.exp(-((hits.range_m / reach_m) ** 4))
     in_range = (hits.range_m > model.range_min_m) & (hits.range_m < model.range_max_m)
     return in_range & (rng.random(len(share)) < share)
 
 
 def _noisy_range(hits: Hits, noise_std_m: float, rng: np.random.Generator) -> Floats:
-    """Vegetation is entered before it sends light back, so its roughness only adds."""
     noise_m = rng.normal(0.0, noise_std_m, len(hits.range_m))
-    depth_m = np.abs(rng.normal(0.0, 1.0, len(hits.range_m))) * ROUGHNESS_STD_M[hits.material]
-    return np.where(np.isfinite(hits.range_m), hits.range_m, 0.0) + noise_m + depth_m
+    return np.where(np.isfinite(hits.range_m), hits.range_m, 0.0) + noise_m
 
 
 def _intensity(hits: Hits, rng: np.random.Generator) -> Floats:

@@ -44,6 +44,18 @@ def _unit_vectors(azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
     return cartesian(1.0, np.radians(azimuth_deg), np.radians(elevation_deg)).reshape(-1, 3)
 
 
+def turning_lidar(name: str, rings_deg: Sequence[float], azimuth_step_deg: float) -> LidarModel:
+    """A LiDAR of rings, with the reach and the noise that most have."""
+    return LidarModel(
+        name=name,
+        directions=partial(_rings, azimuth_step_deg, rings_deg),
+        range_min_m=1.0,
+        range_max_m=120.0,
+        range_noise_std_m=0.02,
+        rings_deg=tuple(rings_deg),
+    )
+
+
 # Data sheet: azimuth step 0.2 deg, 100 m, 3 cm. The nearest return is chosen.
 VLP_16 = LidarModel(
     name="Velodyne VLP-16",

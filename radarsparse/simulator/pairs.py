@@ -1,34 +1,68 @@
-"""Simulated scan pairs, each of an independent world that its seed and index determine."""
+"""Simulated scan pairs, each of an independent world that its seed and index determine.
+
+Frames that follow each other are of one drive: of the same sensors, mounted in the same way.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from radarsparse.formats.prepared import DatasetCard, frame_name
 from radarsparse.scan import ScanPair, merge_sweeps
+from radarsparse.simulator.landscape import random_world
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import VLP_16, LidarModel
+from radarsparse.simulator.mounts import ASTYX_PLACES, CAR_PLACES, Mounts, Places, random_mounts
 from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import ASTYX_6455, RadarModel
-from radarsparse.simulator.road import random_world
+from radarsparse.simulator.varied import random_lidar, random_radar
 
-SIMULATOR_VERSION = 2
+SIMULATOR_VERSION = 3
 """To be raised when the same seed and sensors give other points."""
 FRAMES_MAX = 1_000_000
 """As many as names of six digits tell apart."""
+DRIVE_FRAMES = 20
+VARIED = "varied"
+_OF_DRIVES = 1
 
 
 @dataclass(frozen=True)
 class SensorRig:
-    """The sensors on the car, mounted as in the Astyx data set whatever they are."""
+    """The sensors on cars, and where they are mounted.
 
-    radar: RadarModel
-    lidar: LidarModel
+    Attributes:
+        radar: None for another one in every drive.
+        lidar: likewise.
+    """
+
+    radar: RadarModel | None
+    lidar: LidarModel | None
+    places: Places = ASTYX_PLACES
 
 
 ASTYX_RIG = SensorRig(ASTYX_6455, VLP_16)
 """The sensors of the Astyx data set."""
+VARIED_RIG = SensorRig(None, None, CAR_PLACES)
+"""Any sensors, anywhere on a car."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What the frames of a drive have in common."""
+
+    radar: RadarModel
+    lidar: LidarModel
+    mounts: Mounts
+
+
+@lru_cache(maxsize=8)
+def random_drive(seed: int, number: int, rig: SensorRig) -> Drive:
+    """Draw the sensors of a drive and their mounts."""
+    rng = np.random.default_rng([seed, number, _OF_DRIVES])
+    mounts = random_mounts(rng, rig.places)
+    return Drive(rig.radar or random_radar(rng), rig.lidar or random_lidar(rng), mounts)
 
 
 def simulate_pair(
@@ -47,16 +81,18 @@ def simulate_pair(
         The same frame for the same arguments; its newest sweep and LiDAR cloud do not depend on
         how many sweeps there are.
     """
+    drive = random_drive(seed, index // DRIVE_FRAMES, rig)
     rng = np.random.default_rng([seed, index])
-    world = random_world(rng)
-    newest, lidar = scan_radar(world, rig.radar, rng), scan_lidar(world, rig.lidar, rng)
-    before = [world.after(-number / rig.radar.rate_hz) for number in range(1, radar_sweeps)]
+    world = random_world(rng, drive.mounts)
+    newest, lidar = scan_radar(world, drive.radar, rng), scan_lidar(world, drive.lidar, rng)
+    before = [world.after(-number / drive.radar.rate_hz) for number in range(1, radar_sweeps)]
     T_radar_world = np.linalg.inv(world.T_world_radar)
     radar = merge_sweeps(
-        [newest, *(scan_radar(earlier, rig.radar, rng) for earlier in before)],
+        [newest, *(scan_radar(earlier, drive.radar, rng) for earlier in before)],
         [np.eye(4), *(T_radar_world @ earlier.T_world_radar for earlier in before)],
     )
-    return ScanPair(frame_name(index), radar, lidar, world.T_radar_lidar)
+    rings_deg = None if rig.lidar else drive.lidar.rings_deg
+    return ScanPair(frame_name(index), radar, lidar, world.T_radar_lidar, rings_deg=rings_deg)
 
 
 def simulation_card(
@@ -66,13 +102,16 @@ def simulation_card(
 
     Source: docs/data.md, Simulated frames.
     """
+    radar, lidar = rig.radar or random_radar(np.random.default_rng(0)), rig.lidar or VLP_16
+    radar_name = rig.radar.name if rig.radar else VARIED
+    lidar_name = rig.lidar.name if rig.lidar else VARIED
     return DatasetCard(
         name="radarsparse simulator",
-        radar_sensor=f"simulated, after {rig.radar.name}",
-        lidar_sensor=f"simulated, after {rig.lidar.name}",
-        field_of_view_deg=(2 * rig.radar.azimuth_max_deg, 2 * rig.radar.elevation_max_deg),
-        radar_rate_hz=rig.radar.rate_hz,
-        lidar_rate_hz=rig.lidar.rate_hz,
+        radar_sensor=f"simulated, after {radar_name}",
+        lidar_sensor=f"simulated, after {lidar_name}",
+        field_of_view_deg=(2 * radar.azimuth_max_deg, 2 * radar.elevation_max_deg),
+        radar_rate_hz=radar.rate_hz,
+        lidar_rate_hz=lidar.rate_hz,
         licence="as this software",
         citation="none; simulated",
         provenance={
@@ -80,10 +119,10 @@ def simulation_card(
             "seed": seed,
             "frames": frames,
             "radar_sweeps": radar_sweeps,
-            "radar": rig.radar.name,
-            "lidar": rig.lidar.name,
+            "radar": radar_name,
+            "lidar": lidar_name,
         },
-        lidar_rings_deg=rig.lidar.rings_deg,
+        lidar_rings_deg=lidar.rings_deg,
     )
 
 

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from radarsparse.geometry import azimuth_rad, cartesian
 from radarsparse.simulator.radar_models import ERROR_RANGE_M, PolarNoise, PowerScale, RadarModel
 from radarsparse.simulator.raycast import NOTHING, Hits, cast_rays
-from radarsparse.simulator.world import Floats, World, by_material
+from radarsparse.simulator.world import Floats, Material, World, by_material
 
 GHOST_DETOUR_M = 12.0
 GHOST_LOSS_DB = 4.0
+SIDE_LOBE_SHARE = 0.5
+SIDE_LOBE_STD_DEG = 8.0
 # In frames of Astyx and TJ4DRadSet 5 to 10 % of the points lie below the ground.
 MIRROR_SHARE = 0.05
 MIRROR_HEIGHT_MIN_M = 0.5
@@ -28,7 +30,7 @@ MIRROR_LOSS_DB = 3.0
 # that rises with range keeps the list flat; clusters of 1 to 10 detections. A probe stands for a
 # patch that grows with the range squared, which takes 20 log10(r / r0) off both losses.
 GAIN_FLAT_TO_M = 50.0
-SNR_SLOPE_NEAR = -20.0
+SNR_SLOPE_NEAR = -14.0
 SNR_SLOPE_FAR = 20.0
 DETECTION_WIDTH_DB = 1.5
 CLUSTER_MAX = 10
@@ -44,15 +46,14 @@ TAIL_DB = 7.0
 SURFACE_STD_DB = 5.0
 CLUSTER_SPREAD_DB = 2.0
 
-# Share of probes that go on through what they meet first: between leaves, and below a
-# vehicle by way of the road; chosen so that as many points as in Astyx lie behind what stops its
-# LiDAR.
-PASS_SHARE = by_material(vehicle=0.5, vegetation=0.8)
+# Share of probes that go on below a vehicle by way of the road, and how many times as far as light
+# they go between leaves; chosen so that as many points as in Astyx lie behind what stops its LiDAR.
+PASS_SHARE = by_material(vehicle=0.5)
 PASS_LOSS_DB = 3.0
+CLEARNESS = np.where(np.arange(len(Material)) == Material.VEGETATION, 3.0, 1.0)
 
 COS_INCIDENCE_MIN = 0.05
 ELEVATION_MEAN_DEG = 0.7
-CLUTTER_MEAN = 25.0
 CLUTTER_DOPPLER_STD_MPS = 3.0
 CLUTTER_TAIL_DB = 2.0
 
@@ -98,8 +99,12 @@ def scan_radar(world: World, model: RadarModel, rng: np.random.Generator) -> NDA
 
 def _detections(world: World, model: RadarModel, rng: np.random.Generator) -> _Echoes:
     echoes = _detected(_scatterers(world, model, rng), rng)
-    mirrored, detoured = _ground_mirrored(echoes, world, rng), _detoured(echoes, model, rng)
-    return _join(_clustered(_join(echoes, mirrored, detoured), model, rng), _clutter(model, rng))
+    ghosts = (
+        _ground_mirrored(echoes, world, rng),
+        _detoured(echoes, model, rng),
+        _misdirected(echoes, model, rng),
+    )
+    return _join(_clustered(_join(echoes, *ghosts), model, rng), _clutter(model, rng))
 
 
 def _scatterers(world: World, model: RadarModel, rng: np.random.Generator) -> _Echoes:
@@ -107,13 +112,13 @@ def _scatterers(world: World, model: RadarModel, rng: np.random.Generator) -> _E
     directions = _probe_directions(model, rng)
     rotation, origin_m = world.T_world_radar[:3, :3], world.T_world_radar[:3, 3]
     in_world = directions @ rotation.T
-    hits = cast_rays(world, origin_m, in_world)
+    hits = cast_rays(world, origin_m, in_world, rng, CLEARNESS)
     passed = (hits.owner != NOTHING) & (rng.random(len(in_world)) < PASS_SHARE[hits.material])
     stopped = Hits._make(values[~passed] for values in hits)
     direct = _answers(world, model, directions[~passed], stopped, rng)
-    # Now through all that lets some pass.
+    # Now through all that is passed below.
     opaque = tuple(part for part in world.parts if not PASS_SHARE[part.material])
-    farther = cast_rays(replace(world, parts=opaque), origin_m, in_world[passed])
+    farther = cast_rays(replace(world, parts=opaque), origin_m, in_world[passed], rng, CLEARNESS)
     behind = _answers(world, model, directions[passed], farther, rng)
     return _join(direct, behind._replace(snr_db=behind.snr_db - PASS_LOSS_DB))
 
@@ -194,8 +199,22 @@ def _detoured(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> _
     return source._replace(points=points, snr_db=snr_db)
 
 
+def _misdirected(echoes: _Echoes, model: RadarModel, rng: np.random.Generator) -> _Echoes:
+    """Echoes that came in by a side lobe and so appear in another direction."""
+    share = SIDE_LOBE_SHARE * np.interp(echoes.range_m, ERROR_RANGE_M, model.ghost_share)
+    source = echoes.take(rng.random(len(share)) < share / (1.0 - share))
+    azimuth, elevation = np.radians(rng.normal(0.0, SIDE_LOBE_STD_DEG, (2, len(source.points))))
+    flat = np.hypot(source.points[:, 0], source.points[:, 1])
+    points = cartesian(
+        source.range_m,
+        azimuth_rad(source.points) + azimuth,
+        np.arctan2(source.points[:, 2], flat) + elevation,
+    )
+    return source._replace(points=points, snr_db=source.snr_db - GHOST_LOSS_DB)
+
+
 def _clutter(model: RadarModel, rng: np.random.Generator) -> _Echoes:
-    count = rng.poisson(CLUTTER_MEAN) + 1
+    count = rng.poisson(model.clutter_mean) + 1
     azimuth = np.radians(rng.uniform(-model.azimuth_max_deg, model.azimuth_max_deg, count))
     elevation = np.radians(rng.uniform(-model.elevation_max_deg, model.elevation_max_deg, count))
     range_m = rng.uniform(model.range_min_m, model.range_max_m, count)

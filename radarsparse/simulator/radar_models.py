@@ -66,6 +66,7 @@ class RadarModel:
         doppler_max_mps: the Doppler is folded into minus this to this.
         points_max: length of the list; the strongest points enter it.
         sensitivity_db: by how much more each scatterer answers than to the Astyx.
+        clutter_mean: detections of nothing, and always one more.
         ghost_share: share of ghosts that came by a detour, at `ERROR_RANGE_M`.
 
     Source: as the comment at each sensor says, stated there or measured on public frames.
@@ -87,6 +88,7 @@ class RadarModel:
     points_max: int = 100_000
     steps: Steps = Steps()
     sensitivity_db: float = 0.0
+    clutter_mean: float = 25.0
     # In example frames of View-of-Delft 0 to 4 % of near and 47 to 63 % of far points have no LiDAR
     # support, part of them only out of the LiDAR's reach.
     ghost_share: Row = (0.02, 0.05, 0.07, 0.15)
@@ -114,9 +116,9 @@ ASTYX_6455 = RadarModel(
     ),
     steps=Steps(range_m=0.075, doppler_mps=0.0812, power_db=0.5),
     power=PowerScale(min_db=45.0, max_db=97.0, threshold_db=45.0),
-    probes=1550,
+    probes=960,
     cluster_mean=7.0,
-    ghost_share=(0.02, 0.12, 0.30, 0.60),
+    ghost_share=(0.05, 0.24, 0.45, 0.70),
 )
 
 # Sample of TJ4DRadSet, captures of Aiuan/OCULii_EAGLE_Decoder: 12.0 Hz, +-56.4 x +-22.4 deg, steps

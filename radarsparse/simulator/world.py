@@ -36,24 +36,34 @@ def by_material(**values: float) -> Floats:
 
 @dataclass(frozen=True)
 class Box:
-    """An upright box of length, width and height, its length turned to the left of x."""
+    """An upright box of length, width and height, its length turned to the left of x.
+
+    Attributes:
+        free_path_m: how far light goes into it on average; 0 where it ends at the surface.
+    """
 
     center_m: Triple
     size_m: Triple
     yaw_rad: float
     material: Material
     velocity_mps: Triple = (0.0, 0.0, 0.0)
+    free_path_m: float = 0.0
 
 
 @dataclass(frozen=True)
 class Cylinder:
-    """An upright cylinder that stays where it is: a pole, a trunk or a crown."""
+    """An upright cylinder that stays where it is: a pole, a trunk or a crown.
+
+    Attributes:
+        free_path_m: as of a `Box`.
+    """
 
     center_m: tuple[float, float]
     radius_m: float
     bottom_m: float
     top_m: float
     material: Material
+    free_path_m: float = 0.0
     velocity_mps: ClassVar[Triple] = (0.0, 0.0, 0.0)
 
 

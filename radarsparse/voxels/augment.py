@@ -59,7 +59,7 @@ def mix(first: ScanPair, second: ScanPair, volume: Volume) -> ScanPair:
     seen = [_not_behind(first.lidar, lidar), _not_behind(lidar, first.lidar)]
     radar = np.concatenate([first.radar, transform_points(move, second.radar)])
     name = f"{first.name}+{second.name}"
-    mixed = ScanPair(name, radar, np.concatenate(seen), first.T_radar_lidar)
+    mixed = replace(first, name=name, radar=radar, lidar=np.concatenate(seen))
     return mixed if _is_visible(mixed, volume) else first
 
 
@@ -98,13 +98,13 @@ def _mirror_move_drop(
     radar = pair.radar[random.random(len(pair.radar)) >= settings.radar_dropout * random.random()]
     radar = transform_points(motion, radar)
     radar[:, _POWER] += settings.power_std_db * random.standard_normal()
-    return ScanPair(pair.name, radar, pair.lidar, motion @ pair.T_radar_lidar)
+    return replace(pair, radar=radar, T_radar_lidar=motion @ pair.T_radar_lidar)
 
 
 def _mirror(pair: ScanPair) -> ScanPair:
     flip = np.diag([1.0, -1.0, 1.0, 1.0])
     radar, lidar = (transform_points(flip, cloud) for cloud in (pair.radar, pair.lidar))
-    return ScanPair(pair.name, radar, lidar, flip @ pair.T_radar_lidar @ flip)
+    return replace(pair, radar=radar, lidar=lidar, T_radar_lidar=flip @ pair.T_radar_lidar @ flip)
 
 
 def _turn(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:
@@ -124,7 +124,7 @@ def _scale(pair: ScanPair, settings: AugmentSettings, random: np.random.Generato
     radar[:, :3] *= scale
     lidar[:, :3] *= scale
     T_radar_lidar[:3, 3] *= scale
-    return ScanPair(pair.name, radar, lidar, T_radar_lidar)
+    return replace(pair, radar=radar, lidar=lidar, T_radar_lidar=T_radar_lidar)
 
 
 def _jitter(pair: ScanPair, settings: AugmentSettings, random: np.random.Generator) -> ScanPair:

@@ -28,6 +28,7 @@ class FrameVoxels(NamedTuple):
         observed: bool [cells], which of them a LiDAR ray crossed or hit.
         footprint: float32 [cells, FOOTPRINT_FEATURES] of `radar_footprint`.
         T_radar_lidar: float64 [4, 4].
+        rings_deg: float64 [rings] of the frame's own LiDAR; none where it is that of all frames.
     """
 
     radar: Voxels
@@ -35,6 +36,7 @@ class FrameVoxels(NamedTuple):
     observed: NDArray[np.bool_]
     footprint: NDArray[np.float32]
     T_radar_lidar: NDArray[np.float64]
+    rings_deg: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,15 @@ def make_batch(pairs: Sequence[ScanPair], volume: Volume, rings_deg: Sequence[fl
     Args:
         pairs: at least one.
         volume: where.
-        rings_deg: elevation of the LiDAR's rings; none where the network isn't told.
+        rings_deg: elevation of the LiDAR's rings, where a pair has none of its own; none where the
+            network isn't told.
 
     Raises:
         InputError: a pair has no radar or no LiDAR point in the volume.
     """
     radar, lidar = zip(*(_voxelize(pair, volume) for pair in pairs), strict=True)
-    beams = Beams.of(rings_deg, [pair.T_radar_lidar for pair in pairs], volume)
+    told = _told([pair.rings_deg or () for pair in pairs], rings_deg)
+    beams = Beams.of(told, [pair.T_radar_lidar for pair in pairs], volume)
     return Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar), beams)
 
 
@@ -118,7 +122,8 @@ def voxelize_frame(pair: ScanPair, volume: Volume) -> FrameVoxels:
         InputError: the pair has no radar or no LiDAR point in the volume.
     """
     further = _observed_cells(pair, volume), radar_footprint(pair.radar, volume)
-    return FrameVoxels(*_voxelize(pair, volume), *further, pair.T_radar_lidar)
+    rings_deg = np.array(pair.rings_deg or (), dtype=np.float64)
+    return FrameVoxels(*_voxelize(pair, volume), *further, pair.T_radar_lidar, rings_deg)
 
 
 def join_frames(
@@ -135,12 +140,17 @@ def join_frames(
         volume: the frames'.
         rings_deg: as for `make_batch`.
     """
-    radar, lidar, observed, footprint, T_radar_lidar = zip(*frames, strict=True)
-    beams = Beams.of(rings_deg, T_radar_lidar, volume)
+    radar, lidar, observed, footprint, T_radar_lidar, own_deg = zip(*frames, strict=True)
+    beams = Beams.of(_told([own.tolist() for own in own_deg], rings_deg), T_radar_lidar, volume)
     batch = Batch(pairs, volume, stack_voxels(radar), stack_voxels(lidar), beams)
     vars(batch)["observed"] = torch.from_numpy(np.concatenate(observed))
     vars(batch)["footprint"] = torch.from_numpy(np.concatenate(footprint))
     return batch
+
+
+def _told(own_deg: Sequence[Sequence[float]], rings_deg: Sequence[float]) -> list[Sequence[float]]:
+    """The rings that the network is told of each frame: its own, or those of all; or none."""
+    return [(own or rings_deg) if rings_deg else () for own in own_deg]
 
 
 def _observed_cells(pair: ScanPair, volume: Volume) -> NDArray[np.bool_]:

@@ -31,21 +31,27 @@ class Beams:
     T_lidar_voxels: Tensor
 
     @staticmethod
-    def of(rings_deg: Sequence[float], T_radar_lidar: Sequence[Floats], volume: Volume) -> "Beams":
-        """The beams of one LiDAR that is mounted in as many ways as there are samples.
+    def of(
+        rings_deg: Sequence[Sequence[float]], T_radar_lidar: Sequence[Floats], volume: Volume
+    ) -> "Beams":
+        """The beams of each sample's LiDAR.
 
         Args:
-            rings_deg: elevation of each ring in the LiDAR's frame; none where it has no rings or
-                they aren't known.
+            rings_deg: of each sample, the elevation of each ring in the LiDAR's frame; none where
+                it has no rings or they aren't known.
             T_radar_lidar: of each sample, [4, 4].
             volume: where voxels are.
         """
-        rings = np.radians(np.sort(np.asarray(rings_deg, dtype=np.float64)))
-        raised = np.arange(len(T_radar_lidar))[:, None] * _APART_RAD + rings
+        raised = [
+            number * _APART_RAD + np.radians(np.sort(np.asarray(rings, dtype=np.float64)))
+            for number, rings in enumerate(rings_deg)
+        ]
         T_radar_voxels = np.diag([*3 * (volume.voxel_size_m,), 1.0])
         T_radar_voxels[:3, 3] = volume.minimum_m
         T_lidar_voxels = np.linalg.inv(np.stack([*T_radar_lidar])) @ T_radar_voxels
-        tensors = (torch.from_numpy(a.astype(np.float32)) for a in (raised.ravel(), T_lidar_voxels))
+        tensors = (
+            torch.from_numpy(a.astype(np.float32)) for a in (np.concatenate(raised), T_lidar_voxels)
+        )
         return Beams(*tensors)
 
     def map(self, call: Callable[[Tensor], Tensor]) -> "Beams":

@@ -19,7 +19,7 @@ from radarsparse.voxels.voxelize import Voxels
 
 # To be raised when a frame gives other voxels, another observed mask or another footprint than
 # before, be it by reading, by geometry or by features: what is kept is then made anew.
-VOXELS_VERSION = 3
+VOXELS_VERSION = 4
 
 _CHECKSUM_BYTES = 4
 
@@ -98,7 +98,8 @@ def _read(path: Path) -> FrameVoxels | None:
     )
     footprint = arrays["footprint"]
     observed = np.unpackbits(arrays["observed_bits"], count=len(footprint)).astype(np.bool_)
-    return FrameVoxels(radar, lidar, observed, footprint, arrays["T_radar_lidar"])
+    further = arrays["T_radar_lidar"], arrays["rings_deg"]
+    return FrameVoxels(radar, lidar, observed, footprint, *further)
 
 
 def _write(path: Path, voxels: FrameVoxels) -> None:
@@ -111,6 +112,7 @@ def _write(path: Path, voxels: FrameVoxels) -> None:
         "observed_bits": np.packbits(voxels.observed),
         "footprint": voxels.footprint,
         "T_radar_lidar": np.ascontiguousarray(voxels.T_radar_lidar),
+        "rings_deg": voxels.rings_deg,
     }
     packed = safetensors.save(arrays)
     try:

@@ -116,7 +116,9 @@ def make_views(points: Floats, around: Surroundings, count: int, name: str) -> l
 def _tell(around: Surroundings) -> tuple[SparseTensor, Beams]:
     """What is told of every cell whatever the radar sees, and the beams."""
     volume, lidar, device = around
-    beams = Beams.of(lidar.rings_deg, [around.T_radar_lidar], volume).map(lambda t: move(t, device))
+    beams = Beams.of([lidar.rings_deg], [around.T_radar_lidar], volume).map(
+        lambda t: move(t, device)
+    )
     cells = lattice(volume, 1, device)
     return cells.replace(tell_beams(cells, beams)), beams
 
