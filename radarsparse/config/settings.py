@@ -86,8 +86,8 @@ class AugmentSettings(Settings):
 
     `mirror`, `quarter_turn`, `cutout` and `mixup` are chances per frame; of the points at most the
     shares `radar_dropout` and `lidar_dropout` go missing. The scene is scaled by 1 +- `scale_max`
-    at most. `power_std_db` is one draw per frame, the noise of `radar_*`, `doppler_std_mps` and
-    `power_point_std_db` one per point. `docs/augmentation.md` tells what stays consistent.
+    at most. The noise of `radar_*`, `doppler_std_mps` and `power_point_std_db` is one draw per
+    point. `docs/augmentation.md` tells what stays consistent.
     """
 
     mirror: Share = 0.5
@@ -100,7 +100,6 @@ class AugmentSettings(Settings):
     radar_azimuth_std_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     radar_elevation_std_deg: Annotated[float, Field(ge=0.0, le=90.0)] = 0.0
     doppler_std_mps: NotNegative = 0.0
-    power_std_db: NotNegative = 1.0
     power_point_std_db: NotNegative = 0.0
     lidar_dropout: Share = 0.0
     cutout: Share = 0.0

@@ -38,11 +38,30 @@ def _from_format_2(about: About, tensors: Tensors) -> tuple[About, Tensors]:
     return {**about, "config": config, "format": "3"}, tensors
 
 
+def _from_format_3(about: About, tensors: Tensors) -> tuple[About, Tensors]:
+    """Configs that shifted the power of frames, which is without effect today."""
+    configs = {
+        name: _without_power_shift(about[name])
+        for name in ("config", "vae_config")
+        if name in about
+    }
+    return {**about, **configs, "format": "4"}, tensors
+
+
 UPGRADES: Mapping[str, Callable[[About, Tensors], tuple[About, Tensors]]] = {
     "1": _from_format_1,
     "2": _from_format_2,
+    "3": _from_format_3,
 }
 """By format: what makes metadata and tensors of it into those of the next one."""
+
+
+def _without_power_shift(config: Any) -> Any:
+    data = config.get("data") if isinstance(config, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("augment"), dict):
+        return config
+    kept = {key: value for key, value in data["augment"].items() if key != "power_std_db"}
+    return {**config, "data": {**data, "augment": kept}}
 
 
 def _with_single_voxels(config: Any) -> Any:

@@ -21,7 +21,7 @@ from radarsparse.models.vae import Vae
 
 MODEL_FILE = "model.safetensors"
 # Raised whenever the meaning of stored weights changes: older ones are then brought up or refused.
-FORMAT = "3"
+FORMAT = "4"
 METADATA_KEY = "radarsparse"
 STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SHIPPED = "weights"

@@ -97,7 +97,6 @@ def _mirror_move_drop(
     motion[:3, 3] = settings.shift_std_m * random.standard_normal(3)
     radar = pair.radar[random.random(len(pair.radar)) >= settings.radar_dropout * random.random()]
     radar = transform_points(motion, radar)
-    radar[:, _POWER] += settings.power_std_db * random.standard_normal()
     return replace(pair, radar=radar, T_radar_lidar=motion @ pair.T_radar_lidar)
 
 

@@ -19,7 +19,7 @@ from radarsparse.voxels.voxelize import Voxels
 
 # To be raised when a frame gives other voxels, another observed mask or another footprint than
 # before, be it by reading, by geometry or by features: what is kept is then made anew.
-VOXELS_VERSION = 4
+VOXELS_VERSION = 5
 
 _CHECKSUM_BYTES = 4
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from radarsparse.config import LATTICE_STRIDE
 from radarsparse.formats.prepared import INTENSITY_MAX
 from radarsparse.geometry import Volume, azimuth_rad, cartesian
+from radarsparse.voxels.power import comparable_power
 
 Floats = NDArray[np.float32]
 
@@ -58,13 +59,14 @@ def voxelize_radar(points: Floats, volume: Volume) -> Voxels:
 
     Returns:
         Features, each scaled to about one: log count, mean offset (3), Doppler mean and spread,
-        power mean and maximum, range, azimuth, elevation.
+        power mean and maximum (comparable between radars), range, azimuth, elevation.
     """
-    points = points[volume.contains(points)]
+    inside = volume.contains(points)
+    power = _scaled_power(points)[inside, None]
+    points = points[inside]
     groups = _Groups(volume.voxel_index(points))
     # In float32 the difference of squares would lose a small spread about a large mean.
     doppler = points[:, 3:4].astype(np.float64) / DOPPLER_SCALE_MPS
-    power = (points[:, 4:5] - POWER_CENTER_DB) / POWER_SCALE_DB
     doppler_mean = groups.mean(doppler)
     variance = groups.mean(doppler**2) - doppler_mean**2
     feats = [
@@ -99,14 +101,15 @@ def radar_footprint(points: NDArray[np.float32], volume: Volume) -> NDArray[np.f
         expected power in all, scaled like `voxelize_radar`'s; rows as `Volume.lattice`.
     """
     shape = tuple(side // LATTICE_STRIDE for side in volume.shape)
-    seen = points[volume.contains(points)].astype(np.float64)
+    inside = volume.contains(points)
+    seen, power = points[inside].astype(np.float64), _scaled_power(points)[inside]
     cell = volume.voxel_index(_blur(seen)) // LATTICE_STRIDE
-    inside = np.logical_and(cell >= 0, cell < shape).all(axis=1)
-    number = np.ravel_multi_index(tuple(cell[inside].T), shape)
+    held = np.logical_and(cell >= 0, cell < shape).all(axis=1)
+    number = np.ravel_multi_index(tuple(cell[held].T), shape)
     shares = np.repeat(np.outer(_SHARES, _SHARES), len(seen))
-    power = np.tile((seen[:, 4] - POWER_CENTER_DB) / POWER_SCALE_DB, _SHARES.size**2)
+    power = np.tile(power, _SHARES.size**2)
     size = int(np.prod(shape))
-    sums = [np.bincount(number, values[inside], size) for values in (shares, shares * power)]
+    sums = [np.bincount(number, values[held], size) for values in (shares, shares * power)]
     sums[0] = np.log1p(sums[0])
     rows = [field.reshape(shape)[tuple(volume.lattice(LATTICE_STRIDE).T)] for field in sums]
     return np.stack(rows, axis=1).astype(np.float32)
@@ -133,6 +136,11 @@ def polar_features(centers_m: NDArray[np.floating], volume: Volume) -> NDArray[n
     elevation_rad = np.arcsin(centers_m[:, 2] / np.maximum(range_m, 1e-6))
     azimuth = azimuth_rad(centers_m) / volume.azimuth_max_rad
     return np.stack([range_m / volume.range_max_m, azimuth, elevation_rad], axis=1)
+
+
+def _scaled_power(points: Floats) -> NDArray[np.float64]:
+    """Comparable power of all points of a cloud, scaled to about one."""
+    return (comparable_power(points[:, 4]) - POWER_CENTER_DB) / POWER_SCALE_DB
 
 
 def _offset(groups: "_Groups", points: Floats, volume: Volume) -> NDArray[np.floating]:

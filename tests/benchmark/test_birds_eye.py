@@ -213,11 +213,7 @@ def test_a_seed_decides_the_network_whatever_was_drawn_before(frames) -> None:
 def test_samples_are_augmented_as_those_of_a_run(frames) -> None:
     data = config(frames).data
     still = data.model_copy(
-        update={
-            "augment": AugmentSettings(
-                mirror=0, yaw_max_deg=0, shift_std_m=0, radar_dropout=0, power_std_db=0
-            )
-        }
+        update={"augment": AugmentSettings(mirror=0, yaw_max_deg=0, shift_std_m=0, radar_dropout=0)}
     )
     assert still.augment.is_off
     assert trained(frames, 2, data=still).losses != trained(frames, 2).losses

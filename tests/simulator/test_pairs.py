@@ -10,14 +10,21 @@ from scipy.optimize import bisect
 from scipy.spatial import KDTree
 
 from radarsparse.geometry import pose, transform_points
+from radarsparse.simulator.landscape import random_world
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import VLP_16
-from radarsparse.simulator.pairs import SIMULATOR_VERSION, simulate_pair
+from radarsparse.simulator.mounts import ASTYX_PLACES, random_mounts
+from radarsparse.simulator.pairs import (
+    DRIVE_FRAMES,
+    SIMULATOR_VERSION,
+    VARIED_RIG,
+    random_drive,
+    simulate_pair,
+)
 from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import ASTYX_6455
 from radarsparse.simulator.raycast import cast_rays
 from radarsparse.simulator.relief import Relief, Wave, range_to_ground
-from radarsparse.simulator.road import random_world
 from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World
 
 RADAR_HEIGHT_M = 1.6
@@ -25,6 +32,12 @@ REACH_M = 400.0
 UNFOLDED = replace(ASTYX_6455, doppler_max_mps=math.inf)
 LEVEL = pose((0.0, 0.0, 0.0), (0.0, 0.0, RADAR_HEIGHT_M))
 BESIDE = pose((0.02, -0.01, 0.01), (-0.1, 0.0, 0.3))
+
+
+def draw_world(rng: np.random.Generator) -> World:
+    """A world whose parts all have surfaces."""
+    world = random_world(rng, random_mounts(rng, ASTYX_PLACES))
+    return replace(world, parts=tuple(replace(part, free_path_m=0.0) for part in world.parts))
 
 
 def make_world(*parts: Part, ego_velocity_mps: Triple = (0.0, 0.0, 0.0)) -> World:
@@ -104,10 +117,10 @@ def random_directions(rng: np.random.Generator, count: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(4))
 def test_rays_end_where_a_plain_loop_says(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    world = random_world(rng)
+    world = draw_world(rng)
     origin = world.T_world_lidar[:3, 3]
     directions = random_directions(rng, 150)
-    hits = cast_rays(world, origin, directions)
+    hits = cast_rays(world, origin, directions, rng)
     expected = [nearest_m(world, origin, direction) for direction in directions]
     assert np.isfinite(expected).mean() > 0.3
     assert np.count_nonzero(hits.owner == 0) > 20
@@ -150,7 +163,7 @@ def test_the_ground_slopes_as_its_height_says() -> None:
 
 def test_things_stand_on_the_ground_and_stay_on_it_as_they_drive() -> None:
     for seed in range(5):
-        world = random_world(np.random.default_rng(seed))
+        world = draw_world(np.random.default_rng(seed))
         for later in (world, world.after(0.8)):
             for part in later.parts:
                 if part.material in (Material.PERSON, Material.BUILDING):
@@ -165,15 +178,47 @@ def test_things_stand_on_the_ground_and_stay_on_it_as_they_drive() -> None:
 
 
 def test_a_radar_sees_through_a_hedge_where_a_lidar_does_not() -> None:
-    hedge = Box((10.0, 0.0, 3.0), (0.8, 40.0, 6.0), 0.0, Material.VEGETATION)
+    size_m = (0.8, 40.0, 6.0)
+    hedge = Box((10.0, 0.0, 3.0), size_m, 0.0, Material.VEGETATION, free_path_m=0.15)
     world = make_world(hedge, wall(20.0))
     rng = np.random.default_rng(3)
     lidar = transform_points(world.T_radar_lidar, scan_lidar(world, VLP_16, rng))
-    assert np.count_nonzero(lidar[np.abs(lidar[:, 1]) < 8, 0] > 15) == 0
+    passed = np.mean(lidar[np.abs(lidar[:, 1]) < 8, 0] > 15)
+    assert passed < 0.02, "exp(-0.8 / 0.15) is 0.5 %"
     radar = scan_radar(world, ASTYX_6455, rng)
     ahead = radar[np.abs(radar[:, 1]) < 8, 0]
     assert np.count_nonzero(np.abs(ahead - 20.0) < 1.0) > 50
-    assert np.count_nonzero(np.abs(ahead - 9.6) < 1.0) > 20
+    assert np.count_nonzero(np.abs(ahead - 10.0) < 1.0) > 20
+
+
+def test_free_paths_in_leaves_are_exponential() -> None:
+    depth_m, path_m = 3.0, 1.5
+    crown = Box(
+        (10.0, 0.0, 5.0), (depth_m, 400.0, 400.0), 0.0, Material.VEGETATION, (0, 0, 0), path_m
+    )
+    rng = np.random.default_rng(2)
+    directions = np.tile((1.0, 0.0, 0.0), (40_000, 1))
+    for clearness in (1.0, 3.0):
+        table = np.full(len(Material), clearness)
+        hits = cast_rays(make_world(crown), LEVEL[:3, 3], directions, rng, table)
+        inside_m = hits.range_m[np.isfinite(hits.range_m)] - (10.0 - 0.5 * depth_m)
+        mean_m = path_m * clearness
+        passed = math.exp(-depth_m / mean_m)
+        # Standard errors of shares of 40,000 rays are at most 0.0025.
+        assert np.mean(np.isinf(hits.range_m)) == pytest.approx(passed, abs=0.01)
+        for bound_m in (0.5, 1.0, 2.0):
+            expected = (1 - math.exp(-bound_m / mean_m)) / (1 - passed)
+            assert np.mean(inside_m < bound_m) == pytest.approx(expected, abs=0.012)
+        assert inside_m.min() > 0
+        assert inside_m.max() < depth_m
+
+
+def test_a_ray_that_starts_among_leaves_is_stopped_among_them() -> None:
+    around = Cylinder((0.0, 0.0), 4.0, 0.0, 9.0, Material.VEGETATION, 2.0)
+    directions = np.tile((0.0, 1.0, 0.0), (10_000, 1))
+    hits = cast_rays(make_world(around), LEVEL[:3, 3], directions, np.random.default_rng(1))
+    assert np.mean(np.isinf(hits.range_m)) == pytest.approx(math.exp(-2.0), abs=0.015)
+    assert hits.range_m[np.isfinite(hits.range_m)].max() < 4.0
 
 
 def test_incidence_owner_and_velocity_are_those_of_the_surface_hit() -> None:
@@ -181,7 +226,8 @@ def test_incidence_owner_and_velocity_are_those_of_the_surface_hit() -> None:
         wall(20.0, (1.0, 2.0, 0.0)), Cylinder((10.0, 0.0), 0.5, 0.0, 5.0, Material.METAL)
     )
     straight, down, up, aside = (1.0, 0, 0), (0, 0, -1.0), (0, 0, 1.0), (0.8, 0.6, 0)
-    hits = cast_rays(world, np.array([0.0, 0.0, 2.0]), np.array([straight, down, up, aside]))
+    directions = np.array([straight, down, up, aside])
+    hits = cast_rays(world, np.array([0.0, 0.0, 2.0]), directions, np.random.default_rng(0))
     np.testing.assert_allclose(hits.range_m, [9.5, 2.0, np.inf, 25.0])
     np.testing.assert_array_equal(hits.owner, [2, 0, -1, 1])
     np.testing.assert_allclose(hits.cos_incidence[[0, 1, 3]], [1.0, 1.0, 0.8])
@@ -196,7 +242,7 @@ def test_lidar_returns_lie_on_surfaces() -> None:
     origin = world.T_world_lidar[:3, 3]
     directions = rays @ world.T_world_lidar[:3, :3].T
     # float32 coordinates turn a ray by 1e-7, which only matters at the edges of the boxes
-    expected = cast_rays(world, origin, directions).range_m
+    expected = cast_rays(world, origin, directions, np.random.default_rng(0)).range_m
     error_m = np.abs(np.linalg.norm(cloud[:, :3], axis=1) - expected)
     assert np.mean(error_m < 0.15) > 0.999
     assert 0.02 < np.std(error_m[error_m < 0.15]) * 1.66 < 0.04
@@ -220,7 +266,7 @@ def test_nothing_is_seen_behind_a_wall() -> None:
     ahead = np.abs(np.arctan2(cloud[:, 1], cloud[:, 0])) < math.radians(50)
     assert cloud[ahead, 0].max() < 10.3
     assert np.count_nonzero(cloud[ahead, 0] > 9.7) > 1000
-    hits = cast_rays(world, LEVEL[:3, 3], random_directions(rng, 2000))
+    hits = cast_rays(world, LEVEL[:3, 3], random_directions(rng, 2000), rng)
     assert 2 not in hits.owner[hits.range_m < 15]
 
 
@@ -260,17 +306,20 @@ def test_simulated_frames_have_the_traits_of_the_sensors() -> None:
 
 
 def test_seed_and_index_determine_a_frame() -> None:
-    first, again, other, elsewhere = (
+    first, again, other, next_drive, elsewhere = (
         simulate_pair(1, 2),
         simulate_pair(1, 2),
         simulate_pair(1, 3),
+        simulate_pair(1, 2 + DRIVE_FRAMES),
         simulate_pair(2, 2),
     )
     assert first.name == "000002"
     np.testing.assert_array_equal(first.radar, again.radar)
     np.testing.assert_array_equal(first.lidar, again.lidar)
     np.testing.assert_array_equal(first.T_radar_lidar, again.T_radar_lidar)
-    assert not np.array_equal(first.T_radar_lidar, other.T_radar_lidar)
+    assert not np.array_equal(first.lidar, other.lidar)
+    np.testing.assert_array_equal(first.T_radar_lidar, other.T_radar_lidar)
+    assert not np.array_equal(first.T_radar_lidar, next_drive.T_radar_lidar)
     assert not np.array_equal(first.T_radar_lidar, elsewhere.T_radar_lidar)
 
 
@@ -282,13 +331,31 @@ def test_seed_and_index_determine_a_frame() -> None:
         (7, 1, 2, 534865622, 1585290649),
     ],
 )
-def test_frames_of_version_2_stay_as_they_are(
+def test_frames_of_version_3_stay_as_they_are(
     seed: int, index: int, radar_sweeps: int, radar_crc: int, lidar_crc: int
 ) -> None:
-    assert SIMULATOR_VERSION == 2
+    assert SIMULATOR_VERSION == 3
     pair = simulate_pair(seed, index, radar_sweeps)
     assert zlib.crc32(pair.radar.tobytes()) == radar_crc
     assert zlib.crc32(pair.lidar.tobytes()) == lidar_crc
+
+
+def test_drives_of_varied_sensors_differ_and_say_their_rings() -> None:
+    drives = [random_drive(0, number, VARIED_RIG) for number in range(60)]
+    heights_m = [drive.mounts.T_car_radar[2, 3] for drive in drives]
+    assert min(heights_m) < 0.7
+    assert max(heights_m) > 1.7
+    probes = [drive.radar.probes * drive.radar.cluster_mean for drive in drives]
+    assert max(probes) > 20 * min(probes)
+    assert {len(drive.lidar.rings_deg) for drive in drives} >= {16, 64, 128}
+    for number in (0, 3):
+        pair = simulate_pair(0, number * DRIVE_FRAMES, rig=VARIED_RIG)
+        assert pair.rings_deg == random_drive(0, number, VARIED_RIG).lidar.rings_deg
+        elevation = np.arctan2(pair.lidar[:, 2], np.hypot(pair.lidar[:, 0], pair.lidar[:, 1]))
+        off = np.abs(np.degrees(elevation)[:, None] - np.array(pair.rings_deg)).min(axis=1)
+        # Numbers of float32 turn beams by less than a thousandth of a degree.
+        assert off.max() < 1e-3
+    assert simulate_pair(0, 0).rings_deg is None
 
 
 def test_a_world_drives_on():

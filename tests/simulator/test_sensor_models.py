@@ -12,8 +12,10 @@ import pytest
 from scipy.spatial import KDTree
 
 from radarsparse.geometry import pose
+from radarsparse.simulator.landscape import random_world
 from radarsparse.simulator.lidar import scan_lidar
 from radarsparse.simulator.lidar_models import LIDARS, LIVOX_HORIZON
+from radarsparse.simulator.mounts import ASTYX_PLACES, random_mounts
 from radarsparse.simulator.pairs import ASTYX_RIG, SensorRig, simulate_pair, simulation_card
 from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import (
@@ -24,7 +26,6 @@ from radarsparse.simulator.radar_models import (
     RADARS,
     RadarModel,
 )
-from radarsparse.simulator.road import random_world
 from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World
 
 FRAMES = 24
@@ -43,16 +44,20 @@ def wall(x_m: float) -> Box:
     return Box((x_m + 0.5, 0.0, HIGH_M), (1.0, 60.0, 60.0), 0.0, Material.BUILDING)
 
 
+def draw_world(rng: np.random.Generator) -> World:
+    return random_world(rng, random_mounts(rng, ASTYX_PLACES))
+
+
 @cache
 def radar_frames(name: str) -> list[np.ndarray]:
     rngs = [np.random.default_rng([SEED, index]) for index in range(FRAMES)]
-    return [scan_radar(random_world(rng), RADARS[name], rng) for rng in rngs]
+    return [scan_radar(draw_world(rng), RADARS[name], rng) for rng in rngs]
 
 
 @cache
 def lidar_frames(name: str) -> list[np.ndarray]:
     rngs = [np.random.default_rng([SEED, index]) for index in range(FRAMES // 2)]
-    return [scan_lidar(random_world(rng), LIDARS[name], rng) for rng in rngs]
+    return [scan_lidar(draw_world(rng), LIDARS[name], rng) for rng in rngs]
 
 
 def polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

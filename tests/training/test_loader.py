@@ -145,7 +145,6 @@ OFF = {
     "yaw_max_deg": 0.0,
     "shift_std_m": 0.0,
     "radar_dropout": 0.0,
-    "power_std_db": 0.0,
 }
 
 

@@ -12,9 +12,7 @@ from radarsparse.voxels.augment import augment, mix
 from radarsparse.voxels.voxelize import RADAR_FEATURES, Voxels, voxelize_lidar, voxelize_radar
 from tests.conftest import tiny_config, tiny_pair
 
-NOTHING = AugmentSettings(
-    mirror=0.0, yaw_max_deg=0.0, shift_std_m=0.0, radar_dropout=0.0, power_std_db=0.0
-)
+NOTHING = AugmentSettings(mirror=0.0, yaw_max_deg=0.0, shift_std_m=0.0, radar_dropout=0.0)
 FURTHER = {"quarter_turn": 1.0, "scale_max": 0.1, "lidar_dropout": 0.3, "cutout": 1.0}
 FURTHER |= {"doppler_std_mps": 0.1, "power_point_std_db": 1.0, "radar_range_std_m": 0.1}
 FURTHER |= {"radar_azimuth_std_deg": 1.0, "radar_elevation_std_deg": 1.0}
