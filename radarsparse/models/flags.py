@@ -1,10 +1,17 @@
 """Which flags of a state are up: the likeliest ones, or drawn ones."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from radarsparse.models.state import State
 from radarsparse.sparse import Support
+
+
+# Columns of cells this far apart are as good as independent, and a field of so many waves is smooth.
+_ALIKE_CELLS = 4.0
+_WAVES = 512
 
 
 def choose_flags(state: State, lattice: Support, presence_threshold: float) -> Tensor:
@@ -38,14 +45,18 @@ def _add_likeliest(chosen: Tensor, probability: Tensor) -> None:
     chosen.view(-1).index_fill_(0, rank.topk(wanted).indices, True)
 
 
-def draw_flags(state: State, probability_min: float, random: torch.Generator) -> Tensor:
+def draw_flags(
+    state: State, lattice: Support, probability_min: float, random: torch.Generator
+) -> Tensor:
     """Flags of one sample of which each may be up, as often as is said of it.
 
     Each cell holds as many as its probabilities add up to, rounded up or down at random: two flags
     next to each other share what is likely of them, so that draws have neither heaps nor gaps.
+    Cells near each other are rounded alike, so that a draw has much of a thing or little of it.
 
     Args:
         state: mean estimate, or a draw, whose flags are certain and stay.
+        lattice: the cells.
         probability_min: less likely flags are left out, the others made likelier in return.
         random: a generator on the CPU.
 
@@ -53,15 +64,31 @@ def draw_flags(state: State, probability_min: float, random: torch.Generator) ->
         bool [n, FLAGS].
 
     Source: Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, section 3.1, for
-    leaving the unlikely out; Madow 1949, On the Theory of Systematic Sampling II, for the rest.
+    leaving the unlikely out; Madow 1949, On the Theory of Systematic Sampling II, for the rest of
+    a cell.
     """
     said = (0.5 * (state.flags.double() + 1.0)).clamp(0.0, 1.0)
     kept = said.masked_fill(said < probability_min, 0.0)
     smallest = torch.finfo(kept.dtype).tiny
     likely = (kept * (said.sum() / kept.sum().clamp(min=smallest))).clamp(max=1.0)
-    start = torch.rand(len(likely), 1, dtype=torch.float64, generator=random).to(likely.device)
+    start = _alike_nearby(lattice, random).to(likely.device)
     sums = torch.cat([start, start + likely.cumsum(1)], dim=1)
     return sums.floor().diff(dim=1) > 0.0
+
+
+def _alike_nearby(lattice: Support, random: torch.Generator) -> Tensor:
+    """Uniform numbers 0 to 1, [n, 1] on the CPU, that are alike in columns of cells near each other.
+
+    Source: Rahimi and Recht 2007, Random Features for Large-Scale Kernel Machines, for the Gaussian
+    field whose ranks they are.
+    """
+    options = {"dtype": torch.float64, "generator": random}
+    turns = torch.randn(2, _WAVES, **options) / _ALIKE_CELLS
+    weights = torch.randn(2 * _WAVES, 1, **options) / math.sqrt(_WAVES)
+    columns, column_of = lattice.coords[:, 1:3].cpu().unique(dim=0, return_inverse=True)
+    phase = columns.double() @ turns
+    field = torch.cat([phase.cos(), phase.sin()], dim=1) @ weights
+    return torch.special.ndtr(field)[column_of]
 
 
 def settle(state: Tensor, chosen: Tensor) -> Tensor:

@@ -170,7 +170,8 @@ class LatentDiffusion(nn.Module):
         drawn = []
         for _ in range(count):
             agreed = self._agree(views, draw_noise, sampling).state
-            chosen = draw_flags(State.split(agreed), sampling.flag_probability_min, random)
+            cells, least = views[0].scene.cells.support, sampling.flag_probability_min
+            chosen = draw_flags(State.split(agreed), cells, least, random)
             settled = settle(agreed, chosen)
             state = self.draw_details(settled, views[0].condition, draw_noise, sampling)
             drawn.append(Drawn(state, agreed))

@@ -1,3 +1,5 @@
+import math
+
 import torch
 
 from radarsparse.models.flags import choose_flags, draw_flags, settle
@@ -19,9 +21,17 @@ def _said(probability: torch.Tensor) -> State:
     return _state(2 * probability - 1, torch.ones(len(probability)))
 
 
-def _draws(probability: torch.Tensor, probability_min: float) -> torch.Tensor:
-    random = torch.Generator().manual_seed(3)
-    drawn = [draw_flags(_said(probability), probability_min, random) for _ in range(DRAWS)]
+def _columns(count: int, apart: int) -> Support:
+    """Cells side by side along x, so many cells apart."""
+    places = torch.zeros(count, 4, dtype=torch.int64)
+    places[:, 1] = apart * torch.arange(count)
+    return Support.of(places, 1, 8)
+
+
+def _draws(probability: torch.Tensor, probability_min: float, apart: int = 100) -> torch.Tensor:
+    random, cells = torch.Generator().manual_seed(3), _columns(len(probability), apart)
+    said = _said(probability)
+    drawn = [draw_flags(said, cells, probability_min, random) for _ in range(DRAWS)]
     return torch.stack(drawn).double()
 
 
@@ -103,3 +113,22 @@ def test_a_settled_state_says_the_chosen_flags_for_certain():
     assert torch.equal(settled.flags, 2.0 * chosen - 1.0)
     assert torch.equal(settled.presence > 0, chosen.any(1))
     assert set(settled.presence.tolist()) == {-1.0, 1.0}
+
+
+def test_columns_near_each_other_are_rounded_alike_and_far_ones_are_not():
+    probability = torch.zeros(2, FLAGS, dtype=torch.float64)
+    probability[:, 5] = 0.5
+    same = {}
+    for apart in (1, 4, 100):
+        drawn = _draws(probability, 0.0, apart)[:, :, 5]
+        same[apart] = (drawn[:, 0] == drawn[:, 1]).double().mean().item()
+    # Of two Gaussian numbers of correlation r both have one sign in 1 / 2 + arcsin(r) / pi of the
+    # cases, and r is exp(-(cells / 4)^2 / 2); the standard error of a share is 0.025 at most.
+    for apart, found in same.items():
+        correlation = math.exp(-((apart / 4) ** 2) / 2)
+        assert abs(found - 0.5 - math.asin(correlation) / math.pi) < 0.1
+    upright = Support.of(torch.tensor([[0, 3, 4, 0], [0, 3, 4, 7]]), 1, 8)
+    random = torch.Generator().manual_seed(1)
+    for _ in range(50):
+        above, below = draw_flags(_said(probability), upright, 0.0, random)
+        assert torch.equal(above, below)
