@@ -149,7 +149,7 @@ OCULII_EAGLE = RadarModel(
         range_m=0.4309, azimuth_deg=0.1104, elevation_deg=0.0443, doppler_mps=0.0888, power_db=0.01
     ),
     power=PowerScale(min_db=5.0, max_db=20.0, threshold_db=5.0, per_decade_db=-2.5, per_db=2.0),
-    probes=10_600,
+    probes=9200,
     sensitivity_db=4.0,
     cluster_mean=1.2,
 )
@@ -174,7 +174,7 @@ ZF_FRGEN21 = RadarModel(
         doppler_std_mps=0.026,
     ),
     power=PowerScale(min_db=-57.0, max_db=51.0, threshold_db=-11.0, per_decade_db=40.0),
-    probes=1600,
+    probes=1200,
     cluster_mean=1.1,
 )
 
@@ -203,7 +203,7 @@ ARS548 = RadarModel(
     ),
     steps=Steps(power_db=1.0),
     power=PowerScale(min_db=-20.0, max_db=34.0, threshold_db=4.0, per_decade_db=40.0),
-    probes=1650,
+    probes=1400,
     cluster_mean=2.0,
 )
 
@@ -228,7 +228,7 @@ ARBE_PHOENIX = RadarModel(
         doppler_std_mps=0.05,
     ),
     power=PowerScale(min_db=45.0, max_db=97.0, threshold_db=45.0),
-    probes=13_500,
+    probes=10_000,
     cluster_mean=7.0,
 )
 
