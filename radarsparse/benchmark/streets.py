@@ -66,7 +66,7 @@ def _scan(
     azimuth = np.linspace(-np.pi, np.pi, columns, endpoint=False) + rng.uniform(0.0, 1e-3)
     elevation = np.radians(np.linspace(*ELEVATION_DEG, BEAMS))[:, None]
     rays = cartesian(1.0, azimuth, elevation).reshape(-1, 3)
-    range_m = cast_rays(street, np.array([*place_m, SENSOR_HEIGHT_M]), rays).range_m
+    range_m = cast_rays(street, np.array([*place_m, SENSOR_HEIGHT_M]), rays, rng).range_m
     met = (range_m > RANGE_M[0]) & (range_m < RANGE_M[1])
     ends = rays[met] * range_m[met, None] + (*place_m, 0.0)
     return ends[np.sort(rng.choice(len(ends), points, replace=False))]

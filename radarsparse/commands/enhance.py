@@ -23,6 +23,7 @@ from radarsparse.formats.bags.messages import Message
 from radarsparse.formats.bags.topics import RadarTopic, open_radar_topic, read_radar_topic
 from radarsparse.formats.bags.writing import encode_cloud, write_bag
 from radarsparse.formats.clouds import is_bag, list_clouds, read_radar, unique_names, write_cloud
+from radarsparse.formats.lidars import LIDARS
 from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
@@ -32,6 +33,7 @@ EXAMPLES = """
 radarsparse enhance --input radar.pcd --out clouds
 radarsparse enhance --checkpoint runs/edm --input DIR --out clouds --format pcd --seed 1
 radarsparse enhance --input radar.pcd --out clouds --samples 4
+radarsparse enhance --input radar.pcd --out clouds --lidar hdl64
 radarsparse enhance --input drive.bag --topic /radar_enhanced_pcl --out clouds
 radarsparse enhance --input drive.mcap --format bag --out enhanced.mcap
 """
@@ -89,21 +91,35 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         tiles = Tiles(arguments.tile_m, arguments.tile_overlap_m)
     enhancer = Enhancer.load(arguments.checkpoint, tiles).to(arguments.device)
     enhancer = enhancer.with_steps(arguments.steps)
+    if arguments.lidar is not None:
+        enhancer = enhancer.imitating(arguments.lidar)
     result = {"out": str(arguments.out), "topic": job.unfinished.claim.get("topic")}
     if arguments.dry_run:
         _try_first(job, arguments.skip_unusable)
         print(f"would write {count_of(job.total, 'cloud')} ({job.about}) to {arguments.out}")
         return {"clouds": job.total, "skipped": 0, "dry_run": True, **result}
 
+    told: set[str] = set()
+
     def enhance(radar: Radar) -> EnhancedCloud:
         points = transform_points(T_radar_sensor, radar.read())
-        return enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
+        cloud = enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
+        _tell_foreign(cloud, radar.source, told)
+        return cloud
 
     with job.unfinished.working() as results:
         skipped = _enhance_all(job, enhance, results, arguments.skip_unusable)
     written, left_out = job.total - skipped, f", {skipped} left out" if skipped else ""
     print(f"wrote {count_of(written, 'cloud')} ({job.about}) to {arguments.out}{left_out}")
     return {"clouds": written, "skipped": skipped, "dry_run": False, **result}
+
+
+def _tell_foreign(cloud: EnhancedCloud, source: str, told: set[str]) -> None:
+    """Say what is foreign in a radar cloud, each kind once for all clouds."""
+    for finding in cloud.health.foreign if cloud.health else ():
+        if finding.name not in told:
+            told.add(finding.name)
+            _log.warning("%s: foreign input: %s (said once)", source, finding)
 
 
 def _try_first(job: Job, skip_unusable: bool) -> None:
@@ -150,6 +166,7 @@ def _unfinished(
         "seed": arguments.seed,
         "steps": arguments.steps,
         "samples": arguments.samples,
+        "lidar": arguments.lidar,
         "format": arguments.format,
         "tile_m": arguments.tile_m,
         "tile_overlap_m": arguments.tile_overlap_m,
@@ -290,6 +307,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "also draw so many clouds of what may be there, into the folder draws (default: none)"
     parser.add_argument("--samples", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+    text = (
+        f"LiDAR that is imitated: {', '.join(LIDARS)}, or a YAML file with rings_deg and, where it"
+        " isn't that of the weights, its mount (default: that of the weights)"
+    )
+    parser.add_argument("--lidar", metavar="NAME", help=text)
     _add_input_arguments(parser)
     text = "device of the network, such as cuda (default: cpu)"
     parser.add_argument("--device", default="cpu", metavar="NAME", help=text)

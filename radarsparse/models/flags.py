@@ -8,8 +8,7 @@ from torch import Tensor
 from radarsparse.models.state import State
 from radarsparse.sparse import Support
 
-
-# Columns of cells this far apart are as good as independent, and a field of so many waves is smooth.
+# Within about this distance columns of cells are alike; so many waves make a field.
 _ALIKE_CELLS = 4.0
 _WAVES = 512
 
@@ -77,7 +76,7 @@ def draw_flags(
 
 
 def _alike_nearby(lattice: Support, random: torch.Generator) -> Tensor:
-    """Uniform numbers 0 to 1, [n, 1] on the CPU, that are alike in columns of cells near each other.
+    """Uniform numbers 0 to 1, [n, 1] on the CPU, alike in columns of cells near each other.
 
     Source: Rahimi and Recht 2007, Random Features for Large-Scale Kernel Machines, for the Gaussian
     field whose ranks they are.

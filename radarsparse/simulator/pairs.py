@@ -140,7 +140,7 @@ class SimulatedFrames(Sequence[ScanPair]):
     @property
     def lidar_rings_deg(self) -> tuple[float, ...]:
         """As of a `DatasetCard`."""
-        return ASTYX_RIG.lidar.rings_deg
+        return VLP_16.rings_deg
 
     def __len__(self) -> int:
         return FRAMES_MAX

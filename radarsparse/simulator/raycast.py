@@ -81,8 +81,10 @@ def cast_rays(
     owner = np.where(np.isfinite(range_m), GROUND, NOTHING)
     fan = _Fan(directions)
     for number, part in enumerate(world.parts, start=1):
-        cross = _cross_box if isinstance(part, Box) else _cross_cylinder
-        crossed = cross(part, origin_m, directions, fan)
+        if isinstance(part, Box):
+            crossed = _cross_box(part, origin_m, directions, fan)
+        else:
+            crossed = _cross_cylinder(part, origin_m, directions, fan)
         if part.free_path_m:
             crossed = _go_in(crossed, part.free_path_m * clearness[part.material], rng)
         met = crossed.take((crossed.enter_m > 0) & (crossed.enter_m < range_m[crossed.row]))

@@ -52,7 +52,7 @@ def test_voxels_are_crossed_that_rays_along_the_rings_meet(stride, parts):
     coords = torch.cat([cells[:, :1].repeat_interleave(len(steps), 0), index], 1)
     coords = torch.unique(coords, dim=0)
     support = Support.of(coords, 2, stride)
-    found = _crossed_parts(Beams.of(RINGS_DEG, MOUNTS, VOLUME), support, parts)
+    found = _crossed_parts(Beams.of([RINGS_DEG] * 2, MOUNTS, VOLUME), support, parts)
     for sample, mount in enumerate(MOUNTS):
         asked = {
             tuple(i)
@@ -73,7 +73,7 @@ def test_voxels_are_crossed_that_rays_along_the_rings_meet(stride, parts):
 
 def test_without_rings_nothing_is_crossed():
     support = lattice(VOLUME, 2).support
-    crossed = Beams.of((), MOUNTS, VOLUME).crossed(support, 4)
+    crossed = Beams.of([(), ()], MOUNTS, VOLUME).crossed(support, 4)
     assert crossed.shape == (len(support), 64)
     assert not crossed.any()
 
@@ -81,14 +81,27 @@ def test_without_rings_nothing_is_crossed():
 def test_the_order_of_rings_does_not_matter():
     support = lattice(VOLUME, 2).support
     first, second = (
-        Beams.of(rings, MOUNTS, VOLUME).crossed(support, 4)
+        Beams.of([rings] * 2, MOUNTS, VOLUME).crossed(support, 4)
         for rings in (RINGS_DEG, sorted(RINGS_DEG))
     )
     assert torch.equal(first, second)
 
 
 def test_half_precision_changes_nothing():
-    support, beams = lattice(VOLUME, 2).support, Beams.of(RINGS_DEG, MOUNTS, VOLUME)
+    support, beams = lattice(VOLUME, 2).support, Beams.of([RINGS_DEG] * 2, MOUNTS, VOLUME)
     with torch.autocast("cpu", torch.bfloat16):
         found = beams.crossed(support, 4)
     assert torch.equal(found, beams.crossed(support, 4))
+
+
+def test_each_sample_has_rings_of_its_own():
+    cells = lattice(VOLUME, 3).support
+    mounts = [MOUNTS[0], MOUNTS[1], MOUNTS[0]]
+    rings = [(4.0, -9.0, 0.5), (), (7.0,)]
+    found = Beams.of(rings, mounts, VOLUME).crossed(cells, 4).chunk(3)
+    alone = lattice(VOLUME, 1).support
+    for number, (own, mount) in enumerate(zip(rings, mounts, strict=True)):
+        expected = Beams.of([own], [mount], VOLUME).crossed(alone, 4)
+        # Raised by four radians a sample, an elevation is known to 1e-6.
+        assert (found[number] != expected).float().mean() < 1e-4
+        assert expected.any() == bool(own)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from radarsparse.geometry import Volume
+from radarsparse.voxels.power import LEVELS, REFERENCE_DB
 from radarsparse.voxels.voxelize import voxelize_lidar, voxelize_radar
 
 VOLUME = Volume((0.0, -3.2, -1.6), (6.4, 3.2, 1.6), 0.2, np.radians(60.0))
@@ -22,11 +23,13 @@ def test_lidar_features_of_three_points_by_hand():
 
 def test_radar_features_of_one_voxel_by_hand():
     points = np.array([[3.1, 0.1, 0.1, -5.0, 60.0], [3.1, 0.1, 0.1, 15.0, 80.0]], np.float32)
+    # Of two points one has a quarter of the ranks below it, the other three quarters.
+    powers = [(REFERENCE_DB[LEVELS.index(level)] - 60.0) / 10.0 for level in (0.25, 0.75)]
     voxels = voxelize_radar(points, VOLUME)
     range_m = math.sqrt(3.1**2 + 2 * 0.1**2)
     polar = [range_m / math.sqrt(6.4**2 + 3.2**2 + 1.6**2)]
     polar += [math.atan2(0.1, 3.1) / math.radians(60), math.asin(0.1 / range_m)]
-    expected = [math.log(2), 0, 0, 0, 1, 2, 1, 2, *polar]
+    expected = [math.log(2), 0, 0, 0, 1, 2, np.mean(powers), powers[1], *polar]
     np.testing.assert_allclose(voxels.feats, [expected], atol=1e-5)
 
 
