@@ -103,12 +103,12 @@ def simulation_card(
     Source: docs/data.md, Simulated frames.
     """
     radar, lidar = rig.radar or random_radar(np.random.default_rng(0)), rig.lidar or VLP_16
-    radar_name = rig.radar.name if rig.radar else VARIED
-    lidar_name = rig.lidar.name if rig.lidar else VARIED
+    radar_name = f"after {rig.radar.name}" if rig.radar else VARIED
+    lidar_name = f"after {rig.lidar.name}" if rig.lidar else VARIED
     return DatasetCard(
         name="radarsparse simulator",
-        radar_sensor=f"simulated, after {radar_name}",
-        lidar_sensor=f"simulated, after {lidar_name}",
+        radar_sensor=f"simulated, {radar_name}",
+        lidar_sensor=f"simulated, {lidar_name}",
         field_of_view_deg=(2 * radar.azimuth_max_deg, 2 * radar.elevation_max_deg),
         radar_rate_hz=radar.rate_hz,
         lidar_rate_hz=lidar.rate_hz,
@@ -119,8 +119,8 @@ def simulation_card(
             "seed": seed,
             "frames": frames,
             "radar_sweeps": radar_sweeps,
-            "radar": radar_name,
-            "lidar": lidar_name,
+            "radar": rig.radar.name if rig.radar else VARIED,
+            "lidar": rig.lidar.name if rig.lidar else VARIED,
         },
         lidar_rings_deg=lidar.rings_deg,
     )

@@ -27,7 +27,7 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    "points in the box": Bound(50, 20_000, "the weights know no such clouds"),
+    "points in the box": Bound(20, 20_000, "the weights know no such clouds"),
     "share in the box": Bound(0.3, 1.0, "most of the cloud is left out"),
     "share ahead": Bound(0.5, 1.0, "the radar looks backwards, or x isn't forward"),
     "speed by Doppler [m/s]": Bound(

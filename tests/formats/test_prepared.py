@@ -61,6 +61,9 @@ def test_a_frame_comes_back_unchanged(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "frames").iterdir()] == ["000003.npz"]
     write_frame(tmp_path, replace(pair, time_gap_s=0.02))
     assert read_frame(tmp_path / "frames/000003.npz").time_gap_s == 0.02
+    assert back.rings_deg is None
+    write_frame(tmp_path, replace(pair, rings_deg=(-3.0, 1.5)))
+    assert read_frame(tmp_path / "frames/000003.npz").rings_deg == (-3.0, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,10 @@ def test_a_frame_comes_back_unchanged(tmp_path: Path) -> None:
         ({"time_gap_s": np.array(2e6)}, r"time_gap_s = 2000000\.0; must be .*, 0 to 1e\+06"),
         ({"time_gap_s": np.array(-0.1)}, r"time_gap_s = -0\.1; must be one number of seconds"),
         ({"time_gap_s": np.array(np.nan)}, "time_gap_s = nan; must be one number of seconds"),
+        ({"lidar_rings_deg": np.zeros((2, 2))}, "lidar_rings_deg = .*must be 1 to 1024 elevations"),
+        ({"lidar_rings_deg": np.zeros(0)}, r"lidar_rings_deg = \[\]; must be 1 to 1024"),
+        ({"lidar_rings_deg": np.array([1.0, 91.0])}, "must be .*, -90 to 90 degrees"),
+        ({"lidar_rings_deg": np.array([np.nan])}, "must be .*, -90 to 90 degrees"),
         ({"time_gap_s": np.zeros(2)}, r"time_gap_s = \[0\. 0\.\]; must be one number"),
     ],
 )

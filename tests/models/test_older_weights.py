@@ -145,6 +145,7 @@ def test_a_run_of_format_2_draws_with_the_settings_of_today(tmp_path: Path) -> N
     raw["sampling"] = {**raw["sampling"], "flag_probability_min": 0.0, "steps": 7}
     raw["draws"] = {"start_sigma": 7.0, "flag_probability_min": 0.02}
     del raw["sampling"]["return_share"], raw["lidar"]["azimuth_step_deg"]
+    raw["data"]["augment"]["power_std_db"] = 1.0
     about = {"format": "2", "version": "0.1.0", "config": raw}
     about["vae_config"] = vae.model_dump(mode="json")
     save_file(dict(network.state_dict()), tmp_path / MODEL_FILE, {METADATA_KEY: json.dumps(about)})

@@ -11,7 +11,7 @@ import yaml
 
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.simulator.lidar_models import LIVOX_HORIZON
-from radarsparse.simulator.pairs import SensorRig, simulate_pair
+from radarsparse.simulator.pairs import VARIED_RIG, SensorRig, simulate_pair
 from radarsparse.simulator.radar_models import ARS548
 from tests.processes import ROOT, environment
 
@@ -39,7 +39,7 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     pair = PreparedFrames.open(out, "val")[0]
     np.testing.assert_array_equal(pair.radar, simulate_pair(7, 3).radar)
     card = yaml.safe_load((out / "dataset.yaml").read_text())
-    counts = {"simulator_version": 2, "seed": 7, "frames": 5, "radar_sweeps": 1}
+    counts = {"simulator_version": 3, "seed": 7, "frames": 5, "radar_sweeps": 1}
     sensors = {"radar": "Astyx 6455 HiRes", "lidar": "Velodyne VLP-16"}
     assert card["provenance"] == counts | sensors
     assert card["lidar_rings_deg"] == list(range(-15, 16, 2))
@@ -80,6 +80,18 @@ def test_other_sensors_make_another_data_set(tmp_path: Path) -> None:
     other = simulate(*options, "--lidar", "vlp-16")
     assert other.returncode == 2
     assert "exists with other contents" in other.stderr
+
+
+def test_varied_sensors_say_the_rings_of_each_frame(tmp_path: Path) -> None:
+    options = ("--frames", 3, "--seed", 7, "--radar", "varied", "--lidar", "varied")
+    done = simulate("--out", tmp_path / "sim", *options)
+    assert done.returncode == 0, done.stderr
+    pair = PreparedFrames.open(tmp_path / "sim", "val")[0]
+    expected = simulate_pair(7, 1, rig=VARIED_RIG)
+    np.testing.assert_array_equal(pair.radar, expected.radar)
+    assert pair.rings_deg == expected.rings_deg
+    card = yaml.safe_load((tmp_path / "sim/dataset.yaml").read_text())
+    assert (card["radar_sensor"], card["lidar_sensor"]) == 2 * ("simulated, varied",)
 
 
 def test_an_unfinished_build_is_gone_on_with_or_refused(tmp_path: Path) -> None:

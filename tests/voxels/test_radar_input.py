@@ -28,7 +28,7 @@ def test_each_kind_is_found_and_says_its_bound() -> None:
     constant = _cloud(400)
     constant[:, 4] = 7.0
     cases = {
-        "points in the box": _cloud(20),
+        "points in the box": _cloud(12),
         "share in the box": outside,
         "share ahead": backwards,
         "speed by Doppler [m/s]": _cloud(400, speed_mps=-8.0),
@@ -45,7 +45,7 @@ def test_each_kind_is_found_and_says_its_bound() -> None:
 @pytest.mark.parametrize(
     ("finding", "text"),
     [
-        (Finding("points in the box", 20), "points in the box: 20, usual is 50 to 20000"),
+        (Finding("points in the box", 12), "points in the box: 12, usual is 20 to 20000"),
         (Finding("kinds of power", 1), "kinds of power: 1, usual is 2 or more"),
     ],
 )
