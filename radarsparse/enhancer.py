@@ -19,24 +19,22 @@ from radarsparse.config import (
     check_whole,
 )
 from radarsparse.errors import InputError
-from radarsparse.formats.content import check_count
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.latent_diffusion import Drawn, LatentDiffusion
 from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import TiledDenoiser, decode_tiles, denoiser_reach, whole_cells
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
-from radarsparse.scan import RADAR_COLUMNS, ScanPair, usable_points
+from radarsparse.scan import ScanPair
 from radarsparse.sparse import SparseTensor, use_engine
 from radarsparse.voxels.batch import Batch, make_batch
+from radarsparse.voxels.radar_input import InputHealth, examine, read_points
 from radarsparse.voxels.returns import find_returns
 from radarsparse.voxels.scene import Scene, Surroundings, make_scene, make_views, mount
 from radarsparse.voxels.voxelize import place_points
 
 SEED_MOST = 2**63 - 1
 COUNT_MOST = 4096
-# Of a radar cloud: so many take about a gigabyte.
-RADAR_POINTS_MAX = 2**20
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class EnhancedCloud:
             are several, otherwise what the probability says.
         seconds: that it took to make the cloud.
         draws: clouds of which each may be what is there, as many as were asked for.
+        health: how the radar cloud compares with what is usual; None for a cloud of a state.
     """
 
     points: NDArray[np.float32]
@@ -60,6 +59,7 @@ class EnhancedCloud:
     spread: NDArray[np.float32]
     seconds: float
     draws: tuple["EnhancedCloud", ...] = ()
+    health: InputHealth | None = None
 
     @property
     def table(self) -> NDArray[np.float32]:
@@ -110,6 +110,7 @@ class Enhancer:
         self.engine = config.engine
         self.sampling: SamplingSettings = config.sampling
         self.lidar, self.volume = config.lidar, Volume.from_settings(config.volume)
+        self.radar = config.radar
 
     @staticmethod
     def load(path: str | Path = SHIPPED, tiles: Tiles | None = None) -> "Enhancer":
@@ -221,7 +222,7 @@ class Enhancer:
         seed = check_whole("seed", seed, 0, SEED_MOST)
         samples = check_whole("samples", samples, 0, COUNT_MOST)
         sampling = self.with_steps(steps).sampling
-        radar = _look_at(points, name)
+        radar = read_points(points, name)
         with self._working():
             scenes = make_views(radar, self.around, sampling.views, name)
             views = self.network.look(scenes)
@@ -230,7 +231,8 @@ class Enhancer:
             between = torch.stack([each.state for each in drawn]) if drawn else likeliest.draws
             cloud = self.decode(likeliest.state, scenes[0], between)
             draws = tuple(self.decode_draw(each, scenes[0]) for each in drawn)
-        return replace(cloud, draws=draws, seconds=perf_counter() - started)
+        health = examine(radar, self.volume, self.radar)
+        return replace(cloud, draws=draws, health=health, seconds=perf_counter() - started)
 
     def batch(
         self,
@@ -289,12 +291,13 @@ class Enhancer:
             InputError: the cloud can't be used, see a call.
         """
         started = perf_counter()
-        radar = _look_at(points, name)
+        radar = read_points(points, name)
         with self._working():
             scene = make_scene(radar, self.around, name)
             state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
             cloud = self.decode(state, scene)
-        return replace(cloud, seconds=perf_counter() - started)
+        health = examine(radar, self.volume, self.radar)
+        return replace(cloud, health=health, seconds=perf_counter() - started)
 
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""
@@ -368,23 +371,3 @@ def _named(clouds: Iterable[ArrayLike]) -> Iterator[tuple[str, ArrayLike]]:
         raise InputError(f"clouds: must be several radar clouds, not a {type(clouds).__name__}")
     for number, cloud in enumerate(clouds):
         yield f"radar cloud {number}", cloud
-
-
-def _look_at(points: ArrayLike, name: str) -> NDArray[np.float32]:
-    """The usable points of a radar cloud."""
-    try:
-        if isinstance(points, torch.Tensor):
-            points = points.detach().cpu()
-            points = points.double() if points.is_floating_point() else points
-        table = np.asarray(points)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{name}: must be an array of numbers ({error})") from error
-    if table.dtype.kind not in "iuf":
-        raise InputError(f"{name}: must be an array of numbers, not of type {table.dtype}")
-    if table.ndim != 2 or table.shape[1] != len(RADAR_COLUMNS):
-        raise InputError(
-            f"{name}: has shape {list(table.shape)}, needed is [n, {len(RADAR_COLUMNS)}]:"
-            f" {', '.join(RADAR_COLUMNS)}"
-        )
-    check_count(len(table), name, RADAR_POINTS_MAX, "points")
-    return usable_points(table.astype(np.float64), RADAR_COLUMNS, name)

@@ -95,15 +95,27 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         print(f"would write {count_of(job.total, 'cloud')} ({job.about}) to {arguments.out}")
         return {"clouds": job.total, "skipped": 0, "dry_run": True, **result}
 
+    told: set[str] = set()
+
     def enhance(radar: Radar) -> EnhancedCloud:
         points = transform_points(T_radar_sensor, radar.read())
-        return enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
+        cloud = enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
+        _tell_foreign(cloud, radar.source, told)
+        return cloud
 
     with job.unfinished.working() as results:
         skipped = _enhance_all(job, enhance, results, arguments.skip_unusable)
     written, left_out = job.total - skipped, f", {skipped} left out" if skipped else ""
     print(f"wrote {count_of(written, 'cloud')} ({job.about}) to {arguments.out}{left_out}")
     return {"clouds": written, "skipped": skipped, "dry_run": False, **result}
+
+
+def _tell_foreign(cloud: EnhancedCloud, source: str, told: set[str]) -> None:
+    """Say what is foreign in a radar cloud, unless all of it was told of another one before."""
+    found = {finding.name for finding in cloud.health.foreign} if cloud.health else set()
+    if found - told:
+        told |= found
+        _log.warning("%s: foreign input: %s (each kind is said once)", source, cloud.health)
 
 
 def _try_first(job: Job, skip_unusable: bool) -> None:
