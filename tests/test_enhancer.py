@@ -343,7 +343,7 @@ def test_a_mount_is_taken_from_its_transform_and_rings_stay(enhancer):
     assert told.lidar == lidar
 
 
-def test_a_cloud_says_what_was_foreign_in_its_input(edm_run: Path) -> None:
+def test_a_cloud_says_what_was_foreign_in_its_input(edm_run):
     enhancer = Enhancer.load(edm_run)
     points = tiny_pair(0).radar
     for cloud in (enhancer(points), enhancer.regress(points), *enhancer.batch([points])):

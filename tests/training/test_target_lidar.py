@@ -41,9 +41,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def silent(root: Path, stage: str = "vae", **model: object) -> dict[str, Any]:
-    """A tiny config that says nothing of a LiDAR."""
+    """A tiny config that says nothing of sensors."""
     raw = tiny_config(root, stage, **model).model_dump(mode="json")
-    del raw["lidar"]
+    del raw["lidar"], raw["radar"]
     return raw
 
 
