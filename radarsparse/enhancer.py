@@ -19,7 +19,6 @@ from radarsparse.config import (
     check_whole,
 )
 from radarsparse.errors import InputError
-from radarsparse.formats.lidars import read_lidar
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.latent_diffusion import Drawn, LatentDiffusion
@@ -111,6 +110,7 @@ class Enhancer:
         self.engine = config.engine
         self.sampling: SamplingSettings = config.sampling
         self.lidar, self.volume = config.lidar, Volume.from_settings(config.volume)
+        self.radar = config.radar
 
     @staticmethod
     def load(path: str | Path = SHIPPED, tiles: Tiles | None = None) -> "Enhancer":
@@ -250,7 +250,7 @@ class Enhancer:
             between = torch.stack([each.state for each in drawn]) if drawn else likeliest.draws
             cloud = self.decode(likeliest.state, scenes[0], between)
             draws = tuple(self.decode_draw(each, scenes[0]) for each in drawn)
-        health = examine(radar, self.volume)
+        health = examine(radar, self.volume, self.radar)
         return replace(cloud, draws=draws, health=health, seconds=perf_counter() - started)
 
     def batch(
@@ -315,7 +315,8 @@ class Enhancer:
             scene = make_scene(radar, self.around, name)
             state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
             cloud = self.decode(state, scene)
-        return replace(cloud, seconds=perf_counter() - started)
+        health = examine(radar, self.volume, self.radar)
+        return replace(cloud, health=health, seconds=perf_counter() - started)
 
     def reconstruct(self, pair: ScanPair) -> EnhancedCloud:
         """The ceiling: the true LiDAR cloud through the VAE and back."""

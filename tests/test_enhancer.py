@@ -341,3 +341,16 @@ def test_a_mount_is_taken_from_its_transform_and_rings_stay(enhancer):
     found = pose(np.radians(other.lidar.yaw_pitch_roll_deg), other.lidar.position_m)
     np.testing.assert_allclose(found, T_radar_lidar, atol=1e-12)
     assert told.lidar == lidar
+
+
+def test_a_cloud_says_what_was_foreign_in_its_input(edm_run):
+    enhancer = Enhancer.load(edm_run)
+    points = tiny_pair(0).radar
+    for cloud in (enhancer(points), enhancer.regress(points), *enhancer.batch([points])):
+        assert cloud.health is not None
+        assert (cloud.health.points, cloud.health.used, cloud.health.foreign) == (40, 40, ())
+    far = points + np.float32([0, 0, 30, 0, 0])
+    health = enhancer(np.concatenate([points[:5], far])).health
+    assert health is not None
+    assert (health.points, health.used) == (45, 5)
+    assert [finding.name for finding in health.foreign] == ["points in view", "share in view"]

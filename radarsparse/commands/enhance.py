@@ -115,11 +115,11 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _tell_foreign(cloud: EnhancedCloud, source: str, told: set[str]) -> None:
-    """Say what is foreign in a radar cloud, each kind once for all clouds."""
-    for finding in cloud.health.foreign if cloud.health else ():
-        if finding.name not in told:
-            told.add(finding.name)
-            _log.warning("%s: foreign input: %s (said once)", source, finding)
+    """Say what is foreign in a radar cloud, unless all of it was told of another one before."""
+    found = {finding.name for finding in cloud.health.foreign} if cloud.health else set()
+    if found - told:
+        told |= found
+        _log.warning("%s: foreign input: %s (each kind is said once)", source, cloud.health)
 
 
 def _try_first(job: Job, skip_unusable: bool) -> None:

@@ -14,6 +14,7 @@ from radarsparse.errors import InputError
 from radarsparse.training.loop import train
 from radarsparse.training.planning.dry_run import check, suggest_batch_size, suggest_voxel_size
 from radarsparse.training.planning.profile import profile_steps
+from radarsparse.training.source_radar import tell_radar
 from radarsparse.training.target_lidar import tell_lidar
 from radarsparse.viewer.plots import render_clouds
 
@@ -37,9 +38,11 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """
     if arguments.memory_gib is not None and not arguments.find_batch_size:
         raise InputError(f"--memory-gib {arguments.memory_gib:g}: goes with --find-batch-size")
-    config, line = tell_lidar(load_config(arguments.config, arguments.set))
-    if line and os.environ.get("RANK", "0") == "0":
-        _log.info("%s", line)
+    config, lidar_line = tell_lidar(load_config(arguments.config, arguments.set))
+    config, radar_line = tell_radar(config)
+    for line in filter(None, (lidar_line, radar_line)):
+        if os.environ.get("RANK", "0") == "0":
+            _log.info("%s", line)
     folder = arguments.out or Path("runs") / arguments.config.stem
     if arguments.dry_run:
         found = check(config, folder)

@@ -24,6 +24,7 @@ from radarsparse.config.settings import EngineName as EngineName
 from radarsparse.config.settings import FewStepConfig as FewStepConfig
 from radarsparse.config.settings import LidarSettings as LidarSettings
 from radarsparse.config.settings import PrecisionName as PrecisionName
+from radarsparse.config.settings import RadarSettings as RadarSettings
 from radarsparse.config.settings import TrainSettings as TrainSettings
 from radarsparse.config.settings import VaeConfig as VaeConfig
 from radarsparse.config.settings import VaeSettings as VaeSettings

@@ -81,6 +81,18 @@ class LidarSettings(Settings):
         return self.model_copy(update=change)
 
 
+class RadarSettings(Settings):
+    """The radar clouds that a network was trained on: how few and how many points lay in view."""
+
+    points: tuple[Count, Count] = (20, 20_000)
+
+    @model_validator(mode="after")
+    def _points_ascend(self) -> "RadarSettings":
+        if self.points[0] > self.points[1]:
+            raise ValueError(f"points = {list(self.points)}: must ascend")
+        return self
+
+
 class AugmentSettings(Settings):
     """Random changes of a training pair, applied to radar and LiDAR together.
 
@@ -288,6 +300,7 @@ class RunSettings(Settings):
     data: DataSettings
     volume: VolumeSettings = VolumeSettings()
     lidar: LidarSettings = LidarSettings()
+    radar: RadarSettings = RadarSettings()
     train: TrainSettings
 
     @model_validator(mode="after")

@@ -7,95 +7,103 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from radarsparse.config import RadarSettings
 from radarsparse.errors import InputError
 from radarsparse.formats.content import check_count
-from radarsparse.geometry import Volume, azimuth_rad
+from radarsparse.geometry import Volume
 from radarsparse.scan import RADAR_COLUMNS, usable_points
+from radarsparse.voxels.forward_speed import forward_speed_mps
+from radarsparse.voxels.power import REFERENCE_DB
 
 # Of a radar cloud: so many take about a gigabyte.
 RADAR_POINTS_MAX = 2**20
-_DOPPLER, _POWER = RADAR_COLUMNS.index("doppler_mps"), RADAR_COLUMNS.index("power_db")
-_AHEAD_RAD = np.radians(60.0)
+_POWER = RADAR_COLUMNS.index("power_db")
+
+# The Astyx has half of its points in the default box, seldom less than this.
+_INSIDE_SHARE_MIN = 0.3
+# So fast cars drive backwards, and so fast they drive at all.
+_SPEED_MPS = (-3.0, 60.0)
 
 
-class Bound(NamedTuple):
-    """What is usual: from `low` to `high`, and what a value means that lies outside."""
+class Finding(NamedTuple):
+    """A value of a radar cloud, its bounds, and what it means that it lies outside of them."""
 
+    name: str
+    value: float
     low: float
     high: float
     meaning: str
 
-
-BOUNDS = {
-    "points in the box": Bound(20, 20_000, "the weights know no such clouds"),
-    "share in the box": Bound(0.3, 1.0, "most of the cloud is left out"),
-    "share ahead": Bound(0.5, 1.0, "the radar looks backwards, or x isn't forward"),
-    "speed by Doppler [m/s]": Bound(
-        -3.0, 60.0, "the sign of the Doppler is turned round, or the car drives backwards"
-    ),
-    "kinds of power": Bound(2, np.inf, "power says nothing"),
-}
-"""What is looked at, in this order."""
-
-
-class Finding(NamedTuple):
-    """A value that is out of its bound, by name of `BOUNDS`."""
-
-    name: str
-    value: float
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the value is out of its bounds."""
+        return not self.low <= self.value <= self.high
 
     def __str__(self) -> str:
-        low, high, meaning = BOUNDS[self.name]
-        bound = f"{low:g} or more" if np.isinf(high) else f"{low:g} to {high:g}"
-        return f"{self.name}: {self.value:.4g}, usual is {bound}; {meaning}"
+        usual = f"{self.low:g} or more" if np.isinf(self.high) else f"{self.low:g} to {self.high:g}"
+        return f"{self.name} {self.value:.4g}, usual is {usual}: {self.meaning}"
 
 
 @dataclass(frozen=True)
 class InputHealth:
-    """How a radar cloud compares with what weights know.
+    """How a radar cloud compares with those that a network was trained on.
 
     Attributes:
         points: usable ones.
-        used: of them, those in the box.
-        foreign: what is out of which bound; none where all is usual.
+        used: of them, those in the volume.
+        foreign: what is out of which bounds; none where all is usual.
     """
 
     points: int
     used: int
     foreign: tuple[Finding, ...] = ()
 
+    def __str__(self) -> str:
+        said = "; ".join(map(str, self.foreign)) or "nothing foreign"
+        return f"used {self.used:,} of {self.points:,} points; {said}"
 
-def examine(points: NDArray[np.float32], volume: Volume) -> InputHealth:
+
+def examine(points: NDArray[np.float32], volume: Volume, radar: RadarSettings) -> InputHealth:
     """Compare a radar cloud with what is usual.
 
     Args:
         points: [n, 5] `RADAR_COLUMNS`, radar frame, at least one.
         volume: that the network works on.
+        radar: what is known of the clouds that it was trained on.
     """
-    used = int(volume.contains(points).sum())
-    values = {
-        "points in the box": used,
-        "share in the box": used / len(points),
-        "share ahead": float(np.mean(points[:, 0] > 0)),
-        "speed by Doppler [m/s]": _speed_mps(points),
-        "kinds of power": len(np.unique(points[:, _POWER])),
-    }
-    foreign = tuple(
-        Finding(name, value)
-        for name, value in values.items()
-        if not BOUNDS[name].low <= value <= BOUNDS[name].high
+    used, power_db = int(volume.contains(points).sum()), points[:, _POWER]
+    findings = (
+        Finding("points in view", used, *radar.points, "the weights know no such clouds"),
+        Finding("share in view", used / len(points), _INSIDE_SHARE_MIN, 1.0, _describe(volume)),
+        Finding("share with x above 0", *_ahead(points), "the radar looks backwards?"),
+        Finding(
+            "forward speed by Doppler [m/s]",
+            forward_speed_mps(points),
+            *_SPEED_MPS,
+            "the radar looks backwards, or the Doppler's sign is turned (negative is approaching)",
+        ),
+        Finding(
+            "median of power [dB]",
+            float(np.median(power_db)),
+            *(REFERENCE_DB[0], REFERENCE_DB[-1]),
+            "another scale; power is mapped by its ranks",
+        ),
+        Finding("kinds of power", len(np.unique(power_db)), 2, np.inf, "power says nothing"),
     )
+    foreign = tuple(finding for finding in findings if finding.is_foreign)
     return InputHealth(len(points), used, foreign)
 
 
-def _speed_mps(points: NDArray[np.float32]) -> float:
-    """Forward speed at which most of what is ahead would stand; 0 where nothing is."""
-    xyz = points[:, :3].astype(np.float64)
-    ahead = np.abs(azimuth_rad(xyz)) < _AHEAD_RAD
-    if not ahead.any():
-        return 0.0
-    towards = xyz[ahead, 0] / np.linalg.norm(xyz[ahead], axis=1)
-    return float(-np.median(points[ahead, _DOPPLER] / towards))
+def _ahead(points: NDArray[np.float32]) -> tuple[float, float, float]:
+    """The share of points before the radar, and its bounds."""
+    return float(np.mean(points[:, 0] > 0)), 0.5, 1.0
+
+
+def _describe(volume: Volume) -> str:
+    sides = zip("xyz", volume.minimum_m, volume.maximum_m, strict=True)
+    box = ", ".join(f"{axis} {low:g} to {high:g}" for axis, low, high in sides)
+    degrees = np.degrees(volume.azimuth_max_rad)
+    return f"in view is {box} m within {degrees:g} deg to each side"
 
 
 def read_points(points: ArrayLike, name: str) -> NDArray[np.float32]:

@@ -303,3 +303,17 @@ def test_dry_run_counts_and_writes_nothing(edm_run, tmp_path, capsys):
     assert (result["clouds"], result["topic"], result["dry_run"]) == (CLOUDS, TOPIC, True)
     assert "would write 4 clouds (/radar, x, y, z, velocity, snr)" in capsys.readouterr().out
     assert list(tmp_path.glob("out*")) == []
+
+
+def test_a_foreign_input_is_said_once_for_all_clouds(edm_run, tmp_path, caplog):
+    source = tmp_path / "files"
+    source.mkdir()
+    for number in range(CLOUDS):
+        cloud = radar(number)
+        cloud[:, 4] = 60.0
+        np.save(source / f"{number}.npy", cloud[: 10 if number == 2 else None])
+    enhance(edm_run, source, tmp_path / "clouds")
+    said = [each.getMessage() for each in caplog.records if "foreign" in each.getMessage()]
+    assert len(said) == 2
+    assert said[0].startswith(f"{source}/0.npy: foreign input: used 40 of 40 points; kinds of")
+    assert said[1].startswith(f"{source}/2.npy: foreign input: used 10 of 10 points; points in")

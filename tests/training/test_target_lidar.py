@@ -17,6 +17,7 @@ from radarsparse.formats.prepared import DatasetCard, write_dataset_card, write_
 from radarsparse.geometry import pose
 from radarsparse.simulator.lidar_models import VLP_16
 from radarsparse.simulator.pairs import SimulatedFrames
+from radarsparse.training.source_radar import tell_radar
 from radarsparse.training.target_lidar import tell_lidar
 from radarsparse.voxels.batch import make_batch
 from tests.conftest import tiny_config, tiny_pair
@@ -40,9 +41,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def silent(root: Path, stage: str = "vae", **model: object) -> dict[str, Any]:
-    """A tiny config that says nothing of a LiDAR."""
+    """A tiny config that says nothing of sensors."""
     raw = tiny_config(root, stage, **model).model_dump(mode="json")
-    del raw["lidar"]
+    del raw["lidar"], raw["radar"]
     return raw
 
 
@@ -124,14 +125,17 @@ def test_a_run_keeps_what_it_was_told_in_its_folder_and_its_weights(
     tried = call("train", "--config", file, "--out", out, "--dry-run", "--json")
     assert tried.returncode == 0, tried.stderr
     assert tried.stderr.count(words) == 1
-    expected, _ = tell_lidar(load_config(file))
-    assert json.loads(tried.stdout)["config"]["lidar"] == expected.lidar.model_dump(mode="json")
+    expected, _ = tell_radar(tell_lidar(load_config(file)).config)
+    for block in ("lidar", "radar"):
+        told = getattr(expected, block).model_dump(mode="json")
+        assert json.loads(tried.stdout)["config"][block] == told
     done = call("train", "--config", file, "--out", out)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(words) == 1
     assert load_config(out / "config.yaml") == expected
     enhancer = Enhancer.load(out)
-    assert enhancer.lidar == expected.lidar
+    assert (enhancer.lidar, enhancer.radar) == (expected.lidar, expected.radar)
+    assert enhancer.radar.points == (40, 40)
     pair = replace(tiny_pair(0), T_radar_lidar=pose(np.radians(ANGLES_DEG), POSITION_M))
     batch = make_batch([pair], enhancer.volume, RINGS_DEG)
     scene = enhancer.make_batch(pair)
