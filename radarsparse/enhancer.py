@@ -19,6 +19,7 @@ from radarsparse.config import (
     check_whole,
 )
 from radarsparse.errors import InputError
+from radarsparse.formats.lidars import read_lidar
 from radarsparse.geometry import Volume
 from radarsparse.models.captured import CapturedDenoiser
 from radarsparse.models.latent_diffusion import Drawn, LatentDiffusion

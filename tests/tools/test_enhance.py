@@ -237,18 +237,6 @@ def test_weights_that_were_told_of_no_lidar_imitate_none(edm_run):
         Enhancer.load(edm_run).imitating("hdl64")
 
 
-def test_what_is_foreign_is_said_once(edm_run, tmp_path, caplog):
-    constant = radar(0)
-    constant[:, 4] = 3.0
-    for number in range(2):
-        np.save(tmp_path / f"{number}.npy", constant)
-    enhance(edm_run, tmp_path, tmp_path.parent / f"{tmp_path.name}_out")
-    assert caplog.text.count("kinds of power: 1, usual is 2 or more") == 1
-    found = Enhancer.load(edm_run)(constant).health
-    assert found.points == len(constant)
-    assert "kinds of power" in [finding.name for finding in found.foreign]
-
-
 def test_a_dry_run_says_what_the_run_would_say_of_the_first_cloud(edm_run, tmp_path, caplog):
     source = tmp_path / "radar"
     source.mkdir()
