@@ -15,6 +15,8 @@ Elevation = Annotated[float, Field(ge=-90.0, le=90.0)]
 Place = Annotated[float, Field(ge=-100.0, le=100.0)]
 RingsDeg = Annotated[tuple[Elevation, ...], Field(max_length=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+FrameNumber = Annotated[int, Field(ge=0, lt=2**63)]
+FrameRange = tuple[FrameNumber, FrameNumber]
 
 
 class Settings(BaseModel):

@@ -185,9 +185,22 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         InputError: the file, a key or a value can't be used; the message names it.
     """
     raw = _read_extended(path, ())
+    apply_overrides(raw, overrides)
+    return validate_config(raw, str(path))
+
+
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change nested plain values in place.
+
+    Args:
+        raw: what `validate_config` is to check.
+        overrides: texts of the form `a.b=value`, later ones win.
+
+    Raises:
+        InputError: one has another form, or its value is no YAML.
+    """
     for override in overrides:
         _apply_override(raw, override)
-    return validate_config(raw, str(path))
 
 
 def validate_config(raw: Any, source: str) -> Config:
