@@ -151,8 +151,8 @@ def check_frames(config: DenoiserConfig) -> None:
     with bar:
         for part in parts:
             for pair in part:
-                _check_inside(pair, volume)
                 check_rig(first, pair)
+                _check_inside(pair, volume)
                 bar.update()
 
 
