@@ -40,7 +40,7 @@ def test_extended_files_and_overrides_win_in_order(file, tmp_path):
 
 
 def test_written_configs_read_back(file, tmp_path):
-    config = load_config(file, ["volume.voxel_size_m=0.1"])
+    config = load_config(file, ["volume.voxel_size_m=0.1", "data.split.train=[[0, 3], [7, 7]]"])
     (tmp_path / "copy.yaml").write_text(config_to_yaml(config))
     assert load_config(tmp_path / "copy.yaml") == config
 
@@ -94,6 +94,12 @@ def test_shipped_configs_load(path):
         ),
         ("lidar.yaw_pitch_roll_deg=[0, 0, up]", "lidar.yaw_pitch_roll_deg.2 = 'up': must be"),
         ("lidar.rings=[0]", r"lidar.rings = \[0\]: is no key here"),
+        (
+            "data.split={val: [[3, 1]]}",
+            r"data: split.val has \[3, 1\], which ends before it begins",
+        ),
+        ("data.split={val: [[-1, 1]]}", r"data.split.val.0.0 = -1: must be greater than or equal"),
+        ("data.split={val: [3, 4]}", r"data.split.val.0 = 3: must be a valid array"),
         ("model.kernel_size=2", "model.kernel_size = 2: must be 1 or 3"),
         ("volume.voxel_size_m=0.001", "box holds .* lattice cells .* must hold at most 4,000,000"),
     ],

@@ -27,10 +27,11 @@ from radarsparse.training.target_lidar import tell_lidar
 
 HELD_BACK_SHARE = 0.15
 TRAIN_FRAMES_MIN = 2
-FEW_FRAMES = 10
+# Measured as docs/training.md says.
+FEW_FRAMES = 30
 FEW_LINE = (
-    "{} are few: expect clouds of this radar and this kind of place, no more; docs/training.md has"
-    " a table"
+    "{} are few: on Astyx 3 brought the Chamfer sum from 1.41 to 1.32 m, which hardly shows, 10 to"
+    " 1.23 m, 30 to 1.02 m"
 )
 # A run of the most takes about 20 minutes on two cores.
 SAMPLES_PER_FRAME, SAMPLES_MIN, SAMPLES_MAX = 30, 2000, 6000
