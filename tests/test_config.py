@@ -223,6 +223,12 @@ def test_after_training_only_data_and_sampling_can_change(file):
     assert override_config(config, ["data.root=elsewhere"]).data.root == "elsewhere"
     with pytest.raises(InputError, match=r"kl_weight=0: only engine, data.\* and sampling.\*"):
         override_config(config, ["model.kl_weight=0"])
+    ranges = load_config(file, ["data.split.val=[[1, 2]]"])
+    assert override_config(ranges, ["data.val_split=val"]).data.split == {"val": ((1, 2),)}
+    # Of other frames the ranges say nothing.
+    assert override_config(ranges, ["data.root=elsewhere"]).data.split is None
+    both = override_config(ranges, ["data.root=elsewhere", "data.split.val=[[3, 4]]"])
+    assert both.data.split == {"val": ((3, 4),)}
     denoiser = load_config(ROOT / "configs" / "astyx_edm.yaml", ["sampling.steps=5"])
     assert override_config(denoiser, ["sampling.steps=2"]).sampling.steps == 2
     with pytest.raises(InputError, match=r"sampling\.steps = 0"):

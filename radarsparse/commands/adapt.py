@@ -69,6 +69,9 @@ def _train(config: DenoiserConfig, out: Path) -> int:
     seen = train(config, out, render_clouds)
     if seen == before["seen"]:
         _log.info("%s: already finished, after %s", out, count_of(seen, "sample"))
+    elif seen < config.train.samples:
+        said = count_of(seen, "sample")
+        _log.info("%s: stopped after %s, since validation no longer improved", out, said)
     return seen
 
 

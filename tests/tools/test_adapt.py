@@ -19,7 +19,12 @@ from radarsparse.training.trainer import Trainer
 from tests.conftest import tiny_pair
 from tests.tools.test_run import call, refused
 
-QUICK = ("train.workers=0", "train.checkpoint_every_samples=2", "train.validation.every_samples=6")
+QUICK = (
+    "train.workers=0",
+    "train.checkpoint_every_samples=2",
+    "train.validation.every_samples=6",
+    "train.validation.patience_samples=100",
+)
 SAMPLES = 6
 
 Adapt = Callable[..., Any]
@@ -37,8 +42,8 @@ def mine(tmp_path: Path) -> Path:
 def act(mine: Path, edm_run: Path) -> Adapt:
     def run(out: Path, *words: object) -> Any:
         quick = (word for setting in QUICK for word in ("--set", setting))
-        words = ("--checkpoint", edm_run, "--samples", SAMPLES, *words)
-        line = ["--frames", mine, "--out", out, *words, *quick]
+        line = ["--frames", mine, "--out", out, "--checkpoint", edm_run, "--samples", SAMPLES]
+        line += [*quick, *words]
         return adapt.act(parse(adapt.COMMAND, [*map(str, line)]))
 
     return run
@@ -104,6 +109,16 @@ def test_called_again_it_goes_on(
     act(tmp_path / "killed", *more)
     assert f"{tmp_path / 'killed'}: already finished, after {SAMPLES} samples" in caplog.text
     assert act(tmp_path / "killed", *more, "--samples", 8)["samples"] == 8
+
+
+def test_it_stops_when_nothing_improves(
+    act: Adapt, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "radarsparse")
+    # The seed decides nothing here: after the first step the patience is over.
+    patience = ("--set", "train.validation.patience_samples=2")
+    assert act(tmp_path / "run", *patience)["samples"] == 2
+    assert f"{tmp_path / 'run'}: stopped after 2 samples" in caplog.text
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(

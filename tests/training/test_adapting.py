@@ -129,7 +129,7 @@ def test_few_frames_are_said_to_be_few(tmp_path: Path, frames: Path, edm_run: Pa
         " split of the folder)"
     )
     assert few[1].startswith("2 frames are few")
-    many = plan(folder(tmp_path, range(14)), edm_run).lines
+    many = plan(folder(tmp_path, range(35)), edm_run).lines
     assert [line for line in many if "few" in line] == []
     assert plan(frames, edm_run).lines[0].endswith("2 held back (000006 to 000007)")
 
