@@ -40,7 +40,7 @@ def test_extended_files_and_overrides_win_in_order(file, tmp_path):
 
 
 def test_written_configs_read_back(file, tmp_path):
-    config = load_config(file, ["volume.voxel_size_m=0.1"])
+    config = load_config(file, ["volume.voxel_size_m=0.1", "data.split.train=[[0, 3], [7, 7]]"])
     (tmp_path / "copy.yaml").write_text(config_to_yaml(config))
     assert load_config(tmp_path / "copy.yaml") == config
 
@@ -94,6 +94,12 @@ def test_shipped_configs_load(path):
         ),
         ("lidar.yaw_pitch_roll_deg=[0, 0, up]", "lidar.yaw_pitch_roll_deg.2 = 'up': must be"),
         ("lidar.rings=[0]", r"lidar.rings = \[0\]: is no key here"),
+        (
+            "data.split={val: [[3, 1]]}",
+            r"data: split.val has \[3, 1\], which ends before it begins",
+        ),
+        ("data.split={val: [[-1, 1]]}", r"data.split.val.0.0 = -1: must be greater than or equal"),
+        ("data.split={val: [3, 4]}", r"data.split.val.0 = 3: must be a valid array"),
         ("model.kernel_size=2", "model.kernel_size = 2: must be 1 or 3"),
         ("volume.voxel_size_m=0.001", "box holds .* lattice cells .* must hold at most 4,000,000"),
     ],
@@ -217,6 +223,12 @@ def test_after_training_only_data_and_sampling_can_change(file):
     assert override_config(config, ["data.root=elsewhere"]).data.root == "elsewhere"
     with pytest.raises(InputError, match=r"kl_weight=0: only engine, data.\* and sampling.\*"):
         override_config(config, ["model.kl_weight=0"])
+    ranges = load_config(file, ["data.split.val=[[1, 2]]"])
+    assert override_config(ranges, ["data.val_split=val"]).data.split == {"val": ((1, 2),)}
+    # Of other frames the ranges say nothing.
+    assert override_config(ranges, ["data.root=elsewhere"]).data.split is None
+    both = override_config(ranges, ["data.root=elsewhere", "data.split.val=[[3, 4]]"])
+    assert both.data.split == {"val": ((3, 4),)}
     denoiser = load_config(ROOT / "configs" / "astyx_edm.yaml", ["sampling.steps=5"])
     assert override_config(denoiser, ["sampling.steps=2"]).sampling.steps == 2
     with pytest.raises(InputError, match=r"sampling\.steps = 0"):

@@ -96,7 +96,7 @@ RUN = list({call[2:]: call for call in reversed(IN_DOCUMENTS) if is_run(call)}.v
 
 def test_commands_were_found() -> None:
     assert {call.name for call in WHOLE} >= {*NAMES} - {*HOURS}
-    ran = {"simulate", "prepare", "train", "eval", "enhance", "view", "benchmark"}
+    ran = {"simulate", "prepare", "train", "adapt", "eval", "enhance", "view", "benchmark"}
     assert {call.name for call in RUN} == ran
     assert {file.name for file in FILES} >= {"README.md", "data.md", "bags.md", "BENCHMARK.md"}
 
@@ -209,7 +209,7 @@ def things(
         **dict.fromkeys(("clouds", "CLOUDS", "A", "B"), clouds),
         **dict.fromkeys(("runs/vae", "runs/astyx_vae"), vae_run),
         **dict.fromkeys(("RUN", "EDM", "FEW", "runs/edm", "runs/ect"), edm_run),
-        **dict.fromkeys(("runs/astyx_edm", "runs/astyx_ect"), edm_run),
+        **dict.fromkeys(("runs/astyx_edm", "runs/astyx_ect", "runs/mine/best"), edm_run),
         **dict.fromkeys(("radar.pcd", "scan.pcd"), root / "radar.pcd"),
         **{"SRC": root / "native", "lidar.npy": root / "lidar.npy", "configs": CONFIGS},
         **dict.fromkeys(("enhanced.ply", "enhanced/radar.ply"), clouds / "000000.ply"),
@@ -221,7 +221,7 @@ def things(
 def place(things: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that commands are run in."""
     for name, target in things.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(target.resolve())
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -247,6 +247,9 @@ def shrink(name: str, arguments: Namespace) -> None:
     """Make a command one of a second."""
     if name == "train":
         shrink_training(arguments)
+    elif name == "adapt":
+        arguments.samples = 2
+        arguments.set += TINY
     elif name == "simulate":
         arguments.frames = 3
     elif name == "benchmark":

@@ -138,7 +138,8 @@ def _open_run(arguments: argparse.Namespace) -> FrameSource:
     network, config = load_diffusion(run_folder(arguments.checkpoint))
     changed = override_config(config, arguments.set)
     assert isinstance(changed, DenoiserConfig)
-    pairs = PreparedFrames.open(Path(changed.data.root), arguments.split or SPLIT)
+    data, split = changed.data, arguments.split or SPLIT
+    pairs = PreparedFrames.open(Path(data.root), split, data.split)
     enhancer = Enhancer(network, changed)
     rows = rows_of_run(enhancer, seed)
     return frames_of_rows(rows, pairs.names, pairs, enhancer.volume)

@@ -1,5 +1,6 @@
 """Typed settings, read from YAML with `extends` and `a.b=value` overrides."""
 
+from radarsparse.config.reading import apply_overrides as apply_overrides
 from radarsparse.config.reading import check_whole as check_whole
 from radarsparse.config.reading import config_to_yaml as config_to_yaml
 from radarsparse.config.reading import describe_faults as describe_faults

@@ -16,6 +16,8 @@ Place = Annotated[float, Field(ge=-100.0, le=100.0)]
 RINGS_MAX = 1024
 RingsDeg = Annotated[tuple[Elevation, ...], Field(max_length=RINGS_MAX)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+FrameNumber = Annotated[int, Field(ge=0, lt=2**63)]
+FrameRange = tuple[FrameNumber, FrameNumber]
 
 
 class Settings(BaseModel):

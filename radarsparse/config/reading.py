@@ -185,9 +185,22 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         InputError: the file, a key or a value can't be used; the message names it.
     """
     raw = _read_extended(path, ())
+    apply_overrides(raw, overrides)
+    return validate_config(raw, str(path))
+
+
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change nested plain values in place.
+
+    Args:
+        raw: what `validate_config` is to check.
+        overrides: texts of the form `a.b=value`, later ones win.
+
+    Raises:
+        InputError: one has another form, or its value is no YAML.
+    """
     for override in overrides:
         _apply_override(raw, override)
-    return validate_config(raw, str(path))
 
 
 def validate_config(raw: Any, source: str) -> Config:
@@ -227,7 +240,7 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
     Args:
         config: the config of a finished run.
         overrides: texts of the form `a.b=value`; only `engine`, `data` and `sampling` can still
-            change.
+            change. Another `data.root` has other frames: `data.split` then no longer holds.
 
     Raises:
         InputError: a key is another one, unknown, or its value can't be used.
@@ -238,6 +251,8 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
             raise InputError(
                 f"--set {override}: only engine, data.* and sampling.* can change after training"
             )
+        if override.startswith("data.root="):
+            raw["data"]["split"] = None
         _apply_override(raw, override)
     return validate_config(raw, "the checkpoint's config")
 
@@ -273,7 +288,9 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: must read a.b=value")
     block = raw
     for key in keys[:-1]:
-        block = block.setdefault(key, {})
+        if block.get(key) is None:  # missing, or a block that is off
+            block[key] = {}
+        block = block[key]
         if not isinstance(block, dict):
             raise InputError(f"--set {override}: {key} is a single value, not a block")
     block[keys[-1]] = parse_yaml(text, f"--set {override}")

@@ -1,5 +1,6 @@
 """Blocks of settings, and what a run of each stage is made of."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from radarsparse.config.base import (
     Angle,
     Count,
     Few,
+    FrameRange,
     NotNegative,
     Place,
     Positive,
@@ -129,15 +131,27 @@ class DataSettings(Settings):
 
     The folder `cache` keeps the voxels of frames that training doesn't change. With `scenes_seed`
     training sees a simulated scene in each sample that no sample before it saw; `root` then serves
-    for validation alone.
+    for validation alone. `split` has inclusive ranges of frame numbers by split, in the place of
+    the folder's `split.yaml`.
     """
 
     root: str
+    split: Mapping[str, tuple[FrameRange, ...]] | None = None
     cache: str | None = None
     scenes_seed: Seed | None = None
     train_split: str = "train"
     val_split: str = "val"
     augment: AugmentSettings = AugmentSettings()
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "DataSettings":
+        for name, ranges in (self.split or {}).items():
+            for first, last in ranges:
+                if first > last:
+                    raise ValueError(
+                        f"split.{name} has [{first}, {last}], which ends before it begins"
+                    )
+        return self
 
 
 class VaeSettings(Settings):

@@ -190,16 +190,23 @@ class PreparedFrames(Sequence[ScanPair]):
     names: tuple[str, ...]
 
     @staticmethod
-    def open(root: Path, split: str) -> "PreparedFrames":
+    def open(root: Path, split: str, ranges_of: Split | None = None) -> "PreparedFrames":
         """Find the frames of a split in a folder that holds `frames/` and `split.yaml`.
+
+        Args:
+            root: the folder.
+            split: name of the split.
+            ranges_of: splits in the place of those in `split.yaml`.
 
         Raises:
             InputError: a folder or file is missing, the split is unknown or holds no frame.
         """
-        every, splits = PreparedFrames.open_all(root), read_split(root)
+        every = PreparedFrames.open_all(root)
+        splits = read_split(root) if ranges_of is None else ranges_of
         if split not in splits:
+            source = root / SPLIT_FILE if ranges_of is None else "data.split"
             there = ", ".join(map(str, splits))
-            raise InputError(f"{root / SPLIT_FILE}: no split {split!r}; there are: {there}")
+            raise InputError(f"{source}: no split {split!r}; there are: {there}")
         ranges = splits[split]
         names = [
             name

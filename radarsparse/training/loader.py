@@ -91,8 +91,8 @@ def open_splits(config: Config) -> dict[str, PreparedFrames | SimulatedFrames]:
     unseen = [data.val_split] if config.train.validation else []
     if data.scenes_seed is None:
         names = dict.fromkeys([data.train_split, *unseen])
-        return {split: PreparedFrames.open(root, split) for split in names}
-    splits = {split: PreparedFrames.open(root, split) for split in unseen}
+        return {split: PreparedFrames.open(root, split, data.split) for split in names}
+    splits = {split: PreparedFrames.open(root, split, data.split) for split in unseen}
     if data.train_split in splits:
         raise InputError(
             f"data.val_split = {data.val_split!r}: must differ from data.train_split, whose frames"

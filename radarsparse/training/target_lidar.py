@@ -1,5 +1,6 @@
 """Which LiDAR a run imitates, where its config doesn't say so: the one of the training data."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +22,14 @@ class Told(NamedTuple):
     line: str | None = None
 
 
-def tell_lidar(config: Config) -> Told:
+def tell_lidar(config: Config, otherwise_deg: Sequence[float] = ()) -> Told:
     """The config with the rings on the training data's card, mounted as in its first frame.
 
     What the config says itself stays: with an empty `lidar.rings_deg` nothing is told.
+
+    Args:
+        config: of a run.
+        otherwise_deg: rings of the run that it begins with, where the card names none.
 
     Raises:
         InputError: the data can't be used.
@@ -32,19 +37,21 @@ def tell_lidar(config: Config) -> Told:
     if "rings_deg" in config.lidar.model_fields_set:
         return Told(config)
     frames = open_splits(config)[config.data.train_split]
-    if not (rings_deg := frames.lidar_rings_deg):
+    on_card = frames.lidar_rings_deg
+    if not (rings_deg := on_card or otherwise_deg):
         return Told(config)
     first = frames[0]
     angles_rad, position_m = take_pose_apart(first.T_radar_lidar)
     lidar = {
-        "rings_deg": rings_deg,
+        "rings_deg": list(rings_deg),
         "position_m": _rounded(position_m),
         "yaw_pitch_roll_deg": _rounded(np.degrees(angles_rad)),
         **config.lidar.model_dump(exclude_unset=True),
     }
     raw = {**config.model_dump(mode="json"), "lidar": lidar}
+    whose = "of the data's card" if on_card else "of the weights, since no card of the data has any"
     line = (
-        f"lidar: {count_of(len(rings_deg), 'ring')} of the data's card, mounted as in frame"
+        f"lidar: {count_of(len(rings_deg), 'ring')} {whose}, mounted as in frame"
         f" {first.name} at {lidar['position_m']} m, {lidar['yaw_pitch_roll_deg']} deg"
     )
     return Told(validate_config(raw, f"frame {first.name}"), line)

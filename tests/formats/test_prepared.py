@@ -169,6 +169,19 @@ def test_a_split_holds_the_existing_frames_of_its_ranges(tmp_path: Path) -> None
         PreparedFrames.open(tmp_path, "test")
 
 
+def test_other_ranges_may_stand_in_the_place_of_those_of_the_folder(tmp_path: Path) -> None:
+    for name in ("000001", "000003", "000007"):
+        write_frame(tmp_path, make_pair(name))
+    ranges = {"train": [(3, 9)], "none": [(30, 40)]}
+    assert PreparedFrames.open(tmp_path, "train", ranges).names == ("000003", "000007")
+    write_split(tmp_path, {"train": [[0, 1]], "val": [[7, 7]]})
+    assert PreparedFrames.open(tmp_path, "train", ranges).names == ("000003", "000007")
+    with pytest.raises(InputError, match="holds none"):
+        PreparedFrames.open(tmp_path, "none", ranges)
+    with pytest.raises(InputError, match=r"data\.split: no split 'val'; there are: train, none"):
+        PreparedFrames.open(tmp_path, "val", ranges)
+
+
 def test_missing_parts_of_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
         PreparedFrames.open(tmp_path / "nowhere", "train")
