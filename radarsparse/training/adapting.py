@@ -23,6 +23,7 @@ from radarsparse.formats.prepared import (
 from radarsparse.geometry import Volume
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
 from radarsparse.scan import ScanPair
+from radarsparse.training.source_radar import tell_radar
 from radarsparse.training.target_lidar import tell_lidar
 
 HELD_BACK_SHARE = 0.15
@@ -86,9 +87,10 @@ def plan_adaptation(
     raw["train"] = _schedule(samples_for(len(train)) if samples is None else samples)
     apply_overrides(raw, [text for text in overrides if text.startswith("train.")])
     config, lidar_line = tell_lidar(_validate(raw), start.lidar.rings_deg)
+    config, radar_line = tell_radar(config)
     assert isinstance(config, DenoiserConfig)
-    lines = _describe(train, unseen, config)
-    return Adaptation(config, [*lines, lidar_line] if lidar_line else lines)
+    told = filter(None, (lidar_line, radar_line))
+    return Adaptation(config, [*_describe(train, unseen, config), *told])
 
 
 def check_prepared(root: Path) -> None:
@@ -195,7 +197,7 @@ def _check_inside(pair: ScanPair, volume: Volume) -> None:
 
 def _take_on(start: DenoiserConfig, frames: Path, checkpoint: str) -> dict[str, Any]:
     """What stays as the checkpoint has it, and what its new data and schedule replace."""
-    raw = start.model_dump(mode="json", exclude={"data", "lidar", "train"})
+    raw = start.model_dump(mode="json", exclude={"data", "lidar", "radar", "train"})
     lidar = {"azimuth_step_deg": start.lidar.azimuth_step_deg}
     # A network that was never told of beams has nothing to understand them with.
     told = lidar if start.lidar.rings_deg else {"rings_deg": []}

@@ -48,7 +48,7 @@ def tell_lidar(config: Config, otherwise_deg: Sequence[float] = ()) -> Told:
         "yaw_pitch_roll_deg": _rounded(np.degrees(angles_rad)),
         **config.lidar.model_dump(exclude_unset=True),
     }
-    raw = {**config.model_dump(mode="json"), "lidar": lidar}
+    raw = {**config.model_dump(mode="json", exclude_unset=True), "lidar": lidar}
     whose = "of the data's card" if on_card else "of the weights, since no card of the data has any"
     line = (
         f"lidar: {count_of(len(rings_deg), 'ring')} {whose}, mounted as in frame"

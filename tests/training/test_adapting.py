@@ -115,7 +115,7 @@ def test_the_lidar_is_that_of_the_card_or_that_of_the_weights(tmp_path: Path) ->
     assert adapted.lidar.rings_deg == tuple(range(-15, 16, 2))
     assert adapted.lidar.position_m == (-0.2, 0.0, 0.5)
     assert adapted.lidar.yaw_pitch_roll_deg == (4.0, 0.0, 0.0)
-    assert "16 rings of the weights, since no card" in lines[-1]
+    assert "16 rings of the weights, since no card" in lines[-2]
     write_dataset_card(tmp_path, replace(CARD, lidar_rings_deg=(-8.0, -2.0)))
     adapted, lines = plan(tmp_path)
     assert adapted.lidar.rings_deg == (-8.0, -2.0)
