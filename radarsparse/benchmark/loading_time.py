@@ -11,7 +11,9 @@ from radarsparse.config import AugmentSettings, Config
 from radarsparse.formats.prepared import PreparedFrames
 from radarsparse.training.loader import Rank, TrainingSamples, load_batches, plan_windows
 
-_NO_AUGMENTATION = AugmentSettings(mirror=0.0, yaw_max_deg=0.0, shift_std_m=0.0, radar_dropout=0.0)
+_NO_AUGMENTATION = AugmentSettings(
+    mirror=0.0, yaw_max_deg=0.0, shift_std_m=0.0, radar_dropout=0.0
+)
 
 
 def time_loading(

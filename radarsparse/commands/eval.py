@@ -279,12 +279,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pred", type=Path, metavar="DIR", help="predicted clouds, radar frame")
     add("--target", type=Path, metavar="DIR", help="LiDAR clouds, radar frame, or prepared frames")
     add("--raw", type=Path, metavar="DIR", help="radar clouds or prepared frames, scored too")
-    text = "consecutive radar scans or prepared frames: score agreement between them, no LiDAR"
-    add("--scans", type=Path, metavar="DIR", help=text)
-    text = f"with --scans: name and trans or T_world_radar (default: {POSES_FILE} beside them)"
-    add("--poses", type=Path, metavar="FILE", help=text)
-    text = "with --scans: scans per second; they are moved by their Doppler, not by poses"
-    add("--rate-hz", type=float, metavar="HZ", help=text)
+    _add_scans(parser)
     add_fields(parser)
     text = "further predictions of the same frames, as row NAME; may be repeated"
     add("--compare", action="append", default=[], metavar="NAME=DIR", help=text)
@@ -295,6 +290,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "change engine, data.* or sampling.* of the run's config; may be repeated"
     add("--set", action="append", default=[], metavar="A.B=VALUE", help=text)
     add("--out", type=Path, required=True, metavar="FILE", help="metrics.json")
+    _add_outputs(parser)
+
+
+def _add_scans(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    text = "consecutive radar scans or prepared frames: score agreement between them, no LiDAR"
+    add("--scans", type=Path, metavar="DIR", help=text)
+    text = f"with --scans: name and trans or T_world_radar (default: {POSES_FILE} beside them)"
+    add("--poses", type=Path, metavar="FILE", help=text)
+    text = "with --scans: scans per second; they are moved by their Doppler, not by poses"
+    add("--rate-hz", type=float, metavar="HZ", help=text)
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--csv", type=Path, metavar="FILE", help="the scores of every frame, too")
     text = "measure how real the clouds look as a set, too; takes minutes"
     add("--realism", action="store_true", help=text)

@@ -43,7 +43,7 @@ class MovingClip:
     scans: Sequence[StaticScan]
     T_first_scans: Steps
 
-    def held_out(self, at: int, volume: Volume) -> NDArray[np.float64]:
+    def held_out(self, at: int, volume: Volume) -> NDArray[np.floating]:
         """Static points of the neighbours of a scan inside a volume, [m, 3], the scan's frame.
 
         Args:
@@ -165,10 +165,12 @@ def _score_scan(
     clip: MovingClip, at: int, clouds: Mapping[str, Cloud], volume: Volume
 ) -> ScanScores:
     name, held_out = clip.scans[at].name, clip.held_out(at, volume)
-    rows, bands = {}, {}
-    for row, cloud in clouds.items():
-        try:
-            rows[row], bands[row] = consistency_scores(cloud, held_out, RANGE_EDGES_M)
-        except InputError as error:
-            raise InputError(f"scan {name}, row {row}: {error}") from error
+    try:
+        found = {
+            row: consistency_scores(cloud, held_out, RANGE_EDGES_M) for row, cloud in clouds.items()
+        }
+    except InputError as error:
+        raise InputError(f"scan {name}: {error}") from error
+    rows = {row: whole for row, (whole, _) in found.items()}
+    bands = {row: by_band for row, (_, by_band) in found.items()}
     return ScanScores(name, clip.clip.name, rows, bands)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class StaticScan:
 
     name: str
     radar: NDArray[np.float32]
-    velocity_mps: NDArray[np.float64]
+    velocity_mps: Floats
 
     @cached_property
     def is_static(self) -> NDArray[np.bool_]:
@@ -96,7 +96,7 @@ def _level_directions(radar: Floats) -> NDArray[np.float64]:
     return points_m[:, :2] / np.linalg.norm(points_m, axis=1, keepdims=True)
 
 
-def _guess_velocity(name: str, directions: Floats, doppler_mps: Floats) -> NDArray[np.float64]:
+def _guess_velocity(name: str, directions: Floats, doppler_mps: Floats) -> Floats:
     random = np.random.default_rng(0)
     rows = random.integers(len(directions), size=(_GUESSES, 2))
     pairs = directions[rows]
@@ -178,7 +178,7 @@ def _overlap(
     rate_hz: float,
 ) -> float:
     """How many points have a neighbour in other scans, if all steps turn by one angle."""
-    steps = [_step(*both, yaw_rad, rate_hz) for both in zip(scans[:-1], scans[1:], strict=True)]
+    steps = [_step(*both, yaw_rad, rate_hz) for both in pairwise(scans)]
     moved = [
         transform_points(T_first_scan, cloud)
         for T_first_scan, cloud in zip(chain_steps(steps), clouds, strict=True)

@@ -4,7 +4,9 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +49,9 @@ class ScanPoses:
             raise InputError(f"{self.path}: no pose of {count} of {clip.name}, first {missing[0]}")
         poses = [self.transforms[name] for name in needed]
         if not self.are_steps:
-            pairs = zip(poses[:-1], poses[1:], strict=True)
             poses = [
-                np.linalg.inv(T_world_scan) @ T_world_next for T_world_scan, T_world_next in pairs
+                np.linalg.inv(T_world_scan) @ T_world_next
+                for T_world_scan, T_world_next in pairwise(poses)
             ]
         for at, step in enumerate(poses):
             _check_step(f"{self.path}: from {clip.scans[at]} to {clip.scans[at + 1]}", step)
@@ -79,7 +81,7 @@ def read_poses(path: Path) -> ScanPoses:
     return ScanPoses(path, _by_name(names.tolist(), transforms, f"{path}: {key}"), key == STEPS)
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -92,7 +94,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _by_name(
-    names: Sequence[str], transforms: NDArray[np.generic], source: str
+    names: Sequence[str], transforms: NDArray[Any], source: str
 ) -> dict[str, NDArray[np.float64]]:
     found: dict[str, NDArray[np.float64]] = {}
     if len(names) and source.endswith(WORLD):
