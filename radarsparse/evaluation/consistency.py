@@ -156,9 +156,8 @@ def _make_inside(
 ) -> Cloud:
     cloud = make_cloud(scan)[:, :3]
     # What isn't finite lies nowhere; it stays, to be counted.
-    return cloud[
-        volume.contains(np.nan_to_num(cloud, nan=np.inf)) | ~np.isfinite(cloud).all(axis=1)
-    ]
+    finite = np.isfinite(cloud).all(axis=1)
+    return cloud[volume.contains(np.where(finite[:, None], cloud, 0.0)) | ~finite]
 
 
 def _score_scan(

@@ -85,7 +85,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since NumPy leaves a damaged one open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {key: archive[key] for key in ("name", STEPS, WORLD) if key in archive}
     except (AttributeError, EOFError, OSError, TypeError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({error})") from error
