@@ -35,7 +35,7 @@ def scans(tmp_path: Path) -> Words:
     drives = [make_drive(4, "a_"), make_drive(3, "b_", seed=1)]
     for drive in drives:
         save(tmp_path / "scans", **drive.scans)
-        save(tmp_path / "pred", **{name: radar[:, :4] for name, radar in drive.scans.items()})
+        save(tmp_path / "pred", **{name: radar[:, :3] for name, radar in drive.scans.items()})
     arrays = [drive.arrays() for drive in drives]
     # The second drive begins elsewhere.
     arrays[1]["T_world_radar"] = arrays[1]["T_world_radar"] + np.pad([[300.0]], ((0, 3), (3, 0)))
