@@ -214,7 +214,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _refuse(arguments: argparse.Namespace, names: Sequence[str], reason: str) -> None:
     for name in names:
-        if vars(arguments)[name] not in (None, [], False):
+        value = vars(arguments)[name]
+        if not (value is None or value is False or value == []):  # 0 was given, too
             raise InputError(f"--{name.replace('_', '-')}: {reason}")
 
 
