@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from radarsparse.metrics import bands, distribution, evaluate, published, realism, voxel
+from radarsparse.metrics import (
+    bands,
+    consistency,
+    distribution,
+    evaluate,
+    published,
+    realism,
+    voxel,
+)
 from radarsparse.metrics.cloud import THRESHOLDS_M, VOXEL_SIZES_M
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
@@ -57,7 +65,7 @@ def test_every_key_of_the_modes_is_in_their_table(mode: object) -> None:
     assert [key for key in shortened if f"`{key}`" not in table] == []
 
 
-@pytest.mark.parametrize("module", [bands, distribution, published, realism, voxel])
+@pytest.mark.parametrize("module", [bands, consistency, distribution, published, realism, voxel])
 def test_every_metric_function_is_named(module: ModuleType) -> None:
     names = {
         name
