@@ -31,7 +31,7 @@ def tell_radar(config: Config) -> Told:
     counts = [int(volume.contains(frames[number].radar).sum()) for number in chosen]
     low, high = np.percentile(counts, _PERCENT)
     points = [max(int(np.floor(low)), 1), max(int(np.ceil(high)), 1)]
-    raw = {**config.model_dump(mode="json"), "radar": {"points": points}}
+    raw = {**config.model_dump(mode="json", exclude_unset=True), "radar": {"points": points}}
     source = count_of(len(chosen), "frame")
     line = f"radar: {points[0]:,} to {points[1]:,} points in view, of {source}"
     return Told(validate_config(raw, "radar.points"), line)

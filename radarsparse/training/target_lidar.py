@@ -42,7 +42,7 @@ def tell_lidar(config: Config) -> Told:
         "yaw_pitch_roll_deg": _rounded(np.degrees(angles_rad)),
         **config.lidar.model_dump(exclude_unset=True),
     }
-    raw = {**config.model_dump(mode="json"), "lidar": lidar}
+    raw = {**config.model_dump(mode="json", exclude_unset=True), "lidar": lidar}
     line = (
         f"lidar: {count_of(len(rings_deg), 'ring')} of the data's card, mounted as in frame"
         f" {first.name} at {lidar['position_m']} m, {lidar['yaw_pitch_roll_deg']} deg"
