@@ -157,7 +157,8 @@ def _make_inside(
     cloud = make_cloud(scan)[:, :3]
     # What isn't finite lies nowhere; it stays, to be counted.
     finite = np.isfinite(cloud).all(axis=1)
-    return cloud[volume.contains(np.where(finite[:, None], cloud, 0.0)) | ~finite]
+    inside = volume.contains(np.where(finite.reshape(-1, 1), cloud, 0.0))
+    return cloud[inside | ~finite]
 
 
 def _score_scan(

@@ -57,8 +57,19 @@ class StaticScan:
         return self.radar[self.is_static, :3].astype(np.float64)
 
     def repeats(self, other: "StaticScan") -> bool:
-        """Whether both hold one measurement: the same Doppler and power, wherever points lie."""
-        return np.array_equal(self.radar[:, 3:], other.radar[:, 3:])
+        """Whether both hold one measurement, wherever points lie and whatever was cropped.
+
+        Most points then have a Doppler and power that one point of the other scan has, too. Values
+        that several points of a scan share, as those of coarse steps do, don't count.
+        """
+        least = 0.5 * min(len(self.radar), len(other.radar))
+        return len(self._single_values & other._single_values) > least
+
+    @cached_property
+    def _single_values(self) -> set[tuple[float, ...]]:
+        """Doppler and power that one point alone has."""
+        values, count = np.unique(self.radar[:, 3:], axis=0, return_counts=True)
+        return set(map(tuple, values[count == 1].tolist()))
 
 
 def find_static(name: str, radar: NDArray[np.float32]) -> StaticScan:

@@ -45,9 +45,22 @@ def test_one_measurement_twice_is_told_by_doppler_and_power() -> None:
     radar = make_drive(1).scans["drive_003"]
     moved = radar + np.float32([0.5, 0, 0, 0, 0])
     louder = radar + np.float32([0, 0, 0, 0, 1])
-    scan, again, other = (find_static("a", table) for table in (radar, moved, louder))
+    cropped = moved[len(moved) // 3 :]
+    tables = radar, moved, cropped, louder
+    scan, again, less, other = (find_static("a", table) for table in tables)
     assert scan.repeats(again)
+    assert scan.repeats(less)
     assert not scan.repeats(other)
+
+
+def test_coarse_values_of_a_radar_that_stands_are_no_repetition() -> None:
+    random = np.random.default_rng(0)
+    tables = [
+        np.c_[random.uniform(5.0, 30.0, (200, 3)), np.zeros(200), random.integers(40, 60, 200)]
+        for _ in range(2)
+    ]
+    one, two = (find_static("a", table.astype(np.float32)) for table in tables)
+    assert not one.repeats(two)
 
 
 @pytest.mark.parametrize(
