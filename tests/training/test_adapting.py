@@ -119,7 +119,7 @@ def test_the_lidar_is_that_of_the_card_or_that_of_the_weights(tmp_path: Path) ->
     write_dataset_card(tmp_path, replace(CARD, lidar_rings_deg=(-8.0, -2.0)))
     adapted, lines = plan(tmp_path)
     assert adapted.lidar.rings_deg == (-8.0, -2.0)
-    assert "2 rings of the data's card" in lines[-1]
+    assert "2 rings of the data's card" in lines[-2]
 
 
 def test_few_frames_are_said_to_be_few(tmp_path: Path, frames: Path, edm_run: Path) -> None:

@@ -208,7 +208,7 @@ def test_networks_in_training_are_told_of_the_beams_of_each_changed_frame(
     (batch,) = load_batches(samples, iter(MICROBATCHES[:1]), 0)
     mounts = [pair.T_radar_lidar for pair in batch.pairs]
     assert not np.array_equal(*mounts)
-    expected = Beams.of((-20.0, -5.0, 5.0), mounts, batch.volume)
+    expected = Beams.of([(-20.0, -5.0, 5.0)] * len(mounts), mounts, batch.volume)
     assert torch.equal(batch.beams.rings_rad, expected.rings_rad)
     assert torch.equal(batch.beams.T_lidar_voxels, expected.T_lidar_voxels)
     assert batch.beams.crossed(batch.lattice.support, 4).any()

@@ -140,7 +140,7 @@ def test_checkpoints_of_other_kinds_are_refused(vae_run, edm_run, tmp_path):
 def test_a_checkpoint_of_another_format_is_refused(vae_run, tmp_path: Path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes((vae_run / "model.safetensors").read_bytes())
     monkeypatch.setattr("radarsparse.models.weights.FORMAT", "9")
-    with pytest.raises(InputError, match=r"format '3' .*needed is '1' to '9'"):
+    with pytest.raises(InputError, match=r"format '4' .*needed is '1' to '9'"):
         load_vae(tmp_path)
 
 
