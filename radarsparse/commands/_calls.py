@@ -49,7 +49,8 @@ def show_frame(checkpoint: str | Path, data: Path, metrics: Path) -> dict[str, s
     Returns:
         The files, by what they are.
     """
-    enhancer, pair = Enhancer.load(checkpoint), PreparedFrames.open(data, "test")[0]
+    pair = PreparedFrames.open(data, "test")[0]
+    enhancer = Enhancer.load(checkpoint).mounted_as(pair.T_radar_lidar)
     found = enhancer(pair.radar)
     cloud, picture = (metrics.with_name(name) for name in ("enhanced.ply", "report.png"))
     write_cloud(cloud, found.table, found.probability)

@@ -24,7 +24,8 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     """
     data, vae, edm, release = (arguments.out / name for name in ("data", "vae", "edm", "release"))
     changes = ["--set", f"data.root={data}"]
-    call("simulate", "--out", data, "--frames", FRAMES, "--seed", 0)
+    varied = "--radar", "varied", "--lidar", "varied"
+    call("simulate", "--out", data, "--frames", FRAMES, "--seed", 0, *varied)
     call("train", "--config", "release_vae", "--out", vae, *changes)
     changes += ["--set", f"model.vae={vae}"]
     call("train", "--config", "release_edm", "--out", edm, *changes)

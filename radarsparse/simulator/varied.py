@@ -22,7 +22,7 @@ from radarsparse.simulator.radar_models import (
 POINTS = (120.0, 8000.0)
 ANSWERS_PER_PROBE = 0.18
 # Chances of the sensors that are drawn.
-LIKE_ASTYX = 0.25
+LIKE_ASTYX = 0.4
 LIDAR_CHANCES = ((VLP_16, 0.5), (HDL_64, 0.1), (OS1_128, 0.1))
 
 
