@@ -160,10 +160,15 @@ class Enhancer:
         """Where scenes are, and which LiDAR is imitated."""
         return Surroundings(self.volume, self.lidar, self.device)
 
-    def mounted_as(self, T_radar_lidar: NDArray[np.float64]) -> "Enhancer":
-        """The same network that imitates its LiDAR where another one stands, [4, 4]."""
+    def beside(self, pair: ScanPair) -> "Enhancer":
+        """The same network that imitates the LiDAR of a pair where it stands.
+
+        Rings are those of the weights where the pair states none of its own.
+        """
         other = copy(self)
-        other.lidar = mount(self.lidar, T_radar_lidar)
+        other.lidar = mount(self.lidar, pair.T_radar_lidar)
+        if pair.rings_deg and self.lidar.rings_deg:
+            other.lidar = other.lidar.model_copy(update={"rings_deg": pair.rings_deg})
         return other
 
     def imitating(self, lidar: str | Path) -> "Enhancer":
@@ -326,7 +331,7 @@ class Enhancer:
             batch, vae = self.make_batch(pair).to(self.device), self.network.vae
             hints = vae.hints(batch.radar, batch.beams)
             voxels = vae.decode(vae.encode(batch.lidar), hints)
-            there, state = self.mounted_as(pair.T_radar_lidar), self.network.clean_state(batch)
+            there, state = self.beside(pair), self.network.clean_state(batch)
             cloud = there._place(voxels, batch.lattice, state, self.sampling.return_share)
         return replace(cloud, seconds=perf_counter() - started)
 

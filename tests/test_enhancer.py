@@ -1,4 +1,5 @@
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -336,8 +337,13 @@ def test_a_mount_is_taken_from_its_transform_and_rings_stay(enhancer):
     told = copy(enhancer)
     told.lidar = lidar
     T_radar_lidar = pose(np.radians((20.0, -4.0, 7.0)), (-0.2, 0.1, 0.4))
-    other = told.mounted_as(T_radar_lidar)
+    pair = replace(tiny_pair(0), T_radar_lidar=T_radar_lidar)
+    other = told.beside(pair)
     assert other.lidar.rings_deg == lidar.rings_deg
+    own = replace(pair, rings_deg=(2.0, 5.0))
+    assert told.beside(own).lidar == other.lidar.model_copy(update={"rings_deg": (2.0, 5.0)})
+    # A network that was told of none imitates none.
+    assert enhancer.beside(own).lidar.rings_deg == ()
     found = pose(np.radians(other.lidar.yaw_pitch_roll_deg), other.lidar.position_m)
     np.testing.assert_allclose(found, T_radar_lidar, atol=1e-12)
     assert told.lidar == lidar

@@ -50,7 +50,7 @@ def show_frame(checkpoint: str | Path, data: Path, metrics: Path) -> dict[str, s
         The files, by what they are.
     """
     pair = PreparedFrames.open(data, "test")[0]
-    enhancer = Enhancer.load(checkpoint).mounted_as(pair.T_radar_lidar)
+    enhancer = Enhancer.load(checkpoint).beside(pair)
     found = enhancer(pair.radar)
     cloud, picture = (metrics.with_name(name) for name in ("enhanced.ply", "report.png"))
     write_cloud(cloud, found.table, found.probability)

@@ -98,11 +98,11 @@ def rows_of_run(enhancer: Enhancer, seed: int) -> dict[str, MakeRow]:
     volume = enhancer.volume
 
     def regress(pair: ScanPair) -> Cloud:
-        there = enhancer.mounted_as(pair.T_radar_lidar)
+        there = enhancer.beside(pair)
         return there.regress(pair.radar, _name_radar(pair)).table
 
     def enhance(pair: ScanPair, samples: int = 0) -> EnhancedCloud:
-        there, own_seed = enhancer.mounted_as(pair.T_radar_lidar), frame_seed(seed, pair.name)
+        there, own_seed = enhancer.beside(pair), frame_seed(seed, pair.name)
         return there(pair.radar, own_seed, samples=samples, name=_name_radar(pair))
 
     return {

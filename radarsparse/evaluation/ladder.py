@@ -146,7 +146,7 @@ def reconstruct_wrongly(enhancer: Enhancer, pair: ScanPair, seed: int) -> Cloud:
         # A cell that was never there has the mean latent, which is 0.
         voxels = vae.decode(fill(kept, support), vae.hints(batch.radar, batch.beams))
     table = place_points(voxels.coords[:, 1:].numpy(), voxels.feats.numpy(), enhancer.volume)
-    around = enhancer.mounted_as(pair.T_radar_lidar).around
+    around = enhancer.beside(pair).around
     points, source = find_returns(table[:, :3], np.ones(len(table)), around, share=0.0)
     return np.c_[points, table[source, 3]]
 
@@ -205,7 +205,7 @@ class _ScoredDraws(NamedTuple):
 def _score_frame(enhancer: Enhancer, pair: ScanPair) -> _ScoredDraws:
     network, sampling = enhancer.network, enhancer.sampling
     batch, seed = enhancer.make_batch(pair), frame_seed(SEED, pair.name)
-    there = enhancer.mounted_as(pair.T_radar_lidar)
+    there = enhancer.beside(pair)
     scenes = make_views(pair.radar, there.around, sampling.views, pair.name)
     with use_engine(enhancer.engine):
         views = network.look(scenes)

@@ -55,7 +55,7 @@ def test_they_beat_raw_radar_on_scenes_they_never_saw() -> None:
     enhancer, scores = Enhancer.load(), []
     for index in range(4):
         pair = simulate_pair(SEED, index * DRIVE_FRAMES)
-        there = enhancer.mounted_as(pair.T_radar_lidar)
+        there = enhancer.beside(pair)
         lidar = crop(pair.lidar_in_radar_frame, enhancer.volume, "LiDAR")
         radar = crop(pair.radar, enhancer.volume, "radar")
         scores.append((f_score(radar, lidar), f_score(there(pair.radar).table, lidar)))

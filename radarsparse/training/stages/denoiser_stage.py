@@ -97,7 +97,7 @@ class DenoiserStage(nn.Module, ABC):
 
     def predict(self, pair: ScanPair) -> NDArray[np.float32]:
         """A cloud drawn for the radar, x, y, z, intensity [n, 4]; always the same one."""
-        enhancer = Enhancer(self.network, self.config).mounted_as(pair.T_radar_lidar)
+        enhancer = Enhancer(self.network, self.config).beside(pair)
         return enhancer(pair.radar, name=f"frame {pair.name}").table
 
     def _regress_instead(self, task: Task, clean: Tensor, regression: Tensor, rows: Tensor) -> Task:
