@@ -31,7 +31,7 @@ class SamplingSettings(Settings):
     views: Literal[1, 2] = 1
     regression_share: Share = 1.0
     detail_sigma: Positive | None = 0.6
-    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
+    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.6
     voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.09
     return_share: Share = 0.7
 
@@ -43,4 +43,5 @@ class FewStepSamplingSettings(SamplingSettings):
     last_sigma: Positive = 10.0
     regression_share: Share = 0.0
     detail_sigma: Positive | None = None
+    presence_threshold: Annotated[float, Field(ge=-1.0, le=1.0)] = -0.2
     voxel_probability: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
