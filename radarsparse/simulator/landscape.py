@@ -9,11 +9,14 @@ from radarsparse.simulator.relief import Floats
 from radarsparse.simulator.road import SIDES, Road, random_road
 from radarsparse.simulator.roadside import posts, roadside
 from radarsparse.simulator.traffic import moving_vehicles, parked_vehicles, people
-from radarsparse.simulator.world import Cylinder, World
+from radarsparse.simulator.world import Cylinder, Part, World, bottom_m, clearance_m
 
 # Of one frame: a car that brakes, turns and rolls over bumps.
 CAR_TILT_STD_RAD = float(np.radians(0.7))
 CAR_BOUNCE_STD_M = 0.03
+# Nothing solid stands where the car and its sensors are.
+CAR_REACH_M = 1.5
+CAR_TOP_M = 3.0
 
 
 def random_world(rng: np.random.Generator, mounts: Mounts) -> World:
@@ -25,12 +28,22 @@ def random_world(rng: np.random.Generator, mounts: Mounts) -> World:
         parts += background(road, side)
     return World(
         # Boxes first: the noise of a surface is drawn by the number of its part.
-        parts=tuple(sorted(parts, key=lambda part: isinstance(part, Cylinder))),
+        parts=tuple(
+            sorted(
+                (part for part in parts if not _in_the_car(part)),
+                key=lambda part: isinstance(part, Cylinder),
+            )
+        ),
         T_world_radar=_car_pose(road) @ mounts.T_car_radar,
         T_radar_lidar=mounts.T_radar_lidar,
         ego_velocity_mps=(max(0.0, rng.normal(7.0, 5.0)), 0.0, 0.0),
         relief=road.relief,
     )
+
+
+def _in_the_car(part: Part) -> bool:
+    solid = not part.free_path_m
+    return solid and clearance_m(part) < CAR_REACH_M and bottom_m(part) < CAR_TOP_M
 
 
 def _car_pose(road: Road) -> Floats:

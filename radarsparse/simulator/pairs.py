@@ -19,7 +19,7 @@ from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import ASTYX_6455, RadarModel
 from radarsparse.simulator.varied import random_lidar, random_radar
 
-SIMULATOR_VERSION = 3
+SIMULATOR_VERSION = 4
 """To be raised when the same seed and sensors give other points."""
 FRAMES_MAX = 1_000_000
 """As many as names of six digits tell apart."""

@@ -70,6 +70,23 @@ class Cylinder:
 Part = Box | Cylinder
 
 
+def clearance_m(part: Part) -> float:
+    """How far a part is from the upright line through the world's origin; 0 where it is in it."""
+    if isinstance(part, Cylinder):
+        return max(0.0, float(np.hypot(*part.center_m)) - part.radius_m)
+    cos, sin = np.cos(part.yaw_rad), np.sin(part.yaw_rad)
+    from_origin = np.array([[cos, sin], [-sin, cos]]) @ part.center_m[:2]
+    outside_m = np.abs(from_origin) - 0.5 * np.asarray(part.size_m[:2])
+    return float(np.hypot(*np.maximum(outside_m, 0.0)))
+
+
+def bottom_m(part: Part) -> float:
+    """Height of a part's underside."""
+    if isinstance(part, Cylinder):
+        return part.bottom_m
+    return part.center_m[2] - 0.5 * part.size_m[2]
+
+
 @dataclass(frozen=True)
 class World:
     """All that the sensors can see, where they are, and how fast both move, level."""

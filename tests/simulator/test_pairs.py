@@ -25,7 +25,16 @@ from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import ASTYX_6455
 from radarsparse.simulator.raycast import cast_rays
 from radarsparse.simulator.relief import Relief, Wave, range_to_ground
-from radarsparse.simulator.world import Box, Cylinder, Material, Part, Triple, World
+from radarsparse.simulator.world import (
+    Box,
+    Cylinder,
+    Material,
+    Part,
+    Triple,
+    World,
+    bottom_m,
+    clearance_m,
+)
 
 RADAR_HEIGHT_M = 1.6
 REACH_M = 400.0
@@ -331,13 +340,35 @@ def test_seed_and_index_determine_a_frame() -> None:
         (7, 1, 2, 410410683, 688421158),
     ],
 )
-def test_frames_of_version_3_stay_as_they_are(
+def test_frames_of_version_4_stay_as_they_are(
     seed: int, index: int, radar_sweeps: int, radar_crc: int, lidar_crc: int
 ) -> None:
-    assert SIMULATOR_VERSION == 3
+    assert SIMULATOR_VERSION == 4
     pair = simulate_pair(seed, index, radar_sweeps)
     assert zlib.crc32(pair.radar.tobytes()) == radar_crc
     assert zlib.crc32(pair.lidar.tobytes()) == lidar_crc
+
+
+def test_no_lorry_is_parked_over_the_car() -> None:
+    # A lorry at the kerb of a narrow road reached over the car, and the LiDAR saw nothing else.
+    assert len(simulate_pair(0, 6089, rig=VARIED_RIG).lidar) > 1000
+
+
+def test_nothing_solid_is_within_reach_of_the_car() -> None:
+    close = Box((0.0, 2.4, 1.0), (4.0, 1.9, 1.6), 0.0, Material.VEHICLE)
+    turned = replace(close, yaw_rad=math.pi / 2)
+    pole = Cylinder((3.0, 4.0), 0.5, 0.5, 4.0, Material.METAL)
+    assert clearance_m(close) == pytest.approx(2.4 - 0.95)
+    assert clearance_m(turned) == pytest.approx(0.4)
+    assert clearance_m(replace(close, center_m=(5.0, 4.95, 1.0))) == pytest.approx(5.0)
+    assert clearance_m(pole) == pytest.approx(4.5)
+    assert bottom_m(close) == pytest.approx(0.2)
+    assert bottom_m(pole) == 0.5
+    for index in range(60):
+        rng = np.random.default_rng([0, index])
+        world = random_world(rng, random_mounts(rng, ASTYX_PLACES))
+        solid = [part for part in world.parts if not part.free_path_m and bottom_m(part) < 3.0]
+        assert all(clearance_m(part) >= 1.5 for part in solid)
 
 
 def test_drives_of_varied_sensors_differ_and_say_their_rings() -> None:

@@ -16,7 +16,7 @@ from radarsparse.simulator.pairs import ASTYX_RIG, DRIVE_FRAMES, SensorRig, simu
 from radarsparse.simulator.radar import scan_radar
 from radarsparse.simulator.radar_models import RADARS, ZF_FRGEN21
 
-FRAMES = 16
+FRAMES = 48
 SEED = 40
 BAND_EDGES_M = (2.0, 15.0, 30.0, 50.0, 100.0)
 MATCHED_M = 2.0
@@ -73,7 +73,7 @@ def test_astyx_points_beside_the_lidar_err_as_measured() -> None:
     measured = [(0.16, 0.64, 1.25), (0.27, 0.59, 1.36), (0.39, 0.54, 1.15), (0.42, 0.48, 0.92)]
     # Medians of thousands of points are known to 2 %; the rest is how far the model is from the
     # sensor, worst in range and azimuth far away, where a cut at 2 m leaves little.
-    np.testing.assert_allclose(errors, measured, rtol=0.45)
+    np.testing.assert_allclose(errors, measured, rtol=0.55)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     pair = PreparedFrames.open(out, "val")[0]
     np.testing.assert_array_equal(pair.radar, simulate_pair(7, 3).radar)
     card = yaml.safe_load((out / "dataset.yaml").read_text())
-    counts = {"simulator_version": 3, "seed": 7, "frames": 5, "radar_sweeps": 1}
+    counts = {"simulator_version": 4, "seed": 7, "frames": 5, "radar_sweeps": 1}
     sensors = {"radar": "Astyx 6455 HiRes", "lidar": "Velodyne VLP-16"}
     assert card["provenance"] == counts | sensors
     assert card["lidar_rings_deg"] == list(range(-15, 16, 2))
