@@ -90,6 +90,15 @@ def add_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bin-type", choices=("float32", "float64"), help=text)
 
 
+def add_lidar(parser: argparse.ArgumentParser) -> None:
+    """Add which LiDAR the clouds of weights shall look like."""
+    text = (
+        "LiDAR that is imitated: vlp16, hdl64, os1-128, or a YAML file with rings_deg and, where it"
+        " isn't that of the weights, its mount (default: that of the weights)"
+    )
+    parser.add_argument("--lidar", metavar="NAME", help=text)
+
+
 def read_fields(arguments: argparse.Namespace) -> "Fields":
     """What was said of them.
 

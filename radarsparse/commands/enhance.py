@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from radarsparse.cli import Command, add_fields, read_fields
+from radarsparse.cli import Command, add_fields, add_lidar, read_fields
 from radarsparse.config import check_whole
 from radarsparse.enhancer import COUNT_MOST, SEED_MOST, EnhancedCloud, Enhancer, Tiles
 from radarsparse.errors import InputError
@@ -23,7 +23,6 @@ from radarsparse.formats.bags.messages import Message
 from radarsparse.formats.bags.topics import RadarTopic, open_radar_topic, read_radar_topic
 from radarsparse.formats.bags.writing import encode_cloud, write_bag
 from radarsparse.formats.clouds import is_bag, list_clouds, read_radar, unique_names, write_cloud
-from radarsparse.formats.lidars import LIDARS
 from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
@@ -307,11 +306,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "also draw so many clouds of what may be there, into the folder draws (default: none)"
     parser.add_argument("--samples", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
-    text = (
-        f"LiDAR that is imitated: {', '.join(LIDARS)}, or a YAML file with rings_deg and, where it"
-        " isn't that of the weights, its mount (default: that of the weights)"
-    )
-    parser.add_argument("--lidar", metavar="NAME", help=text)
+    add_lidar(parser)
     _add_input_arguments(parser)
     text = "device of the network, such as cuda (default: cpu)"
     parser.add_argument("--device", default="cpu", metavar="NAME", help=text)

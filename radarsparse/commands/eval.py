@@ -8,7 +8,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from radarsparse.cli import CONFIG_HELP, Command, add_fields, config_path, read_fields
+from radarsparse.cli import (
+    CONFIG_HELP,
+    Command,
+    add_fields,
+    add_lidar,
+    config_path,
+    read_fields,
+)
 from radarsparse.config import (
     DenoiserConfig,
     VolumeSettings,
@@ -51,8 +58,8 @@ from radarsparse.metrics.summary import RESAMPLES, write_csv, write_json
 from radarsparse.models.weights import load_diffusion, run_folder
 
 FOLDERS_ONLY = ("target", "raw", "fields", "bin_type", "compare", "crop", "config")
-RUN_ONLY = ("split", "seed")
-SCANS_ONLY = ("poses", "rate_hz")
+RUN_ONLY = ("split", "seed", "lidar")
+SCANS_ONLY = ("poses", "rate_hz", "lidar")
 NOT_WITH_SCANS = ("target", "raw", "compare", "crop", "split", "pictures", "realism")
 RATE_MOST_HZ = 1000.0
 SPLIT, SEED = "val", 0
@@ -62,6 +69,7 @@ EXAMPLES = """
 radarsparse eval --checkpoint runs/edm --split val --out metrics.json
 radarsparse eval --pred clouds --target DIR --raw DIR --out metrics.json --pictures pictures
 radarsparse eval --checkpoint weights --scans DIR --rate-hz 10 --out metrics.json --dry-run
+radarsparse eval --checkpoint weights --scans DIR --lidar hdl64 --out metrics.json --dry-run
 radarsparse eval --pred A --compare other=B --target C --crop 0,-25,-3,50,25,3 --out metrics.json
 torchrun --nproc-per-node=4 -m radarsparse eval --pred clouds --target DIR --out metrics.json
 """
@@ -176,6 +184,8 @@ def _choose_clouds(
     """What makes a scan's cloud, and the volume that all are cropped to."""
     if arguments.checkpoint:
         enhancer, _ = _open_enhancer(arguments)
+        if arguments.lidar is not None:
+            enhancer = enhancer.imitating(arguments.lidar)
         return partial(_enhance, enhancer, _read_seed(arguments)), enhancer.volume
     files = unique_names(list_clouds(arguments.pred))
     if missing := [name for name in folder.names if name not in files]:
@@ -303,6 +313,7 @@ def _add_scans(parser: argparse.ArgumentParser) -> None:
     add("--poses", type=Path, metavar="FILE", help=text)
     text = "with --scans: scans per second; they are moved by their Doppler, not by poses"
     add("--rate-hz", type=float, metavar="HZ", help=text)
+    add_lidar(parser)
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:

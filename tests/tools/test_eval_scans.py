@@ -87,6 +87,17 @@ def test_a_run_draws_each_scan_with_a_seed_of_its_own(evaluate, edm_run, scans, 
     assert json.loads(texts[0])["frames"] == 7
 
 
+def test_clouds_look_like_the_lidar_that_is_named(evaluate, scans, tmp_path):
+    words = ("--checkpoint", "weights", *scans[:2], "--resamples", 5)
+    points = {}
+    for name in ("vlp16", "hdl64"):
+        evaluate(*words, "--lidar", name, "--out", tmp_path / f"{name}.json")
+        points[name] = json.loads((tmp_path / f"{name}.json").read_text())["pred"]["points"]
+    assert points["hdl64"] > 2 * points["vlp16"]
+    with pytest.raises(InputError, match="LiDAR 'vlp17': neither a file nor one of vlp16"):
+        evaluate(*words, "--lidar", "vlp17", "--out", tmp_path / "m.json")
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -97,6 +108,7 @@ def test_a_run_draws_each_scan_with_a_seed_of_its_own(evaluate, edm_run, scans, 
         (("--pictures", "x"), "--pictures: doesn't go with --scans"),
         (("--realism",), "--realism: doesn't go with --scans"),
         (("--seed", "1"), "--seed: goes with --checkpoint RUN"),
+        (("--lidar", "hdl64"), "--lidar: goes with --checkpoint RUN"),
         (("--checkpoint", "x"), "give either --checkpoint RUN, or --pred DIR"),
         (("--rate-hz", "0"), "--rate-hz 0: must be positive and at most 1000"),
         (("--rate-hz", "nan"), "--rate-hz nan: must be positive"),
@@ -110,7 +122,7 @@ def test_unusable_options_are_named(evaluate, scans, tmp_path, more, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pred", "scans"]
 
 
-@pytest.mark.parametrize("words", [("--poses", "x"), ("--rate-hz", "10")])
+@pytest.mark.parametrize("words", [("--poses", "x"), ("--rate-hz", "10"), ("--lidar", "hdl64")])
 def test_what_goes_with_scans_does_not_go_without(evaluate, tmp_path, words):
     with pytest.raises(InputError, match=f"{words[0]}: goes with --scans DIR"):
         evaluate("--checkpoint", "x", *words, "--out", tmp_path / "m.json")
