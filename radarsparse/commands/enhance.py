@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from radarsparse.cli import Command, add_fields, add_lidar, read_fields
-from radarsparse.config import check_whole
+from radarsparse.config import LidarSettings, check_whole
 from radarsparse.enhancer import COUNT_MOST, SEED_MOST, EnhancedCloud, Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.files import Unfinished, count_of, replacing
@@ -23,6 +23,7 @@ from radarsparse.formats.bags.messages import Message
 from radarsparse.formats.bags.topics import RadarTopic, open_radar_topic, read_radar_topic
 from radarsparse.formats.bags.writing import encode_cloud, write_bag
 from radarsparse.formats.clouds import is_bag, list_clouds, read_radar, unique_names, write_cloud
+from radarsparse.formats.lidars import read_lidar
 from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
@@ -165,13 +166,21 @@ def _unfinished(
         "seed": arguments.seed,
         "steps": arguments.steps,
         "samples": arguments.samples,
-        "lidar": arguments.lidar,
+        "lidar": _name_lidar(arguments.lidar),
         "format": arguments.format,
         "tile_m": arguments.tile_m,
         "tile_overlap_m": arguments.tile_overlap_m,
         "T_radar_sensor": _read_transform(arguments.T_radar_sensor).tolist(),
     }
     return Unfinished(arguments.out, claim, *assemble)
+
+
+def _name_lidar(lidar: str | None) -> str | None:
+    """A LiDAR by its name, a file of one by what is in it, too."""
+    if lidar is None:
+        return None
+    stated = read_lidar(lidar, LidarSettings()).model_dump_json()
+    return f"{lidar} ({hashlib.sha256(stated.encode()).hexdigest()[:8]})"
 
 
 def _open_files(arguments: argparse.Namespace, _: NDArray[np.float64]) -> Job:

@@ -60,7 +60,7 @@ from radarsparse.models.weights import load_diffusion, run_folder
 FOLDERS_ONLY = ("target", "raw", "fields", "bin_type", "compare", "crop", "config")
 RUN_ONLY = ("split", "seed", "lidar")
 SCANS_ONLY = ("poses", "rate_hz", "lidar")
-NOT_WITH_SCANS = ("target", "raw", "compare", "crop", "split", "pictures", "realism")
+NOT_WITH_SCANS = ("target", "raw", "compare", "crop", "split", "pictures", "realism", "worst")
 RATE_MOST_HZ = 1000.0
 SPLIT, SEED = "val", 0
 # What pictures are made from, beside the frames.
@@ -120,7 +120,7 @@ def _report(
     scores: Sequence[FrameScores],
     pictures: Path | None,
 ) -> Mapping[str, Any]:
-    report = make_report(scores, frames, arguments.resamples, arguments.worst)
+    report = make_report(scores, frames, arguments.resamples, _read_worst(arguments))
     if arguments.realism:
         report["realism"] = score_realism(frames, arguments.resamples)
     if arguments.csv:
@@ -218,8 +218,8 @@ def _check(arguments: argparse.Namespace) -> None:
         _refuse(arguments, SCANS_ONLY, "goes with --scans DIR, which isn't given")
     if arguments.pred and arguments.set and not arguments.config:
         raise InputError("--set: goes with --checkpoint RUN or --config YAML; neither is given")
-    for option, least in {"resamples": 1, "worst": 0}.items():
-        check_whole(f"--{option}", getattr(arguments, option), least, 10**6)
+    check_whole("--resamples", arguments.resamples, 1, 10**6)
+    _read_worst(arguments)
 
 
 def _refuse(arguments: argparse.Namespace, names: Sequence[str], reason: str) -> None:
@@ -245,6 +245,10 @@ def _unfinished(arguments: argparse.Namespace) -> Unfinished:
 
 def _read_seed(arguments: argparse.Namespace) -> int:
     return check_whole("--seed", SEED if arguments.seed is None else arguments.seed, 0, SEED_MOST)
+
+
+def _read_worst(arguments: argparse.Namespace) -> int:
+    return check_whole("--worst", WORST if arguments.worst is None else arguments.worst, 0, 10**6)
 
 
 def _open_enhancer(arguments: argparse.Namespace) -> tuple[Enhancer, DenoiserConfig]:
@@ -324,7 +328,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     text = "new folder: curves of all distances, the worst frames in the colours of their errors"
     add("--pictures", type=Path, metavar="DIR", help=text)
     text = f"how many of the worst frames are named and drawn (default: {WORST})"
-    add("--worst", type=int, default=WORST, metavar="N", help=text)
+    add("--worst", type=int, metavar="N", help=text)
     text = f"draws of the bootstrap behind the 95 %% intervals (default: {RESAMPLES})"
     add("--resamples", type=int, default=RESAMPLES, metavar="N", help=text)
     add("--workers", type=int, metavar="N", help="frames side by side (default: number of cores)")

@@ -232,6 +232,17 @@ def test_another_lidar_is_imitated(tmp_path):
     assert len(expected.points) != len(own.points)
 
 
+def test_a_lidar_of_other_rings_begins_other_work(tmp_path):
+    source, lidar = tmp_path / "radar", tmp_path / "mine.yaml"
+    source.mkdir()
+    np.save(source / "0.npy", radar(0))
+    np.save(source / "1.npy", np.zeros((3, 5)))
+    for rings_deg, message in (("[-2, 0, 2]", "no usable point"), ("[-2, 0, 3]", "begun with lid")):
+        lidar.write_text(f"rings_deg: {rings_deg}")
+        with pytest.raises(InputError, match=message):
+            enhance(SHIPPED, source, tmp_path / "out", "--lidar", lidar)
+
+
 def test_weights_that_were_told_of_no_lidar_imitate_none(edm_run):
     with pytest.raises(InputError, match="'hdl64': these weights were told of none"):
         Enhancer.load(edm_run).imitating("hdl64")

@@ -4,14 +4,11 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from radarsparse.cli import parse
-from radarsparse.commands.eval import COMMAND
 from radarsparse.errors import InputError
 from radarsparse.evaluation import critic
 from radarsparse.evaluation.realism import MEASURES
@@ -21,17 +18,6 @@ from tests.processes import environment
 from tests.tools.test_run import ROOT, call, refused
 
 Words = tuple[object, ...]
-
-
-@pytest.fixture
-def evaluate(capsys) -> Callable[..., str]:
-    """Runs the tool in this process, which saves the seconds of a start; gives what it prints."""
-
-    def act(*words: object) -> str:
-        COMMAND.act(parse(COMMAND, [str(word) for word in words]))
-        return capsys.readouterr().out
-
-    return act
 
 
 @pytest.fixture

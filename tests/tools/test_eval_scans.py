@@ -2,31 +2,17 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from radarsparse.cli import parse
-from radarsparse.commands.eval import COMMAND
 from radarsparse.errors import InputError
 from tests.evaluation.clouds import save
 from tests.evaluation.drives import make_drive
 from tests.tools.test_run import call, refused
 
 Words = tuple[object, ...]
-
-
-@pytest.fixture
-def evaluate(capsys) -> Callable[..., str]:
-    """Runs the tool in this process; gives what it prints."""
-
-    def act(*words: object) -> str:
-        COMMAND.act(parse(COMMAND, [str(word) for word in words]))
-        return capsys.readouterr().out
-
-    return act
 
 
 @pytest.fixture
@@ -106,6 +92,7 @@ def test_clouds_look_like_the_lidar_that_is_named(evaluate, scans, tmp_path):
         (("--crop", "0,0,0,1,1,1"), "--crop: doesn't go with --scans"),
         (("--compare", "a=b"), "--compare: doesn't go with --scans"),
         (("--pictures", "x"), "--pictures: doesn't go with --scans"),
+        (("--worst", "3"), "--worst: doesn't go with --scans"),
         (("--realism",), "--realism: doesn't go with --scans"),
         (("--seed", "1"), "--seed: goes with --checkpoint RUN"),
         (("--lidar", "hdl64"), "--lidar: goes with --checkpoint RUN"),
