@@ -27,7 +27,7 @@ from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import TiledDenoiser, decode_tiles, denoiser_reach, whole_cells
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
 from radarsparse.scan import ScanPair
-from radarsparse.sparse import SparseTensor, use_engine
+from radarsparse.sparse import SparseTensor, engine_in_use, packing, use_engine
 from radarsparse.voxels.batch import Batch, make_batch
 from radarsparse.voxels.radar_input import InputHealth, examine, read_points
 from radarsparse.voxels.returns import find_returns
@@ -250,9 +250,10 @@ class Enhancer:
         radar = read_points(points, name)
         with self._working():
             scenes = make_views(radar, self.around, sampling.views, name)
-            views = self.network.look(scenes)
-            likeliest = self.network.draw(views, seed, sampling)
-            drawn = self.network.draw_each(views, samples, seed, sampling)
+            with packing():  # what is decoded stays in float32, since positions would move
+                views = self.network.look(scenes)
+                likeliest = self.network.draw(views, seed, sampling)
+                drawn = self.network.draw_each(views, samples, seed, sampling)
             between = torch.stack([each.state for each in drawn]) if drawn else likeliest.draws
             cloud = self.decode(likeliest.state, scenes[0], between)
             draws = tuple(self.decode_draw(each, scenes[0]) for each in drawn)
@@ -319,7 +320,9 @@ class Enhancer:
         radar = read_points(points, name)
         with self._working():
             scene = make_scene(radar, self.around, name)
-            state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
+            with packing():
+                condition = self.network.condition_on(scene.radar, scene.cells)
+                state = self.network.regress(condition)
             cloud = self.decode(state, scene)
         health = examine(radar, self.volume, self.radar)
         return replace(cloud, health=health, seconds=perf_counter() - started)
@@ -380,7 +383,8 @@ class Enhancer:
     def _working(self) -> Iterator[None]:
         """The modes of a call; what it keeps for later ones must not be of the caller's modes."""
         single = torch.autocast(self.device.type, enabled=False)
-        with torch.inference_mode(False), torch.no_grad(), single, use_engine(self.engine):
+        engine = self.engine if engine_in_use() == "auto" else engine_in_use()
+        with torch.inference_mode(False), torch.no_grad(), single, use_engine(engine):
             yield
 
 

@@ -1,15 +1,19 @@
 from copy import copy
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from radarsparse.config import EdmConfig, LidarSettings, VaeSettings
 from radarsparse.enhancer import Enhancer, Tiles
 from radarsparse.errors import InputError
 from radarsparse.geometry import pose
 from radarsparse.models.latent_diffusion import LatentDiffusion
+from radarsparse.simulator.pairs import simulate_pair
+from radarsparse.sparse import engines, use_engine
 from radarsparse.sparse.plan import strided_plan
 from radarsparse.voxels.scene import lattice
 from tests.conftest import tiny_config, tiny_pair
@@ -175,6 +179,20 @@ def test_unknown_devices_are_named(enhancer):
         with pytest.raises(InputError, match=f"device {device!r}: can't be used"):
             enhancer.to(device)
     assert enhancer.to("cpu").device.type == "cpu"
+
+
+def test_bfloat16_moves_few_points_and_can_be_declined():
+    enhancer, radar = Enhancer.load(), simulate_pair(3, 1).radar
+    with patch.object(engines, "multiplies_bfloat16", lambda: False):
+        exact = enhancer(radar)
+    with patch.object(engines, "multiplies_bfloat16", lambda: True):
+        packed = enhancer(radar)
+        with use_engine("torch"):
+            declined = enhancer(radar)
+    np.testing.assert_array_equal(declined.table, exact.table)
+    distance_m = KDTree(exact.points).query(packed.points)[0]
+    assert 0.0 < np.mean(distance_m > 0.05) < 0.03
+    assert len(packed.points) == pytest.approx(len(exact.points), rel=0.02)
 
 
 @pytest.mark.cuda

@@ -20,7 +20,8 @@ from radarsparse.sparse import (
     engines,
     use_engine,
 )
-from radarsparse.sparse.engines import convolve, table
+from radarsparse.sparse.engines import convolve, engine_in_use, packed, packing, table
+from radarsparse.sparse.engines.packed import PackedEngine, multiplies_bfloat16
 from radarsparse.sparse.engines.table import convolve_by_table
 from radarsparse.sparse.ops import children
 from radarsparse.sparse.plan import inverse_plan, strided_plan, submanifold_plan
@@ -288,3 +289,66 @@ def test_what_does_not_fit_is_refused(feats, message):
     weight = torch.zeros(27, 3, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match=message):
         convolve(feats, weight, submanifold_plan(support, 3))
+
+
+def test_packed_products_err_as_little_as_is_said():
+    rng = torch.Generator().manual_seed(0)
+    x = random_sparse(24, grid=9, voxels=300)
+    for plan in (submanifold_plan(x.support, 3), strided_plan(x.support, 2, 2)[0]):
+        weight = torch.randn(plan.kernel_volume, 24, 40, generator=rng)
+        feats, bias = x.feats.float(), torch.randn(40, generator=rng)
+        with torch.no_grad():
+            ours = PackedEngine().conv(feats, weight, bias, plan)
+            exact = convolve(feats.double(), weight.double(), plan)
+            summed = convolve(feats.double().abs(), weight.double().abs(), plan)
+        error = (ours.double() - (exact + bias)).abs()
+        assert (error <= 2.0**-8 * (summed + exact.abs()) + 1e-5).all()
+        assert error.max() > 1e-4  # it is no float32
+
+
+def test_packed_products_of_what_has_one_input_each():
+    rng = torch.Generator().manual_seed(1)
+    x = random_sparse(8, grid=9, voxels=80)
+    plan = strided_plan(x.support, 2, 2)[0].reversed()
+    assert plan.slots is not None
+    feats = torch.randn(plan.n_inputs, 8, generator=rng)
+    weight = torch.randn(plan.kernel_volume, 8, 8, generator=rng)
+    with torch.no_grad():
+        ours = PackedEngine().conv(feats, weight, None, plan)
+        torch.testing.assert_close(ours, convolve(feats, weight, plan), rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize(("engine", "packs"), [("auto", True), ("torch", False)])
+def test_only_auto_packs_and_not_where_gradients_are(engine, packs):
+    rng = torch.Generator().manual_seed(0)
+    x = random_sparse(8, grid=5)
+    plan, weight = submanifold_plan(x.support, 3), torch.randn(27, 8, 8, generator=rng)
+    feats = x.feats.float()
+    exact = convolve(feats, weight, plan)
+    with patch.object(engines, "multiplies_bfloat16", lambda: True), use_engine(engine), packing():
+        assert engine_in_use() == engine
+        with torch.no_grad():
+            assert torch.equal(convolve(feats, weight, plan), exact) != packs
+            wide = convolve(feats.double(), weight.double(), plan)
+        assert torch.equal(convolve(feats, weight, plan), exact)
+    torch.testing.assert_close(wide.float(), exact)
+    with torch.no_grad():
+        assert torch.equal(convolve(feats, weight, plan), exact)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flags\t: fpu avx512f avx512_bf16 sse\n", True),
+        ("flags\t: fpu amx_bf16\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t: fpu avx2\nbugs\t: avx512_bf16\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_the_processor_says_whether_it_multiplies_bfloat16(tmp_path, text, expected):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    with patch.object(packed, "_PROCESSOR", tmp_path / "cpuinfo"):
+        assert multiplies_bfloat16.__wrapped__() == expected

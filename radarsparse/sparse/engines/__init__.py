@@ -1,5 +1,6 @@
 """Engines execute plans; which one is in use is a choice of the caller's context."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from torch import (
 
 from radarsparse.config import EngineName
 from radarsparse.errors import InputError
+from radarsparse.sparse.engines.packed import PackedEngine, multiplies_bfloat16
 from radarsparse.sparse.engines.table import GATHERED_BYTES_MOST, gathered_bytes
 from radarsparse.sparse.engines.torch import TorchEngine
 from radarsparse.sparse.plan import Plan
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from radarsparse.sparse.engines.spconv import SpconvEngine
 
 ENGINES = get_args(EngineName)
+_log = logging.getLogger("radarsparse")
 _FIRST_FOR_NUMPY_2 = (2, 3, 8)
-_TORCH = TorchEngine()
+_TORCH, _PACKED = TorchEngine(), PackedEngine()
+_PACKING = "auto, packed"
 _chosen: ContextVar[str] = ContextVar("engine", default="auto")
 
 
@@ -57,9 +61,31 @@ def use_engine(name: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
+@contextmanager
+def packing() -> Iterator[None]:
+    """Let `auto` convolve in bfloat16 within a `with` block.
+
+    It does so on processors that multiply it, without gradients, for features of float32; other
+    engines stay as they are.
+    """
+    with_packed = _chosen.get() == "auto" and multiplies_bfloat16()
+    if with_packed:
+        _tell_packing()
+    token = _chosen.set(_PACKING if with_packed else _chosen.get())
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+@lru_cache(maxsize=1)
+def _tell_packing() -> None:
+    _log.info("convolutions: bfloat16 on the CPU; `engine: torch` keeps them in float32")
+
+
 def engine_in_use() -> str:
     """The name given to `use_engine`, `auto` outside of it."""
-    return _chosen.get()
+    return _chosen.get().partition(",")[0]
 
 
 def convolve(feats: Tensor, weight: Tensor, plan: Plan, bias: Tensor | None = None) -> Tensor:
@@ -86,8 +112,13 @@ def convolve(feats: Tensor, weight: Tensor, plan: Plan, bias: Tensor | None = No
     return _engine_for(feats, weight, plan).conv(feats, weight, bias, plan)
 
 
-def _engine_for(feats: Tensor, weight: Tensor, plan: Plan) -> "TorchEngine | SpconvEngine":
+def _engine_for(
+    feats: Tensor, weight: Tensor, plan: Plan
+) -> "TorchEngine | PackedEngine | SpconvEngine":
     name = _chosen.get()
+    if name == _PACKING:
+        packed = not (feats.is_cuda or is_grad_enabled() or feats.dtype != float32)
+        return _PACKED if packed else _TORCH
     if name == "torch" or (name == "auto" and not _prefers_spconv(feats, plan)):
         return _TORCH
     reason = _spconv().refuses(feats, weight, plan)

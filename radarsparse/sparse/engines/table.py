@@ -63,13 +63,24 @@ class _ConvByTable(torch.autograd.Function):
 
 def _convolve(feats: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
     if plan.slots is not None:
-        # One input per output: products come first, and then those that are wanted are taken.
-        products = feats @ weight.transpose(0, 1).flatten(1)
-        taken = products.view(-1, weight.shape[2]).index_select(0, plan.slots)
+        taken = multiply_slots(feats, weight, plan.slots)
         return taken if bias is None else taken + bias
+    return multiply_gathered(feats, weight, bias, plan.table, GATHERED_BYTES_MOST)
+
+
+def multiply_gathered(
+    feats: Tensor, weight: Tensor, bias: Tensor | None, table: Tensor, bytes_most: int
+) -> Tensor:
+    """Sum of weighted features that each row of a table names, so many bytes of them at once."""
     matrix = weight.flatten(0, 1)
-    parts = [_multiply(gathered, matrix, bias) for gathered, _ in _gather(feats, plan.table)]
+    parts = [_multiply(gathered, matrix, bias) for gathered, _ in _gather(feats, table, bytes_most)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def multiply_slots(feats: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
+    """One input per output: products come first, and then those that are wanted are taken."""
+    products = feats @ weight.transpose(0, 1).flatten(1)
+    return products.view(-1, weight.shape[2]).index_select(0, slots)
 
 
 def _multiply(feats: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
@@ -97,7 +108,9 @@ def gathered_bytes(feats: Tensor, plan: Plan) -> int:
     return plan.n_outputs * plan.kernel_volume * feats.shape[1] * feats.element_size()
 
 
-def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
+def _gather(
+    feats: Tensor, table: Tensor, bytes_most: int = GATHERED_BYTES_MOST
+) -> Iterator[tuple[Tensor, slice]]:
     """Features that each row of a table names, side by side, and which rows they are.
 
     Yields:
@@ -105,7 +118,7 @@ def _gather(feats: Tensor, table: Tensor) -> Iterator[tuple[Tensor, slice]]:
     """
     rows, offsets = table.shape
     bytes_each = offsets * feats.shape[1] * feats.element_size()
-    length = max(GATHERED_BYTES_MOST // max(bytes_each, 1), 1)
+    length = max(bytes_most // max(bytes_each, 1), 1)
     for start in range(0, max(rows, 1), length):
         part = table[start : start + length]
         yield gather_rows(feats, part), slice(start, start + len(part))
