@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # A place may import itself and the rows before its own, never another place of its own row.
 LAYERS = (
     ("config/", "errors.py", "files.py", "__init__.py"),
-    ("geometry.py", "gpu/"),
+    ("geometry.py", "gpu/", "parallel.py"),
     ("scan.py", "sparse/", "diffusion/"),
     ("formats/", "metrics/"),
     ("voxels/", "simulator/", "datasets/"),

@@ -28,6 +28,8 @@ from radarsparse.formats.prepared import rigid_transform
 from radarsparse.formats.tables import read_text
 from radarsparse.geometry import transform_points
 from radarsparse.models.weights import SHIPPED, find_model, run_folder
+from radarsparse.parallel import side_by_side
+from radarsparse.voxels.radar_input import InputHealth
 
 EXAMPLES = """
 radarsparse enhance --input radar.pcd --out clouds
@@ -99,27 +101,23 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
         print(f"would write {count_of(job.total, 'cloud')} ({job.about}) to {arguments.out}")
         return {"clouds": job.total, "skipped": 0, "dry_run": True, **result}
 
-    told: set[str] = set()
-
     def enhance(radar: Radar) -> EnhancedCloud:
         points = transform_points(T_radar_sensor, radar.read())
-        cloud = enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
-        _tell_foreign(cloud, radar.source, told)
-        return cloud
+        return enhancer(points, arguments.seed, samples=arguments.samples, name=radar.source)
 
     with job.unfinished.working() as results:
-        skipped = _enhance_all(job, enhance, results, arguments.skip_unusable)
+        skipped = _enhance_all(job, enhance, results, arguments)
     written, left_out = job.total - skipped, f", {skipped} left out" if skipped else ""
     print(f"wrote {count_of(written, 'cloud')} ({job.about}) to {arguments.out}{left_out}")
     return {"clouds": written, "skipped": skipped, "dry_run": False, **result}
 
 
-def _tell_foreign(cloud: EnhancedCloud, source: str, told: set[str]) -> None:
+def _tell_foreign(health: InputHealth | None, source: str, told: set[str]) -> None:
     """Say what is foreign in a radar cloud, unless all of it was told of another one before."""
-    found = {finding.name for finding in cloud.health.foreign} if cloud.health else set()
+    found = {finding.name for finding in health.foreign} if health else set()
     if found - told:
         told |= found
-        _log.warning("%s: foreign input: %s (each kind is said once)", source, cloud.health)
+        _log.warning("%s: foreign input: %s (each kind is said once)", source, health)
 
 
 def _try_first(job: Job, skip_unusable: bool) -> None:
@@ -136,6 +134,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.steps is not None:
         check_whole("--steps", arguments.steps, 1, COUNT_MOST)
     check_whole("--samples", arguments.samples, 0, COUNT_MOST)
+    check_whole("--workers", arguments.workers, 1, COUNT_MOST)
     source, bag = arguments.input, arguments.format == BAG_FORMAT
     if bag and arguments.samples:
         raise InputError("--samples: draws are files, which --format bag has no place for")
@@ -270,26 +269,32 @@ def _assemble_bag(topic: RadarTopic, name: str, results: Path) -> Path:
 
 
 def _enhance_all(
-    job: Job, enhance: Callable[[Radar], EnhancedCloud], results: Path, skip_unusable: bool
+    job: Job, enhance: Callable[[Radar], EnhancedCloud], results: Path, said: argparse.Namespace
 ) -> int:
     """Add the results that aren't there yet; returns how many clouds were left out."""
-    skipped, done = 0, sum(1 for path in results.iterdir() if path.is_file())
-    with tqdm(
-        total=job.total, initial=done, desc="enhance", unit="cloud", disable=None
-    ) as progress:
-        for radar in job.clouds:
-            path = results / radar.name
-            if path.exists():
-                continue
-            try:
-                cloud = enhance(radar)
-            except InputError as error:
-                if not skip_unusable:
-                    raise InputError(f"{error}; --skip-unusable leaves such clouds out") from error
-                _log.warning("left out: %s", error)
+
+    def work(radar: Radar) -> tuple[Radar, InputHealth | InputError | None]:
+        try:
+            cloud = enhance(radar)
+        except InputError as error:
+            return radar, error
+        radar.write(results / radar.name, cloud)
+        return radar, cloud.health
+
+    done, skipped, told = sum(1 for path in results.iterdir() if path.is_file()), 0, set[str]()
+    missing = (radar for radar in job.clouds if not (results / radar.name).exists())
+    with (
+        tqdm(total=job.total, initial=done, desc="enhance", unit="cloud", disable=None) as progress,
+        side_by_side(work, missing, said.workers) as finished,
+    ):
+        for radar, found in finished:
+            if not isinstance(found, InputError):
+                _tell_foreign(found, radar.source, told)
+            elif said.skip_unusable:
+                _log.warning("left out: %s", found)
                 skipped += 1
             else:
-                radar.write(path, cloud)
+                raise InputError(f"{found}; --skip-unusable leaves such clouds out") from found
             progress.update()
     if skipped == job.total:
         raise InputError(f"none of {count_of(skipped, 'cloud')} is usable ({job.about})")
@@ -323,6 +328,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tile-m", type=float, metavar="M", help=text)
     text = "what is seen around a tile, metres (default: all that can matter)"
     parser.add_argument("--tile-overlap-m", type=float, metavar="M", help=text)
+    text = "clouds side by side, each on one thread (default: 1, on all threads that torch takes)"
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
 
 

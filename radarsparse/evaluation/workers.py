@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
 from torch import distributed
 from tqdm import tqdm
 
 from radarsparse.errors import EXIT_INPUT_ERROR, InputError
+from radarsparse.parallel import one_torch_thread
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -73,7 +73,7 @@ class Workers:
         self, function: Callable[[Item], Result], items: Sequence[Item], title: str
     ) -> list[Result]:
         hidden = None if self.leads else True
-        with _one_torch_thread(), ThreadPoolExecutor(self.threads) as pool:
+        with one_torch_thread(), ThreadPoolExecutor(self.threads) as pool:
             results = pool.map(function, items)
             try:
                 return list(tqdm(results, title, len(items), unit="frame", disable=hidden))
@@ -111,13 +111,3 @@ def start_workers(workers: int | None) -> Iterator[Workers]:
         sys.exit(EXIT_INPUT_ERROR)
     finally:
         distributed.destroy_process_group()
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

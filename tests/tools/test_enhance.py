@@ -130,6 +130,18 @@ def test_after_an_interruption_the_same_call_goes_on(edm_run, tmp_path, monkeypa
     assert [path.name for path in out.parent.iterdir()] == [name]
 
 
+def test_workers_write_what_one_writes(edm_run, tmp_path):
+    source = write(tmp_path, "drive.mcap")
+    for workers in ("1", "3"):
+        bag = tmp_path / f"bag_{workers}" / "out.mcap"
+        enhance(edm_run, source, bag, "--format", "bag", "--workers", workers)
+        enhance(edm_run, source, tmp_path / workers, "--workers", workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+    assert contents(tmp_path / "bag_1") == contents(tmp_path / "bag_3")
+    with pytest.raises(InputError, match="--workers"):
+        enhance(edm_run, source, tmp_path / "none", "--workers", "0")
+
+
 def test_a_cloud_that_can_not_be_used_stops_or_is_left_out(edm_run, tmp_path):
     source, out = write(tmp_path, "drive.mcap", c2=FAR), tmp_path / "out"
     expected = r"/radar: message 2 at 1689152348\.256790123 s: none of 3 points .*--skip-unusable"
