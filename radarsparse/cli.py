@@ -99,6 +99,12 @@ def add_lidar(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lidar", metavar="NAME", help=text)
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add how many processes make frames."""
+    text = "processes that make frames side by side (default: 1); the frames are the same"
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help=text)
+
+
 def read_fields(arguments: argparse.Namespace) -> "Fields":
     """What was said of them.
 

@@ -1,9 +1,11 @@
-"""Work of several threads, in order, a little ahead of who asks for it."""
+"""Work of several threads or processes, in order, a little ahead of who asks for it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
+from signal import SIG_IGN, SIGINT, signal
 from typing import TypeVar
 
 import torch
@@ -40,8 +42,28 @@ def side_by_side(
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def in_processes(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Iterator[Result]]:
+    """As `side_by_side`, by processes, for work that Python does itself.
+
+    Args:
+        function: what to do with one item; it, items and results are sent between processes.
+        items: as there.
+        workers: processes, 2 or more.
+    """
+    # Forked from a process without threads; what ends the work is the caller's to say.
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(workers, context, signal, (SIGINT, SIG_IGN)) as pool:
+        try:
+            yield _in_order(pool, function, items, workers)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def _in_order(
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     function: Callable[[Item], Result],
     items: Iterable[Item],
     workers: int,

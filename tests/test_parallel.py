@@ -5,7 +5,7 @@ from threading import Barrier
 import pytest
 import torch
 
-from radarsparse.parallel import side_by_side
+from radarsparse.parallel import in_processes, side_by_side
 
 
 def test_threads_work_at_once_and_results_keep_their_order():
@@ -50,3 +50,8 @@ def test_errors_come_in_their_turn_and_end_the_work():
     assert got == [0, 1]
     assert {0, 1} <= set(done)
     assert len(done) < 10
+
+
+def test_processes_keep_the_order_too():
+    with in_processes(str, range(7), 2) as results:
+        assert list(results) == [str(number) for number in range(7)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from radarsparse.cli import Command, add_shared
+from radarsparse.cli import Command, add_shared, add_workers
 from radarsparse.config import VolumeSettings
 from radarsparse.datasets.build import PreparedPlan, build_prepared, read_skipped
 from radarsparse.datasets.check import BOUNDS_M, check_pairs, describe_check
@@ -56,7 +56,9 @@ def _convert(arguments: argparse.Namespace) -> Mapping[str, Any]:
 
 def _prepare(arguments: argparse.Namespace) -> Mapping[str, Any]:
     source = LAYOUTS[arguments.layout].open(arguments.source)
-    plan = PreparedPlan(arguments.target, source, arguments.skip_unusable, arguments.source)
+    plan = PreparedPlan(
+        arguments.target, source, arguments.skip_unusable, arguments.source, arguments.workers
+    )
     names, done = source.names, plan.is_built()
     where = f"({names[0]} .. {names[-1]}) at {plan.target}"
     if arguments.dry_run and not done:
@@ -84,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("target", type=Path, metavar="DST", help="new folder for the frames")
         text = "leave out frames that can't be made, instead of stopping at the first"
         one.add_argument("--skip-unusable", action="store_true", help=text)
+        add_workers(one)
     about = "TJ4DRadSet (radar only): clouds for the command enhance"
     radar = _add(layouts, "tj4dradset", about, _convert)
     radar.add_argument("source", type=Path, metavar="SRC", help="folder with training/velodyne")

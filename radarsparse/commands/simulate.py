@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from radarsparse.cli import Command
+from radarsparse.cli import Command, add_workers
 from radarsparse.config import check_whole
-from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each
+from radarsparse.datasets.build import EachFrame, PreparedPlan, Source, build_prepared
 from radarsparse.formats.prepared import frame_name
+from radarsparse.scan import ScanPair
 from radarsparse.simulator.lidar_models import LIDARS
 from radarsparse.simulator.mounts import ASTYX_PLACES, CAR_PLACES
 from radarsparse.simulator.pairs import VARIED, SensorRig, simulate_pair, simulation_card
@@ -50,8 +51,13 @@ def _plan(arguments: argparse.Namespace) -> PreparedPlan:
     rig = SensorRig(radar, lidar, ASTYX_PLACES if radar else CAR_PLACES)
     names = tuple(frame_name(index) for index in range(frames))
     card = simulation_card(seed, frames, radar_sweeps, rig)
-    read = partial(read_each, lambda name: simulate_pair(seed, int(name), radar_sweeps, rig))
-    return PreparedPlan(arguments.out, Source(card, _split(frames), names, read))
+    read = EachFrame(partial(_simulate, seed, radar_sweeps, rig))
+    source = Source(card, _split(frames), names, read)
+    return PreparedPlan(arguments.out, source, workers=arguments.workers)
+
+
+def _simulate(seed: int, radar_sweeps: int, rig: SensorRig, name: str) -> ScanPair:
+    return simulate_pair(seed, int(name), radar_sweeps, rig)
 
 
 def _split(frames: int) -> dict[str, list[list[int]]]:
@@ -71,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_sensor(parser, "--lidar", "vlp-16", LIDARS)
     text = "sweeps in each radar cloud, the newest and those before it (default: 1)"
     parser.add_argument("--radar-sweeps", type=int, default=1, metavar="N", help=text)
+    add_workers(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
 
 

@@ -1,6 +1,7 @@
 """Make the weights that ship: simulate frames, train all stages on them, halve the numbers."""
 
 import argparse
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -25,7 +26,8 @@ def act(arguments: argparse.Namespace) -> Mapping[str, Any]:
     data, vae, edm, release = (arguments.out / name for name in ("data", "vae", "edm", "release"))
     changes = ["--set", f"data.root={data}"]
     varied = "--radar", "varied", "--lidar", "varied"
-    call("simulate", "--out", data, "--frames", FRAMES, "--seed", 0, *varied)
+    cores = len(os.sched_getaffinity(0))
+    call("simulate", "--out", data, "--frames", FRAMES, "--seed", 0, *varied, "--workers", cores)
     call("train", "--config", "release_vae", "--out", vae, *changes)
     changes += ["--set", f"model.vae={vae}"]
     call("train", "--config", "release_edm", "--out", edm, *changes)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.datasets.build import Source, Unusable, read_each
+from radarsparse.datasets.build import EachFrame, Source, Unusable
 from radarsparse.datasets.native import nearest_stamps
 from radarsparse.errors import InputError
 from radarsparse.formats.bags.recording import (
@@ -87,7 +87,7 @@ class BagRecording(ABC):
         for name, message, chosen, gap_s in zip(names, messages, ranges, gaps_s, strict=True):
             window = {at: window[at] if at in window else next(others) for at in chosen}
             make = partial(self._make, message, tuple(window.values()), float(gap_s))
-            yield from read_each(make, (name,))
+            yield EachFrame(make).make_or_say(name)
 
     def _make(self, message: Message, chosen: Sequence[Any], gap_s: float, name: str) -> ScanPair:
         if gap_s > self.gap_max_s:

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from radarsparse.config import read_yaml
+from radarsparse.config import check_whole, read_yaml
 from radarsparse.errors import InputError
 from radarsparse.files import Unfinished, count_of
 from radarsparse.formats.prepared import (
@@ -21,9 +23,11 @@ from radarsparse.formats.prepared import (
     write_split,
     write_yaml,
 )
+from radarsparse.parallel import in_processes
 from radarsparse.scan import ScanPair
 
 SKIPPED_FILE = "skipped.yaml"
+WORKERS_MAX = 1024
 
 
 class Unusable(NamedTuple):
@@ -31,6 +35,28 @@ class Unusable(NamedTuple):
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class EachFrame:
+    """Frames that are made one by one, each from files of its own, by any process.
+
+    Attributes:
+        make: gives the frame of a name; raises `InputError` where it can't.
+    """
+
+    make: Callable[[str], ScanPair]
+
+    def __call__(self, names: Sequence[str]) -> Iterator[ScanPair | Unusable]:
+        """The frames of some names, in their order."""
+        return map(self.make_or_say, names)
+
+    def make_or_say(self, name: str) -> ScanPair | Unusable:
+        """The frame of a name, or why there is none."""
+        try:
+            return self.make(name)
+        except InputError as error:
+            return Unusable(name, str(error))
 
 
 @dataclass(frozen=True)
@@ -60,12 +86,27 @@ class PreparedPlan:
         skip_unusable: leave out frames that can't be made, and say which; otherwise the first of
             them ends the build.
         root: where the source lies, if it is a folder.
+        workers: processes that make frames side by side; 1 for this one.
     """
 
     target: Path
     source: Source
     skip_unusable: bool = False
     root: Path | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse workers that can't be had.
+
+        Raises:
+            InputError: there is less than one, or several for frames that come one after another.
+        """
+        check_whole("--workers", self.workers, 1, WORKERS_MAX)
+        if self.workers > 1 and not isinstance(self.source.read, EachFrame):
+            raise InputError(
+                f"--workers {self.workers}: must be 1 for {self.source.card.name}, whose bags are"
+                " read from start to end"
+            )
 
     @property
     def unfinished(self) -> Unfinished:
@@ -90,23 +131,6 @@ class PreparedPlan:
                 return True
         unfinished.check()
         return False
-
-
-def read_each(
-    make: Callable[[str], ScanPair], names: Sequence[str]
-) -> Iterator[ScanPair | Unusable]:
-    """Frames that are made one by one, each from files of its own.
-
-    Args:
-        make: gives the frame of a name; raises `InputError` where it can't.
-        names: of the frames.
-    """
-    for name in names:
-        try:
-            frame = make(name)
-        except InputError as error:
-            frame = Unusable(name, str(error))
-        yield frame
 
 
 def read_skipped(folder: Path) -> dict[str, str]:
@@ -147,13 +171,38 @@ def _add_frames(plan: PreparedPlan, folder: Path) -> dict[str, str]:
     names, present = plan.source.names, set(frame_names(folder))
     missing, skipped = [name for name in names if name not in present], {}
     done, title = len(names) - len(missing), plan.target.name
-    with tqdm(total=len(names), initial=done, desc=title, unit="frame", disable=None) as bar:
-        for frame in plan.source.read(missing):
-            if isinstance(frame, ScanPair):
-                write_frame(folder, frame)
-            elif plan.skip_unusable:
-                skipped[frame.name] = frame.reason
-            else:
-                raise InputError(f"{frame.reason}; --skip-unusable leaves such frames out")
+    with (
+        tqdm(total=len(names), initial=done, desc=title, unit="frame", disable=None) as bar,
+        _added(plan, folder, missing) as frames,
+    ):
+        for unusable in frames:
+            if unusable and not plan.skip_unusable:
+                raise InputError(f"{unusable.reason}; --skip-unusable leaves such frames out")
+            if unusable:
+                skipped[unusable.name] = unusable.reason
             bar.update()
     return skipped
+
+
+@contextmanager
+def _added(
+    plan: PreparedPlan, folder: Path, names: Sequence[str]
+) -> Iterator[Iterator[Unusable | None]]:
+    """A block in which frames are made and written; yields what of each can't be made."""
+    read = plan.source.read
+    if plan.workers > 1 and isinstance(read, EachFrame):
+        with in_processes(partial(_add_frame, folder, read), names, plan.workers) as frames:
+            yield frames
+    else:
+        yield (_write_usable(folder, frame) for frame in read(names))
+
+
+def _add_frame(folder: Path, read: EachFrame, name: str) -> Unusable | None:
+    return _write_usable(folder, read.make_or_say(name))
+
+
+def _write_usable(folder: Path, frame: ScanPair | Unusable) -> Unusable | None:
+    if isinstance(frame, Unusable):
+        return frame
+    write_frame(folder, frame)
+    return None

@@ -3,8 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from radarsparse.datasets.build import Source, read_each
+from radarsparse.datasets.build import EachFrame, Source
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import INTENSITY_MAX, DatasetCard, Split
 from radarsparse.geometry import Floats
@@ -43,7 +42,16 @@ def source_of_files(
     names = tuple(sorted(files))
     digest = fingerprint(root, chain.from_iterable(files[name] for name in names))
     card = replace(card, provenance={**card.provenance, "fingerprint": digest})
-    return Source(card, split, names, partial(read_each, lambda name: read(name, *files[name])))
+    return Source(card, split, names, EachFrame(_OfFiles(read, dict(files))))
+
+
+@dataclass(frozen=True)
+class _OfFiles:
+    read: Callable[..., ScanPair]
+    files: Mapping[str, Sequence[Path]]
+
+    def __call__(self, name: str) -> ScanPair:
+        return self.read(name, *self.files[name])
 
 
 def check_bounds(values: NDArray[np.floating], source: str, lowest: float, highest: float) -> None:

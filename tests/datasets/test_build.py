@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from radarsparse.config import read_yaml
-from radarsparse.datasets.build import PreparedPlan, Source, build_prepared, read_each, read_skipped
+from radarsparse.datasets.build import EachFrame, PreparedPlan, Source, build_prepared, read_skipped
 from radarsparse.errors import InputError
 from radarsparse.formats.prepared import CARD_FILE, frame_names, write_yaml
 from radarsparse.scan import ScanPair
@@ -20,7 +19,7 @@ def make_plan(
 ) -> PreparedPlan:
     names = tuple(f"{number:06d}" for number in range(frames))
     split = {"train": [[0, frames - 1]]}
-    return PreparedPlan(target, Source(CARD, split, names, partial(read_each, make)), skip)
+    return PreparedPlan(target, Source(CARD, split, names, EachFrame(make)), skip)
 
 
 def test_an_interrupted_build_is_resumed(tmp_path: Path) -> None:
@@ -74,6 +73,30 @@ def test_an_unusable_frame_stops_the_build_or_is_left_out_and_listed(tmp_path: P
     assert read_skipped(lenient.target) == skipped
     assert frame_names(lenient.target) == ("000000", "000002")
     assert lenient.is_built()
+
+
+def test_processes_side_by_side_build_the_same_folder(tmp_path: Path) -> None:
+    plans = [replace(make_plan(tmp_path / str(n), 5, make_even, True), workers=n) for n in (1, 3)]
+    skipped = [build_prepared(plan) for plan in plans]
+    assert skipped[0] == skipped[1] == {n: f"{n}.bin: is odd" for n in ("000001", "000003")}
+    contents = [
+        {str(path.relative_to(plan.target)): path.read_bytes() for path in plan.target.rglob("*.*")}
+        for plan in plans
+    ]
+    assert contents[0] == contents[1]
+    assert "frames/000004.npz" in contents[0]
+    strict = replace(make_plan(tmp_path / "strict", 5, make_even), workers=2)
+    with pytest.raises(InputError, match=r"000001\.bin: is odd; --skip-unusable"):
+        build_prepared(strict)
+
+
+def test_workers_that_can_not_be_had_are_refused(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, 2)
+    with pytest.raises(InputError, match="--workers = 0: must be"):
+        replace(plan, workers=0)
+    in_order = replace(plan.source, read=lambda names: map(make_pair, names))
+    with pytest.raises(InputError, match=f"--workers 2: must be 1 for {CARD.name}, whose bags"):
+        replace(plan, source=in_order, workers=2)
 
 
 def test_a_source_without_any_usable_frame_is_refused(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ def test_frames_split_and_card_are_written(tmp_path: Path) -> None:
     assert card["lidar_rings_deg"] == list(range(-15, 16, 2))
     assert [path.name for path in out.parent.iterdir()] == ["sim"]
 
+    beside = tmp_path / "beside"
+    assert simulate("--out", beside, "--frames", 5, "--seed", 7, "--workers", 2).returncode == 0
+    frames = [path.relative_to(out) for path in sorted(out.rglob("*.npz"))]
+    assert all((out / name).read_bytes() == (beside / name).read_bytes() for name in frames)
+
     before = (out / "frames/000000.npz").stat().st_mtime_ns
     again = simulate("--out", out, "--frames", 5, "--seed", 7)
     assert (again.returncode, again.stderr) == (0, "")
@@ -98,21 +103,21 @@ def test_an_unfinished_build_is_gone_on_with_or_refused(tmp_path: Path) -> None:
     out, partial = tmp_path / "sim", tmp_path / "sim.partial"
     words = (sys.executable, ROOT / "tools/simulate.py", "--out", out, "--seed", 7)
     with subprocess.Popen(
-        [*map(str, words), "--frames", "12"], env=environment(OMP_NUM_THREADS="1")
+        [*map(str, words), "--frames", "40"], env=environment(OMP_NUM_THREADS="1")
     ) as call:
         while not list(partial.glob("results/frames/*.npz")):
             assert call.poll() is None
             time.sleep(0.01)
-        again = simulate("--out", out, "--frames", 12, "--seed", 7)
+        again = simulate("--out", out, "--frames", 40, "--seed", 7)
         assert again.returncode == 2
         assert again.stderr == f"error: {partial}: another process is writing there\n"
         call.kill()
     made = {path.name: path.stat().st_mtime_ns for path in partial.glob("results/frames/0*.npz")}
-    other = simulate("--out", out, "--frames", 12, "--seed", 8)
+    other = simulate("--out", out, "--frames", 40, "--seed", 8)
     assert other.returncode == 2
     assert other.stderr.startswith(f"error: {partial}: was begun with seed 7; now it is seed 8; ")
-    assert simulate("--out", out, "--frames", 12, "--seed", 7).returncode == 0
-    names = [f"{number:06d}.npz" for number in range(12)]
+    assert simulate("--out", out, "--frames", 40, "--seed", 7).returncode == 0
+    names = [f"{number:06d}.npz" for number in range(40)]
     assert sorted(path.name for path in (out / "frames").iterdir()) == names
     assert {name: (out / "frames" / name).stat().st_mtime_ns for name in made} == made
     assert [path.name for path in tmp_path.iterdir()] == ["sim"]
