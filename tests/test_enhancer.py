@@ -226,7 +226,7 @@ def test_regression_takes_no_seed_and_is_repeatable(enhancer):
     [
         (np.zeros((3, 4)), r"scan: has shape \[3, 4\], needed is \[n, 5\]"),
         (np.full((3, 5), np.nan), "scan: no usable point of 3"),
-        (np.full((3, 5), -50.0), "scan: none of 3 points lies in the box"),
+        (np.full((3, 5), -50.0), "none of 3 points lies in the box .* 50.0 m or more behind"),
         (np.zeros((0, 5)), "scan: no usable point of 0"),
         (np.full((3, 5), 3.4e38), r"scan: x 3.4e\+38 beyond -1000 .. 1000 in 3 of 3 points"),
         ([["1"] * 5], "scan: must be an array of numbers, not of type <U1"),

@@ -155,9 +155,12 @@ def voxelize_some(
     """
     voxels = voxelize(points, volume)
     if len(voxels.index) == 0:
+        ahead_m = float(np.median(points[:, 0]))
+        behind = f"; half of them are {-ahead_m:.1f} m or more behind" if ahead_m < 0 else ""
         raise InputError(
             f"{name}: none of {len(points)} points lies in the box {volume.minimum_m} .."
             f" {volume.maximum_m} m within {np.degrees(volume.azimuth_max_rad):g} deg of azimuth"
+            f"{behind}"
         )
     return voxels
 
