@@ -57,7 +57,8 @@ def test_weights_are_adapted_and_compared_on_frames_held_back(
     act: Adapt, mine: Path, edm_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, out = listing(mine), tmp_path / "run"
-    result = act(out)
+    # So few steps change less than bfloat16 tells apart.
+    result = act(out, "--set", "engine=torch")
     assert listing(mine) == before
     assert (result["samples"], result["best"]) == (SAMPLES, str(out / "best"))
     shown = capsys.readouterr().out
