@@ -27,7 +27,7 @@ from radarsparse.models.state import flags_at
 from radarsparse.models.tiled import TiledDenoiser, decode_tiles, denoiser_reach, whole_cells
 from radarsparse.models.weights import SHIPPED, load_diffusion, run_folder
 from radarsparse.scan import ScanPair
-from radarsparse.sparse import SparseTensor, engine_in_use, packing, use_engine
+from radarsparse.sparse import SparseTensor, packing, prefer_engine
 from radarsparse.voxels.batch import Batch, make_batch
 from radarsparse.voxels.radar_input import InputHealth, examine, read_points
 from radarsparse.voxels.returns import find_returns
@@ -321,8 +321,7 @@ class Enhancer:
         with self._working():
             scene = make_scene(radar, self.around, name)
             with packing():
-                condition = self.network.condition_on(scene.radar, scene.cells)
-                state = self.network.regress(condition)
+                state = self.network.regress(self.network.condition_on(scene.radar, scene.cells))
             cloud = self.decode(state, scene)
         health = examine(radar, self.volume, self.radar)
         return replace(cloud, health=health, seconds=perf_counter() - started)
@@ -383,8 +382,7 @@ class Enhancer:
     def _working(self) -> Iterator[None]:
         """The modes of a call; what it keeps for later ones must not be of the caller's modes."""
         single = torch.autocast(self.device.type, enabled=False)
-        engine = self.engine if engine_in_use() == "auto" else engine_in_use()
-        with torch.inference_mode(False), torch.no_grad(), single, use_engine(engine):
+        with torch.inference_mode(False), torch.no_grad(), single, prefer_engine(self.engine):
             yield
 
 

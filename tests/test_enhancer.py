@@ -199,7 +199,8 @@ def test_bfloat16_moves_few_points_and_can_be_declined():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
 def test_a_gpu_draws_what_the_cpu_draws(edm_run):
     radar = tiny_pair(6).radar
-    here, there = Enhancer.load(edm_run)(radar), Enhancer.load(edm_run).to("cuda")(radar)
+    with use_engine("torch"):
+        here, there = Enhancer.load(edm_run)(radar), Enhancer.load(edm_run).to("cuda")(radar)
     # Voxels whose probability lies at the bound may come or go with the rounding.
     assert len(there.points) == pytest.approx(len(here.points), rel=0.05)
     assert there.points.mean(0) == pytest.approx(here.points.mean(0), abs=0.1)

@@ -1,6 +1,6 @@
 """Sparse voxel tensors, plans, layers and engines."""
 
-from radarsparse.sparse.engines import engine_in_use, packing, use_engine
+from radarsparse.sparse.engines import packing, prefer_engine, use_engine
 from radarsparse.sparse.layers import InverseConv3d, StridedConv3d, Subdivide, SubmanifoldConv3d
 from radarsparse.sparse.ops import fill, look_up, prune, union
 from radarsparse.sparse.tensor import SparseTensor, Support
@@ -12,10 +12,10 @@ __all__ = [
     "Subdivide",
     "SubmanifoldConv3d",
     "Support",
-    "engine_in_use",
     "fill",
     "look_up",
     "packing",
+    "prefer_engine",
     "prune",
     "union",
     "use_engine",

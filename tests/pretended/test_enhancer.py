@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 
 from radarsparse.enhancer import EnhancedCloud, Enhancer, Tiles
 from radarsparse.simulator.pairs import simulate_pair
+from radarsparse.sparse import engines
 from tests.conftest import tiny_pair
 from tests.pretended.device import Pretended
 
@@ -20,6 +21,12 @@ COPIES_PER_FRAME_MOST = 15
 RADAR = tiny_pair(6).radar
 # Offsets of half a voxel and intensities up to 255, from sums in another order.
 TOLERANCE = 2e-3
+
+
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU computes as the device does."""
+    monkeypatch.setattr(engines, "multiplies_bfloat16", lambda: False)
 
 
 def assert_alike(found: EnhancedCloud, expected: EnhancedCloud) -> None:

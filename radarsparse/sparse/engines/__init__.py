@@ -62,6 +62,14 @@ def use_engine(name: str) -> Iterator[None]:
 
 
 @contextmanager
+def prefer_engine(name: str) -> Iterator[None]:
+    """As `use_engine`, unless the caller's context has chosen one."""
+    chosen = _chosen.get()
+    with use_engine(name if chosen == "auto" else chosen):
+        yield
+
+
+@contextmanager
 def packing() -> Iterator[None]:
     """Let `auto` convolve in bfloat16 within a `with` block.
 
