@@ -64,7 +64,7 @@ def use_engine(name: str) -> Iterator[None]:
 @contextmanager
 def prefer_engine(name: str) -> Iterator[None]:
     """As `use_engine`, unless the caller's context has chosen one."""
-    chosen = _chosen.get()
+    chosen = engine_in_use()
     with use_engine(name if chosen == "auto" else chosen):
         yield
 
@@ -77,8 +77,6 @@ def packing() -> Iterator[None]:
     engines stay as they are.
     """
     with_packed = _chosen.get() == "auto" and multiplies_bfloat16()
-    if with_packed:
-        _tell_packing()
     token = _chosen.set(_PACKING if with_packed else _chosen.get())
     try:
         yield
@@ -125,8 +123,10 @@ def _engine_for(
 ) -> "TorchEngine | PackedEngine | SpconvEngine":
     name = _chosen.get()
     if name == _PACKING:
-        packed = not (feats.is_cuda or is_grad_enabled() or feats.dtype != float32)
-        return _PACKED if packed else _TORCH
+        if not (feats.is_cuda or is_grad_enabled() or feats.dtype != float32):
+            _tell_packing()
+            return _PACKED
+        name = "auto"
     if name == "torch" or (name == "auto" and not _prefers_spconv(feats, plan)):
         return _TORCH
     reason = _spconv().refuses(feats, weight, plan)
